@@ -1,0 +1,62 @@
+package events
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// A Kind describes one type of event: how it is called, what it means, and how its data is read.
+type Kind struct {
+	Type    string // wire name
+	Meaning string // one sentence for the AsyncAPI document
+	Fact    Fact   // a zero value, for its shape
+	decode  func(json.RawMessage) (Fact, error)
+}
+
+// Catalogue lists every type of event. To add one: its struct in the file of its noun, a line here,
+// and a sample under testdata.
+func Catalogue() []Kind {
+	return []Kind{
+		kind[JobRequested]("A client or a schedule handed over work."),
+		kind[JobCompleted]("A job ended with a result."),
+		kind[JobFailed]("A job ended without a result and will not be tried again by itself."),
+		kind[JobCancelled]("A client gave a job up; its result, if any came, was thrown away."),
+		kind[OrganizationUpdated]("An organization's name, plan or settings changed."),
+	}
+}
+
+var byType = func() map[string]Kind {
+	m := make(map[string]Kind)
+	for _, k := range Catalogue() {
+		m[k.Type] = k
+	}
+	return m
+}()
+
+// Decode reads the data of an envelope as the fact that its type says. Fields that this version
+// doesn't know are ignored, as changes within a version are additive; an unknown type is ErrNotAnEvent.
+func Decode(e Envelope) (Fact, error) {
+	k, ok := byType[e.Type]
+	if !ok {
+		return nil, fmt.Errorf("%w: the type %q is not in the catalogue", ErrNotAnEvent, e.Type)
+	}
+	f, err := k.decode(e.Data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: decode %s %s: %w", ErrNotAnEvent, e.Type, e.ID, err)
+	}
+	return f, nil
+}
+
+func kind[F Fact](meaning string) Kind {
+	var zero F
+	return Kind{
+		Type:    zero.EventType(),
+		Meaning: meaning,
+		Fact:    zero,
+		decode: func(data json.RawMessage) (Fact, error) {
+			var f F
+			err := json.Unmarshal(data, &f)
+			return f, err
+		},
+	}
+}

@@ -1,0 +1,97 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/events/stream"
+)
+
+// Ids are given before the commit and become visible in another order, so a cursor on id alone skips
+// rows. Below the oldest transaction that is still open nothing can appear any more; up to there the
+// order (xid, id) is final.
+const selectPending = `
+SELECT xid::text, id, event_id::text, organization_id::text, type, subject, aggregate_version,
+       coalesce(causation_id, ''), coalesce(correlation_id, ''), coalesce(traceparent, ''), data::text, created_at,
+       xid < pg_snapshot_xmin(pg_current_snapshot())
+FROM outbox
+WHERE (xid, id) > ($1::text::xid8, $2)
+ORDER BY xid, id
+LIMIT $3`
+
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// pending reads what may be published behind a position. held reports that more is committed but a
+// transaction that began earlier is still open, so that asking again soon is worth it.
+func pending(ctx context.Context, db querier, after stream.Position, limit int) (items []stream.Item, held bool, err error) {
+	rows, err := db.Query(ctx, selectPending, strconv.FormatUint(after.XID, 10), after.ID, limit)
+	if err != nil {
+		return nil, false, fmt.Errorf("read the outbox: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		item, ready, err := scanItem(rows, after.Epoch)
+		if err != nil {
+			return nil, false, fmt.Errorf("read the outbox: %w", err)
+		}
+		if !ready {
+			return items, true, nil
+		}
+		items = append(items, item)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, false, fmt.Errorf("read the outbox: %w", err)
+	}
+	return items, false, nil
+}
+
+func scanItem(rows pgx.Rows, epoch string) (stream.Item, bool, error) {
+	var (
+		e     events.Envelope
+		p     = stream.Position{Epoch: epoch}
+		xid   string
+		data  string
+		ready bool
+	)
+	err := rows.Scan(&xid, &p.ID, &e.ID, &e.OrganizationID, &e.Type, &e.Subject, &e.AggregateVersion,
+		&e.CausationID, &e.CorrelationID, &e.TraceParent, &data, &e.Time, &ready)
+	if err != nil {
+		return stream.Item{}, false, err
+	}
+	e.Data = []byte(data)
+	p.XID, err = strconv.ParseUint(xid, 10, 64)
+	return stream.Item{Event: e, Position: p}, ready, err
+}
+
+const selectEpoch = `
+SELECT epoch::text, started_xid::text, pg_snapshot_xmax(pg_current_snapshot())::text
+FROM outbox_epochs ORDER BY started_at DESC LIMIT 1`
+
+// epoch is the present life of the outbox: where it began, and the first xid that is not given yet.
+type epoch struct {
+	start   stream.Position
+	nextXID uint64
+}
+
+func currentEpoch(ctx context.Context, db querier) (epoch, error) {
+	var id, started, next string
+	if err := db.QueryRow(ctx, selectEpoch).Scan(&id, &started, &next); err != nil {
+		return epoch{}, fmt.Errorf("read the outbox's epoch: %w", err)
+	}
+	startedXID, err := strconv.ParseUint(started, 10, 64)
+	if err != nil {
+		return epoch{}, fmt.Errorf("read the outbox's epoch: %w", err)
+	}
+	nextXID, err := strconv.ParseUint(next, 10, 64)
+	if err != nil {
+		return epoch{}, fmt.Errorf("read the outbox's epoch: %w", err)
+	}
+	return epoch{start: stream.Position{Epoch: id, XID: startedXID}, nextXID: nextXID}, nil
+}

@@ -1,0 +1,136 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/payaid/payaid/events"
+)
+
+// A Message is one entry of the stream as a consumer gets it.
+type Message struct {
+	Seq     uint64
+	Subject string
+	Header  nats.Header
+	Body    []byte
+}
+
+// Event reads the message as an event and its place in the outbox. What it finds wrong wraps
+// events.ErrNotAnEvent.
+func (m Message) Event() (events.Envelope, Position, error) {
+	p, err := ParsePosition(m.Header.Get(positionHeader))
+	if err != nil {
+		return events.Envelope{}, p, fmt.Errorf("%w: %w", events.ErrNotAnEvent, err)
+	}
+	e, err := events.ParseHeaders(func(name string) string {
+		if v := m.Header[name]; len(v) > 0 {
+			return v[0]
+		}
+		return ""
+	}, m.Body)
+	return e, p, err
+}
+
+// A silent consumer is asked about after this long; servers have been seen to stop delivering.
+const silence = 5 * time.Second
+
+// Follow calls deliver with the messages from the sequence from on, in order and without a gap, up to
+// atMost at a time, until ctx ends or deliver returns an error. It keeps no state in the server: whoever
+// follows remembers by itself how far it has come. Acknowledgements of JetStream are written late and
+// lost with a crash, so they could not be relied on anyway.
+func (s *Stream) Follow(ctx context.Context, from uint64, atMost int, deliver func([]Message) error) error {
+	consumer, err := s.js.OrderedConsumer(ctx, Name, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:   from,
+	})
+	if err != nil {
+		return fmt.Errorf("follow the stream %s from %d: %w", Name, from, err)
+	}
+	arrived := make(chan Message, 2*atMost)
+	stopped := make(chan struct{})
+	defer close(stopped)
+	consuming, err := consumer.Consume(func(m jetstream.Msg) {
+		meta, err := m.Metadata()
+		if err != nil {
+			return // not from the stream
+		}
+		select {
+		case arrived <- Message{Seq: meta.Sequence.Stream, Subject: m.Subject(), Header: m.Headers(), Body: m.Data()}:
+		case <-stopped:
+		}
+	}, jetstream.PullMaxMessages(2*atMost))
+	if err != nil {
+		return fmt.Errorf("follow the stream %s from %d: %w", Name, from, err)
+	}
+	defer consuming.Stop()
+	return s.deliverBatches(ctx, from, atMost, arrived, deliver)
+}
+
+func (s *Stream) deliverBatches(ctx context.Context, next uint64, atMost int, arrived <-chan Message, deliver func([]Message) error) error {
+	watchdog := time.NewTimer(silence)
+	defer watchdog.Stop()
+	begun := false
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-watchdog.C:
+			if err := s.checkSilence(ctx, next); err != nil {
+				return err
+			}
+		case first := <-arrived:
+			batch := drain([]Message{first}, atMost, arrived)
+			if !begun {
+				// The beginning of a stream ages out, so the first message may lie ahead.
+				next, begun = max(next, first.Seq), true
+			}
+			if err := contiguous(next, batch); err != nil {
+				return err
+			}
+			if err := deliver(batch); err != nil {
+				return err
+			}
+			next = batch[len(batch)-1].Seq + 1
+		}
+		watchdog.Reset(silence)
+	}
+}
+
+func drain(batch []Message, atMost int, arrived <-chan Message) []Message {
+	for len(batch) < atMost {
+		select {
+		case m := <-arrived:
+			batch = append(batch, m)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+func contiguous(next uint64, batch []Message) error {
+	for _, m := range batch {
+		if m.Seq != next {
+			return fmt.Errorf("follow the stream: got message %d, want %d", m.Seq, next)
+		}
+		next++
+	}
+	return nil
+}
+
+func (s *Stream) checkSilence(ctx context.Context, next uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	_, last, err := s.State(ctx)
+	if err != nil {
+		return err
+	}
+	if last >= next {
+		return fmt.Errorf("follow the stream: nothing came for %s, but it goes on to %d beyond %d", silence, last, next)
+	}
+	return nil
+}

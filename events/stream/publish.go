@@ -1,0 +1,154 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/payaid/payaid/events"
+)
+
+// ErrFenced means that the stream's last message is not the one that the publisher built upon: another
+// relay has written. Nothing was stored by this call beyond what Last shows.
+var ErrFenced = errors.New("another relay has written to the stream")
+
+// ErrUncertain means that the answer to a publish was lost. Read Last to learn what was stored.
+var ErrUncertain = errors.New("the stream did not confirm the publish")
+
+// An Item is an event and its place in the outbox.
+type Item struct {
+	Event    events.Envelope
+	Position Position
+}
+
+// MaxBatch is how many messages Publish takes at once.
+const MaxBatch = 500
+
+// An atomic batch costs several milliseconds whatever its size; below this many messages it is quicker
+// to sync each by itself.
+const singles = 8
+
+// publishTimeout bounds a whole publish. A synced batch of 500 takes about 30 ms, a disk that stalls
+// takes seconds; whoever waits longer does better to look what was stored.
+const publishTimeout = 10 * time.Second
+
+// Publish appends the items behind the message with the given sequence and returns the sequence of the
+// last one. Either the stream ended with after, or ErrFenced comes back. When ErrUncertain comes back a
+// prefix of the items (of a batch: all or nothing) may have been stored.
+func (s *Stream) Publish(ctx context.Context, after uint64, items []Item) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	if len(items) <= singles {
+		return s.publishEach(ctx, after, items)
+	}
+	return s.publishBatch(ctx, after, items)
+}
+
+// publishEach sends the messages without waiting in between; each names the sequence that the one
+// before must have got, so that after a lost one none is stored out of order.
+func (s *Stream) publishEach(ctx context.Context, after uint64, items []Item) (uint64, error) {
+	futures := make([]jetstream.PubAckFuture, 0, len(items))
+	for i, item := range items {
+		f, err := s.js.PublishMsgAsync(message(item),
+			jetstream.WithExpectLastSequence(after+uint64(i)), jetstream.WithRetryAttempts(0))
+		if err != nil {
+			return 0, fmt.Errorf("%w: %w", ErrUncertain, err)
+		}
+		futures = append(futures, f)
+	}
+	for i, f := range futures {
+		select {
+		case ack := <-f.Ok():
+			if ack.Duplicate {
+				return 0, fmt.Errorf("%w: event %s was stored before, at %d", ErrFenced, items[i].Event.ID, ack.Sequence)
+			}
+		case err := <-f.Err():
+			return 0, publishError(err)
+		case <-ctx.Done():
+			return 0, fmt.Errorf("%w: %w", ErrUncertain, ctx.Err())
+		}
+	}
+	return after + uint64(len(items)), nil
+}
+
+// publishBatch stores all the messages or none, with one sync of the disk (ADR-50 of NATS). The
+// protocol is three headers; the server answers the message that commits.
+func (s *Stream) publishBatch(ctx context.Context, after uint64, items []Item) (uint64, error) {
+	batch := uuid.NewString()
+	for i, item := range items {
+		msg := message(item)
+		msg.Header.Set("Nats-Batch-Id", batch)
+		msg.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
+		if i == 0 {
+			msg.Header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(after, 10))
+		}
+		if i < len(items)-1 {
+			if err := s.nc.PublishMsg(msg); err != nil {
+				return 0, fmt.Errorf("%w: %w", ErrUncertain, err)
+			}
+			continue
+		}
+		msg.Header.Set("Nats-Batch-Commit", "1")
+		reply, err := s.nc.RequestMsgWithContext(ctx, msg)
+		if err != nil {
+			return 0, fmt.Errorf("%w: %w", ErrUncertain, err)
+		}
+		return batchAnswer(reply.Data, after+uint64(len(items)))
+	}
+	return after, nil
+}
+
+func batchAnswer(data []byte, want uint64) (uint64, error) {
+	var answer struct {
+		Seq   uint64              `json:"seq"`
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(data, &answer); err != nil {
+		return 0, fmt.Errorf("%w: read the answer to a batch: %w", ErrUncertain, err)
+	}
+	if answer.Error != nil {
+		return 0, publishError(answer.Error)
+	}
+	if answer.Seq != want {
+		return 0, fmt.Errorf("%w: the batch ends at %d, want %d", ErrUncertain, answer.Seq, want)
+	}
+	return answer.Seq, nil
+}
+
+// Error codes of the server (errors.json in nats-server).
+const (
+	wrongLastSequence         = 10071
+	wrongLastSequenceConstant = 10164
+	batchHasDuplicate         = 10201
+)
+
+// publishError sorts what the server answers: a wrong last sequence or a message that is there already
+// means that somebody else wrote; anything else leaves open what was stored.
+func publishError(err error) error {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		switch api.ErrorCode {
+		case wrongLastSequence, wrongLastSequenceConstant, batchHasDuplicate:
+			return fmt.Errorf("%w: %w", ErrFenced, err)
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrUncertain, err)
+}
+
+func message(item Item) *nats.Msg {
+	msg := nats.NewMsg(events.Subject(item.Event.Type))
+	for name, value := range item.Event.Headers() {
+		msg.Header.Set(name, value)
+	}
+	msg.Header.Set(jetstream.MsgIDHeader, item.Event.ID)
+	msg.Header.Set(positionHeader, item.Position.String())
+	msg.Data = item.Event.Data
+	return msg
+}

@@ -1,0 +1,155 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A Start names the run that a worker wants to begin.
+type Start struct {
+	OrganizationID string
+	JobID          string
+	Run            int
+	RiverJobID     int64
+	Attempt        int // River's count of this run
+}
+
+const startJob = `
+UPDATE jobs
+SET status = 'running', lease = lease + 1, attempt = $4, river_job_id = $5, waiting_reason = NULL,
+    next_attempt_at = NULL, started_at = coalesce(started_at, now()), updated_at = now(), version = version + 1
+WHERE organization_id = $1 AND id = $2 AND run = $3 AND status IN ('queued', 'running')
+RETURNING ` + jobColumns
+
+// StartJob takes the job for a worker. A job that has ended, or whose run was overtaken by a retry, is
+// ErrConflict: there is nothing to do any more.
+func StartJob(ctx context.Context, db Execer, s Start) (Job, error) {
+	rows, err := db.Query(ctx, startJob, s.OrganizationID, s.JobID, s.Run, s.Attempt, s.RiverJobID)
+	if err != nil {
+		return Job{}, fmt.Errorf("start job %s: %w", s.JobID, err)
+	}
+	j, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Job])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return j, fmt.Errorf("start job %s: %w", s.JobID, ErrConflict)
+	}
+	if err != nil {
+		return j, fmt.Errorf("start job %s: %w", s.JobID, err)
+	}
+	return j, nil
+}
+
+// A Hold is a worker's claim on a job: it ends when the job is started again, overtaken, or ended.
+type Hold struct {
+	OrganizationID string
+	JobID          string
+	Lease          int
+}
+
+// Hold gives the claim that StartJob's result stands for.
+func (j Job) Hold() Hold {
+	return Hold{OrganizationID: j.OrganizationID, JobID: j.ID, Lease: j.Lease}
+}
+
+const succeedJob = `
+UPDATE jobs
+SET status = 'succeeded', output = $4, finished_at = now(), waiting_reason = NULL, next_attempt_at = NULL,
+    updated_at = now(), version = version + 1
+WHERE organization_id = $1 AND id = $2 AND lease = $3 AND status = 'running'`
+
+// QueueSucceed adds the good end of a held job to a batch. ErrConflict comes from the batch when the
+// hold is lost.
+func QueueSucceed(b *pgx.Batch, h Hold, output json.RawMessage) {
+	b.Queue(succeedJob, h.OrganizationID, h.JobID, h.Lease, output).Exec(oneRow)
+}
+
+const failJob = `
+UPDATE jobs
+SET status = 'failed', error = $4, output = coalesce($5, output), finished_at = now(), waiting_reason = NULL,
+    next_attempt_at = NULL, updated_at = now(), version = version + 1
+WHERE organization_id = $1 AND id = $2 AND lease = $3 AND status IN ('queued', 'running')`
+
+// QueueFail adds the bad end of a held job to a batch, with the problem that its client reads and what
+// there is of a result.
+func QueueFail(b *pgx.Batch, h Hold, problem, output json.RawMessage) {
+	b.Queue(failJob, h.OrganizationID, h.JobID, h.Lease, problem, output).Exec(oneRow)
+}
+
+const waitJob = `
+UPDATE jobs
+SET waiting_reason = $4, next_attempt_at = $5, updated_at = now(), version = version + 1
+WHERE organization_id = $1 AND id = $2 AND lease = $3 AND status = 'running'`
+
+// WaitJob says why a held job does not go on now, and when it will be tried again.
+func WaitJob(ctx context.Context, db Execer, h Hold, reason string, next time.Time) error {
+	tag, err := db.Exec(ctx, waitJob, h.OrganizationID, h.JobID, h.Lease, reason, next)
+	if err == nil {
+		err = oneRow(tag)
+	}
+	if err != nil {
+		return fmt.Errorf("let job %s wait: %w", h.JobID, err)
+	}
+	return nil
+}
+
+const progressJob = `
+UPDATE jobs SET progress = $4, updated_at = now(), version = version + 1
+WHERE organization_id = $1 AND id = $2 AND lease = $3 AND status = 'running'`
+
+// ProgressJob notes how far a held job has come.
+func ProgressJob(ctx context.Context, db Execer, h Hold, progress json.RawMessage) error {
+	tag, err := db.Exec(ctx, progressJob, h.OrganizationID, h.JobID, h.Lease, progress)
+	if err == nil {
+		err = oneRow(tag)
+	}
+	if err != nil {
+		return fmt.Errorf("note progress of job %s: %w", h.JobID, err)
+	}
+	return nil
+}
+
+func oneRow(tag pgconn.CommandTag) error {
+	if tag.RowsAffected() != 1 {
+		return ErrConflict
+	}
+	return nil
+}
+
+const expiredJobs = `
+SELECT ` + jobColumns + ` FROM jobs
+WHERE deadline < now() AND deadline IS NOT NULL AND status IN ('queued', 'running')
+ORDER BY deadline LIMIT $1
+FOR UPDATE SKIP LOCKED`
+
+// ExpiredJobs locks jobs whose deadline has passed before they ended.
+func ExpiredJobs(ctx context.Context, tx pgx.Tx, limit int) ([]Job, error) {
+	rows, err := tx.Query(ctx, expiredJobs, limit)
+	if err != nil {
+		return nil, fmt.Errorf("look for expired jobs: %w", err)
+	}
+	jobs, err := pgx.CollectRows(rows, pgx.RowToStructByName[Job])
+	if err != nil {
+		return nil, fmt.Errorf("look for expired jobs: %w", err)
+	}
+	return jobs, nil
+}
+
+const riverJobOf = `SELECT river_job_id FROM jobs WHERE organization_id = $1 AND id = $2`
+
+// RiverJobOf gives the River job that last started a job, 0 when none has.
+func RiverJobOf(ctx context.Context, db Execer, organizationID, id string) (int64, error) {
+	var river *int64
+	err := db.QueryRow(ctx, riverJobOf, organizationID, id).Scan(&river)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && river == nil {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look up the work of job %s: %w", id, err)
+	}
+	return *river, nil
+}

@@ -1,0 +1,214 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// States of a job. They only move forward, a retry by hand excepted.
+const (
+	Queued    = "queued"
+	Running   = "running"
+	Succeeded = "succeeded"
+	Failed    = "failed"
+	Cancelled = "cancelled"
+)
+
+// A Job is work as its client sees it.
+type Job struct {
+	OrganizationID string          `db:"organization_id"`
+	ID             string          `db:"id"`
+	Kind           string          `db:"kind"`
+	Queue          string          `db:"queue"`
+	Status         string          `db:"status"`
+	Priority       int             `db:"priority"` // 1 high, 2 normal, 3 low
+	Overflow       bool            `db:"overflow"` // beyond the organization's fair share
+	Run            int             `db:"run"`      // 1, and one more for every retry by hand
+	Lease          int             `db:"lease"`    // counts the starts
+	Attempt        int             `db:"attempt"`
+	MaxAttempts    int             `db:"max_attempts"`
+	Input          json.RawMessage `db:"input"`
+	Output         json.RawMessage `db:"output"`
+	Error          json.RawMessage `db:"error"` // a problem object
+	WaitingReason  *string         `db:"waiting_reason"`
+	NextAttemptAt  *time.Time      `db:"next_attempt_at"`
+	Progress       json.RawMessage `db:"progress"`
+	Metadata       json.RawMessage `db:"metadata"`
+	CallbackURL    *string         `db:"callback_url"`
+	RunAt          time.Time       `db:"run_at"`
+	Deadline       *time.Time      `db:"deadline"`
+	RiverJobID     *int64          `db:"river_job_id"`
+	EventID        string          `db:"event_id"`
+	RequestID      *string         `db:"request_id"`
+	TraceParent    *string         `db:"traceparent"`
+	CreatedAt      time.Time       `db:"created_at"`
+	StartedAt      *time.Time      `db:"started_at"`
+	FinishedAt     *time.Time      `db:"finished_at"`
+	Version        int64           `db:"version"`
+}
+
+// Terminal reports whether the job has ended.
+func (j Job) Terminal() bool {
+	return j.Status == Succeeded || j.Status == Failed || j.Status == Cancelled
+}
+
+const jobColumns = `organization_id::text, id::text, kind, queue, status, priority, overflow, run, lease, attempt,
+    max_attempts, input, output, error, waiting_reason, next_attempt_at, progress, metadata, callback_url, run_at,
+    deadline, river_job_id, event_id::text, request_id, traceparent, created_at, started_at, finished_at, version`
+
+const insertJob = `
+INSERT INTO jobs (organization_id, id, kind, queue, priority, overflow, max_attempts, input, metadata, callback_url,
+                  run_at, deadline, event_id, request_id, traceparent, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, nullif($14, ''), nullif($15, ''), $16)`
+
+// QueueJob adds the insert of a queued job to a batch.
+func QueueJob(b *pgx.Batch, j Job) {
+	b.Queue(insertJob, j.OrganizationID, j.ID, j.Kind, j.Queue, j.Priority, j.Overflow, j.MaxAttempts, j.Input,
+		j.Metadata, j.CallbackURL, j.RunAt, j.Deadline, j.EventID, deref(j.RequestID), deref(j.TraceParent), j.CreatedAt)
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+const selectJob = `SELECT ` + jobColumns + ` FROM jobs WHERE organization_id = $1 AND id = $2`
+
+// Job reads one job of an organization.
+func (db *DB) Job(ctx context.Context, organizationID, id string) (Job, error) {
+	var j Job
+	err := db.queryAs(ctx, organizationID, func(rows pgx.Rows) (err error) {
+		j, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Job])
+		return notFound(err)
+	}, selectJob, organizationID, id)
+	if err != nil {
+		return j, fmt.Errorf("read job %s: %w", id, err)
+	}
+	return j, nil
+}
+
+// A JobFilter narrows a list of jobs. Zero fields don't.
+type JobFilter struct {
+	Status        string
+	Kind          string
+	CreatedAfter  time.Time
+	CreatedBefore time.Time
+	Before        string // id: only older jobs
+	Limit         int
+}
+
+// The filters are spelled so that each branch can use the index made for it.
+const selectJobs = `
+SELECT ` + jobColumns + ` FROM jobs
+WHERE organization_id = $1
+  AND ($2::text = '' OR status = $2)
+  AND ($3::text = '' OR kind = $3)
+  AND ($4::timestamptz IS NULL OR created_at >= $4)
+  AND ($5::timestamptz IS NULL OR created_at < $5)
+  AND ($6::text = '' OR id < nullif($6, '')::uuid)
+ORDER BY id DESC
+LIMIT $7`
+
+// Jobs lists an organization's jobs, newest first.
+func (db *DB) Jobs(ctx context.Context, organizationID string, f JobFilter) ([]Job, error) {
+	var jobs []Job
+	err := db.queryAs(ctx, organizationID, func(rows pgx.Rows) (err error) {
+		jobs, err = pgx.CollectRows(rows, pgx.RowToStructByName[Job])
+		return err
+	}, selectJobs, organizationID, f.Status, f.Kind, orNull(f.CreatedAfter), orNull(f.CreatedBefore), f.Before, f.Limit)
+	if err != nil {
+		return nil, fmt.Errorf("list jobs of %s: %w", organizationID, err)
+	}
+	return jobs, nil
+}
+
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+const countAdmitted = `
+SELECT count(*) FROM (
+    SELECT FROM jobs
+    WHERE organization_id = $1 AND queue = $2 AND status IN ('queued', 'running') AND NOT overflow
+    ORDER BY id DESC LIMIT $3
+) AS admitted`
+
+// CountAdmitted counts an organization's unfinished jobs of a queue that have their fair place in it,
+// up to a limit.
+func (db *DB) CountAdmitted(ctx context.Context, organizationID, queue string, limit int) (int, error) {
+	var n int
+	b := BatchAs(organizationID)
+	b.Queue(countAdmitted, organizationID, queue, limit).QueryRow(func(row pgx.Row) error { return row.Scan(&n) })
+	if err := db.Send(ctx, b); err != nil {
+		return 0, fmt.Errorf("count unfinished jobs of %s: %w", organizationID, err)
+	}
+	return n, nil
+}
+
+const lockJob = `SELECT ` + jobColumns + ` FROM jobs WHERE organization_id = $1 AND id = $2 FOR UPDATE`
+
+// LockJob reads a job and keeps others from changing it until the transaction ends.
+func LockJob(ctx context.Context, tx pgx.Tx, organizationID, id string) (Job, error) {
+	rows, err := tx.Query(ctx, lockJob, organizationID, id)
+	if err != nil {
+		return Job{}, fmt.Errorf("lock job %s: %w", id, err)
+	}
+	j, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Job])
+	if err != nil {
+		return j, fmt.Errorf("lock job %s: %w", id, notFound(err))
+	}
+	return j, nil
+}
+
+const cancelJob = `
+UPDATE jobs
+SET status = 'cancelled', finished_at = now(), waiting_reason = NULL, next_attempt_at = NULL,
+    updated_at = now(), version = version + 1
+WHERE organization_id = $1 AND id = $2 AND status IN ('queued', 'running')
+RETURNING ` + jobColumns
+
+// CancelJob ends a job that has not ended, else ErrConflict.
+func CancelJob(ctx context.Context, tx pgx.Tx, organizationID, id string) (Job, error) {
+	return changeJob(ctx, tx, "cancel", cancelJob, organizationID, id)
+}
+
+const requeueJob = `
+UPDATE jobs
+SET status = 'queued', run = run + 1, attempt = 0, overflow = false, output = NULL, error = NULL, waiting_reason = NULL,
+    next_attempt_at = NULL, progress = NULL, run_at = now(), started_at = NULL, finished_at = NULL, event_id = $3,
+    deadline = CASE WHEN deadline > now() THEN deadline END, updated_at = now(), version = version + 1
+WHERE organization_id = $1 AND id = $2
+  AND (status IN ('failed', 'cancelled') OR (status IN ('queued', 'running') AND waiting_reason IS NOT NULL)
+       OR (status = 'queued' AND run_at > now()))
+RETURNING ` + jobColumns
+
+// RequeueJob gives a job that failed, was cancelled or waits a new run that is due now; the old run is
+// overtaken. A job that is being worked or has succeeded is ErrConflict. A deadline that has passed is
+// dropped, as it would end the new run at once.
+func RequeueJob(ctx context.Context, tx pgx.Tx, organizationID, id, eventID string) (Job, error) {
+	return changeJob(ctx, tx, "requeue", requeueJob, organizationID, id, eventID)
+}
+
+func changeJob(ctx context.Context, tx pgx.Tx, verb, sql string, args ...any) (Job, error) {
+	rows, err := tx.Query(ctx, sql, args...)
+	if err != nil {
+		return Job{}, fmt.Errorf("%s job %v: %w", verb, args[1], err)
+	}
+	j, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Job])
+	if notFound(err) == ErrNotFound {
+		return j, fmt.Errorf("%s job %v: %w", verb, args[1], ErrConflict)
+	}
+	if err != nil {
+		return j, fmt.Errorf("%s job %v: %w", verb, args[1], err)
+	}
+	return j, nil
+}

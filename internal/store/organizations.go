@@ -1,0 +1,85 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// OperatorOrganization is the organization of the admin key and of the platform's own work.
+const OperatorOrganization = "00000000-0000-0000-0000-000000000000"
+
+// An Organization is a tenant.
+type Organization struct {
+	ID        string          `db:"id"`
+	Name      string          `db:"name"`
+	State     string          `db:"state"`
+	GSTIN     *string         `db:"gstin"`
+	Plan      string          `db:"plan"`
+	Currency  string          `db:"currency"`
+	Timezone  string          `db:"timezone"`
+	Settings  json.RawMessage `db:"settings"` // an object; see api for its shape
+	Version   int64           `db:"version"`
+	CreatedAt time.Time       `db:"created_at"`
+	UpdatedAt time.Time       `db:"updated_at"`
+}
+
+const organizationColumns = `id::text, name, state, gstin, plan, currency, timezone, settings, version, created_at, updated_at`
+
+const insertOrganization = `
+INSERT INTO organizations (id, name, state, gstin, plan, settings)
+VALUES ($1, $2, $3, $4, $5, $6)
+RETURNING ` + organizationColumns
+
+// CreateOrganization inserts an organization in a transaction that sees it (TxAs with its id).
+func CreateOrganization(ctx context.Context, tx pgx.Tx, o Organization) (Organization, error) {
+	rows, err := tx.Query(ctx, insertOrganization, o.ID, o.Name, o.State, o.GSTIN, o.Plan, o.Settings)
+	if err != nil {
+		return o, fmt.Errorf("create organization %s: %w", o.ID, err)
+	}
+	created, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Organization])
+	if err != nil {
+		return o, fmt.Errorf("create organization %s: %w", o.ID, err)
+	}
+	return created, nil
+}
+
+const selectOrganization = `SELECT ` + organizationColumns + ` FROM organizations WHERE id = $1`
+
+// Organization reads one organization as itself.
+func (db *DB) Organization(ctx context.Context, id string) (Organization, error) {
+	var o Organization
+	err := db.queryAs(ctx, id, func(rows pgx.Rows) (err error) {
+		o, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Organization])
+		return notFound(err)
+	}, selectOrganization, id)
+	if err != nil {
+		return o, fmt.Errorf("read organization %s: %w", id, err)
+	}
+	return o, nil
+}
+
+const updateOrganization = `
+UPDATE organizations
+SET name = $3, state = $4, gstin = $5, settings = $6, version = version + 1, updated_at = now()
+WHERE id = $1 AND version = $2
+RETURNING ` + organizationColumns
+
+// UpdateOrganization writes the changeable fields if the version is still o.Version, else ErrConflict.
+func UpdateOrganization(ctx context.Context, tx pgx.Tx, o Organization) (Organization, error) {
+	rows, err := tx.Query(ctx, updateOrganization, o.ID, o.Version, o.Name, o.State, o.GSTIN, o.Settings)
+	if err != nil {
+		return o, fmt.Errorf("update organization %s: %w", o.ID, err)
+	}
+	updated, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Organization])
+	if notFound(err) == ErrNotFound {
+		return o, ErrConflict
+	}
+	if err != nil {
+		return o, fmt.Errorf("update organization %s: %w", o.ID, err)
+	}
+	return updated, nil
+}
