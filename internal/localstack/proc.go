@@ -1,0 +1,92 @@
+package localstack
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// What is read from /proc here is only ever used to say more in an error, or to
+// make sure before a signal; on a system without /proc the answers are empty.
+
+// descendants lists the processes below pid. Postgres puts each of its processes
+// into a session of its own, where a signal to the group does not reach them.
+func descendants(pid int) []int {
+	children := map[int][]int{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		// The command's name is in parentheses and may hold anything.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(fields) < 2 {
+			continue
+		}
+		child, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		parent, _ := strconv.Atoi(fields[1])
+		children[parent] = append(children[parent], child)
+	}
+	var all []int
+	for next := children[pid]; len(next) > 0; {
+		all = append(all, next...)
+		var below []int
+		for _, child := range next {
+			below = append(below, children[child]...)
+		}
+		next = below
+	}
+	return all
+}
+
+// cmdline is the arguments of a process; nil when there is none such.
+func cmdline(pid int) []string {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || len(raw) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimRight(string(raw), "\x00"), "\x00")
+}
+
+// portHolder names the process that listens on a TCP port, as far as this user
+// may know.
+func portHolder(port int) string {
+	const unknown = "another process"
+	socket := listeningSocket(port)
+	if socket == "" {
+		return unknown
+	}
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, link := range links {
+		if target, err := os.Readlink(link); err != nil || target != socket {
+			continue
+		}
+		pid := strings.Split(link, "/")[2]
+		name, err := os.ReadFile("/proc/" + pid + "/comm")
+		if err != nil {
+			return "process " + pid
+		}
+		return fmt.Sprintf("%s (process %s)", strings.TrimSpace(string(name)), pid)
+	}
+	return unknown
+}
+
+// listeningSocket finds the link text, socket:[inode], of a port's listener.
+func listeningSocket(port int) string {
+	const listening = "0A"
+	suffix := fmt.Sprintf(":%04X", port)
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		raw, _ := os.ReadFile(table)
+		for line := range strings.Lines(string(raw)) {
+			fields := strings.Fields(line)
+			if len(fields) > 9 && strings.HasSuffix(fields[1], suffix) && fields[3] == listening {
+				return "socket:[" + fields[9] + "]"
+			}
+		}
+	}
+	return ""
+}

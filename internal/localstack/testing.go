@@ -1,0 +1,240 @@
+package localstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestPostgres is the cluster that all tests of one test binary share. It is
+// started by the first that asks and stopped by RunTests; no test may kill it.
+func TestPostgres(tb testing.TB) *Postgres {
+	tb.Helper()
+	return sharedPostgres.get(tb, "postgres", startTestPostgres)
+}
+
+// TestRedis is the Redis that all tests of one test binary share.
+func TestRedis(tb testing.TB) *Redis {
+	tb.Helper()
+	return sharedRedis.get(tb, "redis", startTestRedis)
+}
+
+// TestNATS is the embedded NATS server that all tests of one test binary share.
+func TestNATS(tb testing.TB) *NATS {
+	tb.Helper()
+	return sharedNATS.get(tb, "nats", func(ctx context.Context, dir string) (*NATS, error) {
+		return StartNATS(ctx, NATSOptions{Dir: dir})
+	})
+}
+
+// NewPostgres is a private cluster, which the test may kill or restart.
+func NewPostgres(tb testing.TB) *Postgres {
+	tb.Helper()
+	return private(tb, "postgres", startTestPostgres)
+}
+
+// NewRedis is a private Redis, which the test may kill or restart.
+func NewRedis(tb testing.TB) *Redis {
+	tb.Helper()
+	return private(tb, "redis", startTestRedis)
+}
+
+// NewNATS is a private NATS server in a process of its own, which the test may
+// kill or restart.
+func NewNATS(tb testing.TB) *NATSProcess {
+	tb.Helper()
+	return private(tb, "nats", func(ctx context.Context, dir string) (*NATSProcess, error) {
+		return StartNATSProcess(ctx, NATSOptions{Dir: dir})
+	})
+}
+
+var databases atomic.Int64
+
+// NewDatabase is the name of a new database, a copy of template where one is
+// named; it is dropped, its sessions ended, when the test is over.
+func (p *Postgres) NewDatabase(tb testing.TB, template string) string {
+	tb.Helper()
+	name := fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1))
+	if err := p.CreateDatabase(tb.Context(), name, template); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), serviceStartTimeout)
+		defer cancel()
+		if err := p.dropDatabase(ctx, name); err != nil {
+			tb.Error(err)
+		}
+	})
+	return name
+}
+
+// RunTests is for TestMain: it runs the tests, stops what they shared, and
+// returns the exit code.
+//
+//	func TestMain(m *testing.M) { os.Exit(localstack.RunTests(m)) }
+func RunTests(m interface{ Run() int }) int {
+	code := m.Run()
+	if err := stopShared(); err != nil {
+		fmt.Fprintln(os.Stderr, "stop the services of the tests:", err)
+		return max(code, 1)
+	}
+	return code
+}
+
+func startTestPostgres(ctx context.Context, dir string) (*Postgres, error) {
+	if err := copyTemplateCluster(ctx, dir); err != nil {
+		return nil, err
+	}
+	return StartPostgres(ctx, PostgresOptions{Dir: dir})
+}
+
+func startTestRedis(ctx context.Context, dir string) (*Redis, error) {
+	return StartRedis(ctx, RedisOptions{Dir: dir})
+}
+
+type stopper interface{ Stop(context.Context) error }
+
+// testPatience bounds a start or a stop on a machine that is busy with tests.
+const testPatience = 3 * time.Minute
+
+// shared is a service that is started once in a test binary.
+type shared[T stopper] struct {
+	once    sync.Once
+	service T
+	err     error
+}
+
+var (
+	sharedPostgres shared[*Postgres]
+	sharedRedis    shared[*Redis]
+	sharedNATS     shared[*NATS]
+)
+
+func (s *shared[T]) get(tb testing.TB, name string, start func(context.Context, string) (T, error)) T {
+	tb.Helper()
+	s.once.Do(func() {
+		// It outlives the test that happens to be the first.
+		ctx, cancel := context.WithTimeout(context.Background(), testPatience)
+		defer cancel()
+		var dir string
+		if dir, s.err = newTestDir(name); s.err != nil {
+			return
+		}
+		if s.service, s.err = start(ctx, dir); s.err == nil {
+			tests.add(s.service)
+		}
+	})
+	if s.err != nil {
+		tb.Fatal(s.err)
+	}
+	return s.service
+}
+
+func private[T stopper](tb testing.TB, name string, start func(context.Context, string) (T, error)) T {
+	tb.Helper()
+	dir, err := newTestDir(name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { os.RemoveAll(dir) })
+	service, err := start(tb.Context(), dir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), testPatience)
+		defer cancel()
+		if err := service.Stop(ctx); err != nil {
+			tb.Error(err)
+		}
+	})
+	return service
+}
+
+// tests is what one test binary has made: its folder and its shared services.
+var tests testRun
+
+type testRun struct {
+	mu       sync.Mutex
+	root     string
+	lock     *os.File
+	dirs     int
+	services []stopper
+}
+
+func (t *testRun) add(s stopper) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.services = append(t.services, s)
+}
+
+// newTestDir is a new folder that other users may pass through, which those of
+// testing.TB are not.
+func newTestDir(name string) (string, error) {
+	t := &tests
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.root == "" {
+		sweepTestDirs()
+		root, err := os.MkdirTemp("", testDirPrefix)
+		if err != nil {
+			return "", err
+		}
+		if err := os.Chmod(root, 0o711); err != nil {
+			return "", err
+		}
+		if t.lock, err = lockFile(filepath.Join(root, "lock"), syscall.LOCK_NB); err != nil {
+			return "", err
+		}
+		t.root = root
+	}
+	t.dirs++
+	dir := filepath.Join(t.root, name+"-"+strconv.Itoa(t.dirs))
+	return dir, os.Mkdir(dir, 0o711)
+}
+
+const testDirPrefix = "payaid-test-"
+
+// sweepTestDirs removes what test binaries left that had no chance to.
+func sweepTestDirs() {
+	left, _ := filepath.Glob(filepath.Join(os.TempDir(), testDirPrefix+"*"))
+	for _, dir := range left {
+		info, err := os.Stat(dir)
+		if err != nil || time.Since(info.ModTime()) < 10*time.Minute {
+			continue // perhaps being made right now
+		}
+		lock, err := lockFile(filepath.Join(dir, "lock"), syscall.LOCK_NB)
+		if err != nil {
+			continue
+		}
+		os.RemoveAll(dir)
+		unlock(lock)
+	}
+}
+
+func stopShared() error {
+	t := &tests
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), testPatience)
+	defer cancel()
+	var all []error
+	for _, s := range t.services {
+		all = append(all, s.Stop(ctx))
+	}
+	t.services = nil
+	if t.root != "" {
+		all = append(all, os.RemoveAll(t.root))
+		unlock(t.lock)
+		t.root = ""
+	}
+	return errors.Join(all...)
+}
