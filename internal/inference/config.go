@@ -2,9 +2,13 @@ package inference
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -57,10 +61,82 @@ type Config struct {
 	Log  *slog.Logger // nil: silent
 }
 
+// Budget is the money that an organization may spend at Groq.
+type Budget interface {
+	// Reserve sets aside what a call may cost at most, or says that it isn't
+	// there; then Ollama is waited for. settle is called once, with what the call
+	// did cost, also when the context has ended.
+	Reserve(ctx context.Context, nanoUSD int64) (settle func(nanoUSD int64), err error)
+}
+
 // LogValue keeps the key out of the log.
 func (c Config) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("ollama_url", redacted(c.OllamaURL)), slog.Bool("ollama_enabled", c.OllamaEnabled),
 		slog.Bool("groq_configured", c.GroqKey != ""))
+}
+
+// withDefaults fills the zero values in.
+func (c Config) withDefaults() Config {
+	def := func(s *string, value string) {
+		if *s == "" {
+			*s = value
+		}
+	}
+	span := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	def(&c.OllamaURL, "http://127.0.0.1:11434")
+	def(&c.OllamaModels.Fast, "mistral:7b")
+	def(&c.OllamaModels.Large, "llama2:13b")
+	def(&c.GroqBaseURL, "https://api.groq.com/openai/v1")
+	def(&c.GroqModels.Fast, "openai/gpt-oss-20b")
+	def(&c.GroqModels.Large, "openai/gpt-oss-120b")
+	span(&c.KeepAlive, 30*time.Minute)
+	span(&c.FastBudget, 5*time.Second)
+	span(&c.LargeBudget, 8*time.Second)
+	span(&c.Patience, 5*time.Minute)
+	span(&c.GroqTimeout, 30*time.Second)
+	prices := maps.Clone(defaultPrices)
+	maps.Copy(prices, c.Prices)
+	c.Prices = prices
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// address reads the URL of a provider. Its error doesn't repeat the URL, which
+// may hold a password.
+func address(name, raw string) (*url.URL, error) {
+	if !strings.Contains(raw, "://") {
+		raw = "http://" + raw
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("read %s: want an address like http://127.0.0.1:11434", name)
+	}
+	return u, nil
+}
+
+// checkKey refuses a key that can't stand in a header, such as one with a line
+// break within.
+func checkKey(key string) error {
+	for _, c := range []byte(key) {
+		if c <= ' ' || c >= 0x7f {
+			return errors.New("read GROQ_API_KEY_FALLBACK: it holds a character that no key has")
+		}
+	}
+	return nil
+}
+
+func redacted(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Redacted()
 }
 
 // ProviderStatus is the state of one model of one provider, for screens.

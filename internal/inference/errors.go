@@ -23,6 +23,7 @@ const (
 	Request       = "request"
 	SchemaInvalid = "schema_invalid"
 	Length        = "length"
+	OutOfBudget   = "out_of_budget"
 	Cancelled     = "cancelled"
 )
 

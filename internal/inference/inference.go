@@ -51,6 +51,8 @@ type Prompt struct {
 	// LocalOnly forbids everything that would let the prompt leave the house:
 	// Groq, and those models of Ollama that run in its cloud.
 	LocalOnly bool
+	// Budget is asked before each call of Groq; nil is no limit.
+	Budget Budget
 }
 
 // LogValue keeps the tenant's text out of the log.

@@ -1,0 +1,223 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// attempt makes one call, if the provider may be called now, and records it.
+func (r *run) attempt(ctx context.Context, t turn, c call) (reply, *failure) {
+	a := Attempt{Provider: t.provider, Model: c.model, StartedAt: time.Now()}
+	b := r.chain.board.get(t.provider, c.model)
+	pass, f := admit(b)
+	var rep reply
+	if f == nil {
+		rep, f = r.enter(ctx, t, c, &a)
+		pass.settle(proven(f), rep.limit)
+	}
+	r.record(&a, rep, f)
+	return rep, f
+}
+
+// admit asks the breaker, and heeds a rate limit that is known.
+func admit(b *breaker) (permit, *failure) {
+	if left := b.pause(); left > 0 {
+		return permit{}, &failure{class: Overloaded, retryAfter: left,
+			detail: "is rate limited for another " + rounded(left)}
+	}
+	pass, left, ok := b.admit()
+	if !ok {
+		return permit{}, &failure{class: BreakerOpen, retryAfter: left,
+			detail: fmt.Sprintf("failed repeatedly (%s) and is tried again in %s", b.lastClass(), rounded(left))}
+	}
+	return pass, nil
+}
+
+// proven drops a failure that only a provider which works can cause.
+func proven(f *failure) *failure {
+	if f != nil && (f.class == SchemaInvalid || f.class == Length) {
+		return nil
+	}
+	return f
+}
+
+// enter makes the call inside the gate, or on reserved money.
+func (r *run) enter(ctx context.Context, t turn, c call, a *Attempt) (reply, *failure) {
+	if t.provider == Groq {
+		return r.paying(ctx, t, c, a)
+	}
+	if r.chain.cfg.Gate == nil {
+		return r.call(ctx, t, c, a)
+	}
+	release, err := r.chain.cfg.Gate.Acquire(ctx)
+	a.Queue = time.Since(a.StartedAt)
+	if err != nil {
+		if f := ended(ctx, QueueFull, "has no place free: others are being answered"); f != nil {
+			return reply{}, f
+		}
+		r.chain.cfg.Log.Warn("gate not passed", "provider", t.provider, "model", c.model, "err", err)
+		return reply{}, &failure{class: QueueFull, detail: "has no place free: the gate before it can't be asked"}
+	}
+	defer release()
+	return r.call(ctx, t, c, a)
+}
+
+func (r *run) paying(ctx context.Context, t turn, c call, a *Attempt) (reply, *failure) {
+	if r.prompt.Budget == nil {
+		return r.call(ctx, t, c, a)
+	}
+	price := r.chain.cfg.Prices[c.model]
+	settle, err := r.prompt.Budget.Reserve(ctx, price.atMost(c.messages, c.maxTokens))
+	if err != nil {
+		if f := ended(ctx, Timeout, "was not asked in time"); f != nil {
+			return reply{}, f
+		}
+		return reply{}, &failure{class: OutOfBudget, detail: "is not asked, for the organization's budget doesn't allow it"}
+	}
+	rep, f := r.call(ctx, t, c, a)
+	settle(price.nanoUSD(rep.prompt, rep.completion))
+	return rep, f
+}
+
+// call makes the call and judges what came of it.
+func (r *run) call(ctx context.Context, t turn, c call, a *Attempt) (reply, *failure) {
+	if f := ended(ctx, Timeout, "was not asked in time"); f != nil {
+		return reply{}, f
+	}
+	if r.text {
+		r.sink.Reset(t.provider, r.reason)
+		r.text = false
+	}
+	r.sink.Provider(t.provider, c.model, r.reason)
+	begun := time.Now()
+	rep, f := t.backend.chat(ctx, c, func(text string) {
+		if a.FirstToken == 0 {
+			a.FirstToken = max(time.Since(begun), 1)
+			t.spoke()
+		}
+		if text != "" {
+			r.text = true
+			r.sink.Token(text)
+		}
+	})
+	a.Run = time.Since(begun)
+	a.Queue += rep.queue
+	f = r.judge(ctx, t, c, rep, f, a.FirstToken > 0)
+	if f == nil && r.schema != nil {
+		f = r.parse(t, &rep)
+	}
+	return rep, f
+}
+
+// judge decides whether a reply is an answer. The providers' clients return no
+// failure for streams that were cut, and for contexts that ended.
+func (r *run) judge(ctx context.Context, t turn, c call, rep reply, f *failure, spoke bool) *failure {
+	complete := f == nil && rep.done
+	if over := ended(ctx, Timeout, r.late(t, spoke)); over != nil && (over.ended != nil || !complete) {
+		over.status = rep.status
+		if t.provider == Ollama && !spoke && over.ended == nil {
+			r.chain.board.warm(c.model)
+		}
+		return over
+	}
+	switch {
+	case f != nil:
+		return f
+	case !rep.done:
+		return truncated(rep.status)
+	case rep.reason == "stop":
+		return nil
+	case rep.reason == "length" && r.asked(rep):
+		return nil
+	case rep.reason == "length":
+		return &failure{class: Length, status: rep.status, detail: "was cut by the limit on tokens"}
+	}
+	return &failure{class: Truncated, status: rep.status, detail: "ended its answer for another reason than its end"}
+}
+
+// asked says whether an answer that was cut is what the client asked for. One
+// that is shorter than the limit was cut by the model's window.
+func (r *run) asked(rep reply) bool {
+	return r.prompt.MaxTokens > 0 && r.schema == nil && rep.text != "" && rep.completion >= r.prompt.MaxTokens
+}
+
+func (r *run) late(t turn, spoke bool) string {
+	if !spoke && t.silence > 0 {
+		return "sent no token within " + rounded(t.silence)
+	}
+	return "gave no whole answer within " + rounded(t.whole)
+}
+
+// ended is the failure of a context that has ended, nil while it lives. The end
+// of a provider's own time is of class; the end of the caller's context is the
+// end of the run.
+func ended(ctx context.Context, class, detail string) *failure {
+	err := ctx.Err()
+	if err == nil {
+		return nil
+	}
+	cause := context.Cause(ctx)
+	switch {
+	case cause == errSilent || cause == errSlow:
+		return &failure{class: class, detail: detail}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &failure{class: Timeout, ended: err, detail: "had not answered at the caller's deadline"}
+	}
+	return &failure{class: Cancelled, ended: err, detail: "was told to stop by the caller"}
+}
+
+// parse turns the text into the document that was asked for.
+func (r *run) parse(t turn, rep *reply) *failure {
+	doc, changed, why := r.schema.read(rep.text)
+	if why != nil {
+		return &failure{class: SchemaInvalid, status: rep.status, detail: breach(why), why: why.Error()}
+	}
+	if changed {
+		rep.text = string(doc)
+		r.sink.Reset(t.provider, "repaired")
+		r.sink.Token(rep.text)
+	}
+	rep.doc = doc
+	return nil
+}
+
+// record adds an attempt to the run's list.
+func (r *run) record(a *Attempt, rep reply, f *failure) {
+	a.PromptTokens, a.CompletionTokens, a.Status, a.Outcome = rep.prompt, rep.completion, rep.status, OK
+	if rep.reason == "length" {
+		a.Outcome = Length
+	}
+	if a.Provider == Groq {
+		a.CostNanoUSD = r.chain.cfg.Prices[a.Model].nanoUSD(rep.prompt, rep.completion)
+	}
+	if f != nil {
+		a.Outcome, a.Detail = f.class, f.detail
+		a.Status = max(a.Status, f.status)
+		r.report(a)
+	} else {
+		a.ShadowNanoUSD = r.shadow.nanoUSD(rep.prompt, rep.completion)
+		if a.Provider == Groq {
+			a.ShadowNanoUSD = a.CostNanoUSD
+		}
+	}
+	r.attempts = append(r.attempts, *a)
+}
+
+// report logs what the owner has to mend; the rest is in the attempt.
+func (r *run) report(a *Attempt) {
+	mend := a.Outcome == Auth || a.Outcome == Misconfigured && !r.named
+	if mend {
+		r.chain.cfg.Log.Error("provider needs the owner", "provider", a.Provider, "model", a.Model,
+			"class", a.Outcome, "status", a.Status, "detail", a.Detail)
+	}
+}
+
+// rounded is a span for a sentence.
+func rounded(d time.Duration) string {
+	if d >= 10*time.Second {
+		return d.Round(time.Second).String()
+	}
+	return d.Round(time.Millisecond).String()
+}

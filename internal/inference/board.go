@@ -1,0 +1,130 @@
+package inference
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// maxBreakers bounds the models that clients name. Beyond it a model has no
+	// breaker, and is simply asked.
+	maxBreakers = 256
+	// forgetAfter is when a model that only a client named is no longer probed.
+	forgetAfter = 10 * time.Minute
+)
+
+type target struct{ provider, model string }
+
+// board holds the breakers of all models, and the models that wait to be
+// loaded.
+type board struct {
+	wake chan struct{}
+
+	mu       sync.Mutex
+	breakers map[target]*breaker
+	cold     map[string]bool // models of Ollama that are to be loaded; true: being loaded
+}
+
+func newBoard() *board {
+	return &board{wake: make(chan struct{}, 1), breakers: map[target]*breaker{}, cold: map[string]bool{}}
+}
+
+// configure gives a model a breaker that stays.
+func (b *board) configure(provider, model string) {
+	b.get(provider, model).configured = true
+}
+
+func (b *board) get(provider, model string) *breaker {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at := target{provider, model}
+	if br, ok := b.breakers[at]; ok {
+		return br
+	}
+	br := &breaker{provider: provider, model: model, state: stateClosed, opened: b.signal, asked: time.Now()}
+	if len(b.breakers) >= maxBreakers {
+		b.forget()
+	}
+	if len(b.breakers) < maxBreakers {
+		b.breakers[at] = br
+	}
+	return br
+}
+
+// forget drops what nobody asks for any more; b.mu is held.
+func (b *board) forget() {
+	since := time.Now().Add(-forgetAfter)
+	maps.DeleteFunc(b.breakers, func(_ target, br *breaker) bool { return br.idle(since) })
+}
+
+func (b *board) signal() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// all gives the breakers, ordered by provider and model.
+func (b *board) all() []*breaker {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.SortedFunc(maps.Values(b.breakers), func(x, y *breaker) int {
+		if x.provider != y.provider {
+			return -strings.Compare(x.provider, y.provider) // Ollama first
+		}
+		return strings.Compare(x.model, y.model)
+	})
+}
+
+// due gives the breakers whose probe is to be made now, marked as being probed,
+// and the time of the next one; zero if none is open.
+func (b *board) due() ([]*breaker, time.Time) {
+	b.mu.Lock()
+	b.forget()
+	b.mu.Unlock()
+	var now []*breaker
+	var next time.Time
+	for _, br := range b.all() {
+		ready, at := br.startProbe()
+		switch {
+		case ready:
+			now = append(now, br)
+		case !at.IsZero() && (next.IsZero() || at.Before(next)):
+			next = at
+		}
+	}
+	return now, next
+}
+
+// warm asks for model to be loaded, once.
+func (b *board) warm(model string) {
+	b.mu.Lock()
+	if _, ok := b.cold[model]; !ok && len(b.cold) < maxBreakers {
+		b.cold[model] = false
+	}
+	b.mu.Unlock()
+	b.signal()
+}
+
+// toLoad gives the models that are to be loaded now, marked as being loaded.
+func (b *board) toLoad() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var models []string
+	for model, loading := range b.cold {
+		if !loading {
+			b.cold[model] = true
+			models = append(models, model)
+		}
+	}
+	return models
+}
+
+func (b *board) loaded(model string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.cold, model)
+}
