@@ -10,6 +10,7 @@ type JobRequested struct {
 	Queue       string    `json:"queue"`
 	Run         int       `json:"run"`          // 1, and one more for every retry by hand
 	Priority    int       `json:"priority"`     // 1 high, 2 normal, 3 low
+	Overflow    bool      `json:"overflow"`     // beyond the organization's fair share of the queue
 	MaxAttempts int       `json:"max_attempts"` // of this run
 	RunAt       time.Time `json:"run_at"`       // not before
 	Version     int64     `json:"version"`

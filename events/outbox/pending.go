@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/payaid/payaid/events"
 	"github.com/payaid/payaid/events/stream"
@@ -22,6 +23,12 @@ FROM outbox
 WHERE (xid, id) > ($1::text::xid8, $2)
 ORDER BY xid, id
 LIMIT $3`
+
+// An Execer runs a statement: a pool, a connection or a transaction.
+type Execer interface {
+	querier
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
 
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)

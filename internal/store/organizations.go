@@ -83,3 +83,22 @@ func UpdateOrganization(ctx context.Context, tx pgx.Tx, o Organization) (Organiz
 	}
 	return updated, nil
 }
+
+// An AIPolicy is what an organization's settings say about models.
+type AIPolicy struct {
+	LocalOnly bool   // its data never leaves the house
+	Mode      string // of a prompt that names none
+}
+
+const selectAIPolicy = `
+SELECT coalesce((settings #>> '{ai,local_only}')::boolean, false), coalesce(settings #>> '{ai,mode}', '')
+FROM organizations WHERE id = $1`
+
+// OrganizationAI reads an organization's AI policy.
+func OrganizationAI(ctx context.Context, db Execer, id string) (AIPolicy, error) {
+	var p AIPolicy
+	if err := db.QueryRow(ctx, selectAIPolicy, id).Scan(&p.LocalOnly, &p.Mode); err != nil {
+		return p, fmt.Errorf("read the AI policy of %s: %w", id, notFound(err))
+	}
+	return p, nil
+}

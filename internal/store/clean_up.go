@@ -1,0 +1,89 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Retention says how long things are kept after their use is over.
+type Retention struct {
+	IdempotencyKeys time.Duration
+	JobEvents       time.Duration // after the job's end
+	Jobs            time.Duration // after their end, with effects and calls
+	APIKeys         time.Duration // after revocation or expiry
+}
+
+// deleteAtOnce keeps a transaction short and its locks few.
+const deleteAtOnce = 5000
+
+const deleteIdempotencyKeys = `
+DELETE FROM idempotency_keys WHERE ctid IN (
+    SELECT ctid FROM idempotency_keys WHERE created_at < $1 LIMIT $2)`
+
+const deleteJobEvents = `
+DELETE FROM job_events WHERE ctid IN (
+    SELECT e.ctid FROM job_events e
+    WHERE e.created_at < $1 AND NOT EXISTS (
+        SELECT FROM jobs j WHERE j.organization_id = e.organization_id AND j.id = e.job_id
+        AND (j.finished_at IS NULL OR j.finished_at >= $1))
+    LIMIT $2)`
+
+// A job's children go first, so that none is left behind when the process dies in between.
+const deleteJobs = `
+WITH old AS (
+    SELECT organization_id, id FROM jobs WHERE created_at < $1 AND finished_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+), effects AS (
+    DELETE FROM job_effects e USING old WHERE e.organization_id = old.organization_id AND e.job_id = old.id
+), calls AS (
+    DELETE FROM ai_calls c USING old WHERE c.organization_id = old.organization_id AND c.job_id = old.id
+), told AS (
+    DELETE FROM job_events t USING old WHERE t.organization_id = old.organization_id AND t.job_id = old.id
+)
+DELETE FROM jobs j USING old WHERE j.organization_id = old.organization_id AND j.id = old.id`
+
+const deleteAPIKeys = `
+DELETE FROM api_keys WHERE ctid IN (
+    SELECT ctid FROM api_keys WHERE least(revoked_at, expires_at) < $1 LIMIT $2)`
+
+// CleanUp deletes what is older than its retention, a few thousand rows at a time.
+func (db *DB) CleanUp(ctx context.Context, r Retention) error {
+	now := time.Now()
+	for _, step := range []struct {
+		what, sql string
+		kept      time.Duration
+	}{
+		{"idempotency keys", deleteIdempotencyKeys, r.IdempotencyKeys},
+		{"job events", deleteJobEvents, r.JobEvents},
+		{"jobs", deleteJobs, r.Jobs},
+		{"API keys", deleteAPIKeys, r.APIKeys},
+	} {
+		if err := db.deleteAll(ctx, step.sql, now.Add(-step.kept)); err != nil {
+			return fmt.Errorf("clean up %s: %w", step.what, err)
+		}
+	}
+	return nil
+}
+
+func (db *DB) deleteAll(ctx context.Context, sql string, before time.Time) error {
+	for {
+		tag, err := db.exec(ctx, sql, before, deleteAtOnce)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() < deleteAtOnce {
+			return nil
+		}
+	}
+}
+
+func (db *DB) exec(ctx context.Context, sql string, args ...any) (tag pgconn.CommandTag, err error) {
+	err = db.with(ctx, func(conn *pgxpool.Conn) error {
+		tag, err = conn.Exec(ctx, sql, args...)
+		return err
+	})
+	return tag, err
+}

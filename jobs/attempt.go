@@ -1,0 +1,192 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/payaid/payaid/internal/store"
+)
+
+// An attempt is one execution of a requested job: it takes the job, does the work, and writes down in
+// one transaction how it ended.
+type attempt struct {
+	deps     Deps
+	spec     Spec
+	row      *rivertype.JobRow
+	request  Request
+	work     func(context.Context, *Task) (Result, error)
+	complete func(context.Context, pgx.Tx) error
+}
+
+// errOvertaken ends the context of work whose job somebody else has taken or ended.
+var errOvertaken = errors.New("the job was taken over or ended elsewhere")
+
+func (a attempt) run(ctx context.Context) error {
+	job, err := store.StartJob(ctx, a.deps.Relaxed.Pool(), store.Start{
+		OrganizationID: a.request.OrganizationID, JobID: a.request.JobID, Run: a.request.Run,
+		RiverJobID: a.row.ID, Attempt: a.row.Attempt,
+	})
+	if errors.Is(err, store.ErrConflict) {
+		return river.JobCancel(err) // cancelled, ended, or overtaken by a retry: nothing is left to do
+	}
+	if err != nil {
+		return err
+	}
+	a.deps.Hints.JobChanged(job.ID)
+
+	working, overtaken := context.WithCancelCause(ctx)
+	defer overtaken(nil)
+	if job.Deadline != nil {
+		var cancel context.CancelFunc
+		working, cancel = context.WithDeadlineCause(working, *job.Deadline, Expired(*job.Deadline))
+		defer cancel()
+	}
+	t := &Task{Job: job}
+	t.Follow = newFollow(a.deps, &t.Job, func() { overtaken(errOvertaken) })
+	result, err := safely(working, t, a.work)
+	err = errors.Join(err, t.Follow.Close())
+	return a.end(ctx, working, t, result, err)
+}
+
+// end writes down what became of the attempt.
+func (a attempt) end(ctx, working context.Context, t *Task, result Result, err error) error {
+	var wait *Wait
+	var failure *Failure
+	switch cause := context.Cause(working); {
+	case err == nil:
+		return a.succeed(ctx, t, result)
+	case errors.Is(cause, errOvertaken) || errors.Is(err, store.ErrConflict):
+		a.keepRecords(ctx, t)
+		return river.JobCancel(errOvertaken)
+	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
+		// The client cancelled, or the process stops. River tells them apart: a cancelled job ends, an
+		// interrupted one goes back with its attempt not used up.
+		a.keepRecords(ctx, t)
+		return ctx.Err()
+	case errors.As(cause, &failure) && working.Err() != nil:
+		return a.fail(ctx, t, failure) // the deadline
+	case errors.As(err, &failure):
+		return a.fail(ctx, t, failure)
+	case errors.As(err, &wait):
+		return a.wait(ctx, t, wait)
+	case ctx.Err() != nil:
+		err = &Failure{Code: codeTimeout, Title: "Timeout",
+			Detail: fmt.Sprintf("An attempt may take %s, and the last one took longer.", a.spec.Timeout)}
+	}
+	if a.row.Attempt >= a.row.MaxAttempts {
+		return a.fail(ctx, t, err)
+	}
+	return a.retry(ctx, t, err)
+}
+
+func (a attempt) succeed(ctx context.Context, t *Task, result Result) error {
+	// What is done is done: a process that stops now, or a timeout that strikes now, must not undo it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	err := finish(ctx, a.deps, t, result, a.complete)
+	if errors.Is(err, store.ErrConflict) {
+		a.keepRecords(ctx, t)
+		return river.JobCancel(errOvertaken)
+	}
+	return err
+}
+
+func (a attempt) fail(ctx context.Context, t *Task, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	a.deps.Log.Info("job failed", "job_id", t.ID, "kind", t.Kind, "attempt", a.row.Attempt,
+		"organization_id", t.OrganizationID, "error", cause)
+	err := a.deps.DB.Tx(ctx, func(tx pgx.Tx) error { return Fail(ctx, tx, t.Job, cause, t.records...) })
+	if errors.Is(err, store.ErrConflict) {
+		a.keepRecords(ctx, t)
+		return river.JobCancel(errOvertaken)
+	}
+	if err != nil {
+		return err
+	}
+	a.deps.Hints.OutboxChanged()
+	a.deps.Hints.JobChanged(t.ID)
+	return river.JobCancel(cause)
+}
+
+// wait puts the job off. River counts a snooze as no attempt.
+func (a attempt) wait(ctx context.Context, t *Task, w *Wait) error {
+	after := max(w.After, time.Second)
+	if err := a.postpone(ctx, t, w.Reason, after); err != nil {
+		return err
+	}
+	return river.JobSnooze(after)
+}
+
+func (a attempt) retry(ctx context.Context, t *Task, cause error) error {
+	after := a.spec.Backoff.jittered(a.row.ID, a.row.Attempt)
+	reason := "The last attempt failed for a reason on our side; it will be tried again."
+	var f *Failure
+	if errors.As(cause, &f) {
+		reason = f.Detail
+	}
+	a.deps.Log.Warn("job will be tried again", "job_id", t.ID, "kind", t.Kind, "attempt", a.row.Attempt,
+		"organization_id", t.OrganizationID, "in_ms", after.Milliseconds(), "error", cause)
+	if err := a.postpone(ctx, t, reason, after); err != nil {
+		return err
+	}
+	return cause
+}
+
+func (a attempt) postpone(ctx context.Context, t *Task, reason string, after time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	a.keepRecords(ctx, t)
+	err := store.WaitJob(ctx, a.deps.DB.Pool(), t.Hold(), reason, time.Now().Add(after))
+	if errors.Is(err, store.ErrConflict) {
+		return river.JobCancel(errOvertaken)
+	}
+	if err != nil {
+		return err
+	}
+	a.deps.Hints.JobChanged(t.ID)
+	return nil
+}
+
+// keepRecords writes the records of an attempt that ends without a transaction of its own.
+func (a attempt) keepRecords(ctx context.Context, t *Task) {
+	if len(t.records) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	b := &pgx.Batch{}
+	for _, queue := range t.records {
+		queue(b)
+	}
+	t.records = nil
+	if err := a.deps.DB.Send(ctx, b); err != nil {
+		a.deps.Log.Error("records of an attempt are lost", "job_id", t.ID, "kind", t.Kind, "error", err)
+	}
+}
+
+// endTimeout bounds writing down how an attempt ended. It goes on when the job's own context is over.
+const endTimeout = 10 * time.Second
+
+// safely turns a panic of the work into an error, with the stack for the log.
+func safely(ctx context.Context, t *Task, work func(context.Context, *Task) (Result, error)) (r Result, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return work(ctx, t)
+}
+
+var _ slog.LogValuer = (*Failure)(nil)
+
+// LogValue keeps a failure to its code: the sentence is the client's.
+func (f *Failure) LogValue() slog.Value { return slog.StringValue(f.Code) }

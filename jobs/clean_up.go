@@ -1,0 +1,33 @@
+package jobs
+
+import (
+	"context"
+	"time"
+
+	"github.com/payaid/payaid/internal/store"
+)
+
+// cleanUpArgs are the arguments of maintenance.cleanup.
+type cleanUpArgs struct{}
+
+// Kind implements river.JobArgs.
+func (cleanUpArgs) Kind() string { return "maintenance.cleanup" }
+
+var cleanUpSpec = Spec{
+	Queue: Maintenance, Timeout: 30 * time.Minute, MaxAttempts: 3, Backoff: exponential(time.Minute, 10*time.Minute),
+	Cron: "25 * * * *",
+}
+
+// cleanUp deletes what has outlived its use: answers kept for repeated requests (a day), events of ended
+// jobs (an hour), ended jobs, their effects and calls (90 days), keys that ended long ago (90 days).
+type cleanUp struct{ db *store.DB }
+
+// Run implements Chore.
+func (w cleanUp) Run(ctx context.Context, _ cleanUpArgs) error {
+	return w.db.CleanUp(ctx, store.Retention{
+		IdempotencyKeys: 24 * time.Hour,
+		JobEvents:       time.Hour,
+		Jobs:            90 * 24 * time.Hour,
+		APIKeys:         90 * 24 * time.Hour,
+	})
+}

@@ -1,0 +1,190 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/payaid/payaid/internal/store"
+)
+
+// flushEvery is how long tokens gather before they are written: a commit per token would cost more than
+// the token, and nobody reads faster.
+const flushEvery = 50 * time.Millisecond
+
+// A Follow tells clients that watch a job how it goes on: numbered events, kept in Postgres, so that a
+// client that was cut off continues without a gap. Number 1 is the job's birth and is not stored.
+type Follow struct {
+	deps      Deps
+	job       *store.Job
+	overtaken func()
+
+	mu      sync.Mutex
+	seq     int64 // of the last event, 0: not looked up yet
+	buffer  []store.JobEvent
+	text    strings.Builder // tokens that are not an event yet
+	dirty   chan struct{}   // something gathers
+	closing chan struct{}
+	done    chan struct{} // all is written
+	lost    error
+}
+
+func newFollow(d Deps, j *store.Job, overtaken func()) *Follow {
+	return &Follow{deps: d, job: j, overtaken: overtaken}
+}
+
+// Started says that an attempt is on. An earlier attempt's text is withdrawn.
+func (f *Follow) Started(ctx context.Context) error {
+	seq, text, err := store.LastJobEvent(ctx, f.deps.Relaxed.Pool(), f.job.OrganizationID, f.job.ID)
+	if err != nil {
+		return err
+	}
+	f.seq = max(seq, 1)
+	f.dirty, f.closing, f.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	go f.write(context.WithoutCancel(ctx))
+	f.add("status", map[string]any{"id": f.job.ID, "kind": f.job.Kind, "status": store.Running, "attempt": f.job.Attempt,
+		"max_attempts": f.job.MaxAttempts, "started_at": f.job.StartedAt})
+	if text {
+		f.Reset("", fmt.Sprintf("attempt %d begins", f.job.Attempt))
+	}
+	return nil
+}
+
+// Provider says who is asked now, and why, if it is not the first choice.
+func (f *Follow) Provider(provider, model, reason string) {
+	f.add("provider", map[string]any{"provider": provider, "model": model, "reason": orNull(reason)})
+}
+
+// Token adds a piece of the answer's text.
+func (f *Follow) Token(text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.text.WriteString(text)
+	f.poke()
+}
+
+// Reset withdraws the text so far.
+func (f *Follow) Reset(provider, reason string) {
+	f.add("reset", map[string]any{"provider": orNull(provider), "reason": reason})
+}
+
+// Progress says how much of how much is done. It shows on the job too.
+func (f *Follow) Progress(ctx context.Context, done, total int) error {
+	progress, err := json.Marshal(map[string]int{"done": done, "total": total})
+	if err != nil {
+		return err
+	}
+	if err := store.ProgressJob(ctx, f.deps.Relaxed.Pool(), f.job.Hold(), progress); err != nil {
+		return err
+	}
+	f.job.Version++
+	f.add("progress", json.RawMessage(progress))
+	return nil
+}
+
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func (f *Follow) add(kind string, data any) {
+	encoded, err := json.Marshal(data)
+	if err != nil {
+		return // of maps of strings and numbers: can't be
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dirty == nil {
+		return
+	}
+	f.cutText()
+	f.append(kind, encoded)
+	f.poke()
+}
+
+// cutText makes an event of the tokens that came since the last.
+func (f *Follow) cutText() {
+	if f.text.Len() == 0 {
+		return
+	}
+	encoded, _ := json.Marshal(map[string]string{"text": f.text.String()})
+	f.text.Reset()
+	f.append("token", encoded)
+}
+
+func (f *Follow) append(kind string, data json.RawMessage) {
+	f.seq++
+	f.buffer = append(f.buffer, store.JobEvent{Seq: f.seq, Type: kind, Data: data})
+}
+
+func (f *Follow) poke() {
+	select {
+	case f.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// write stores what gathers until the follow is closed: the first at once, what follows in gulps.
+func (f *Follow) write(ctx context.Context) {
+	defer close(f.done)
+	defer f.flush(ctx)
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-f.closing:
+			return
+		case <-f.dirty:
+		}
+		select {
+		case <-f.closing:
+			return
+		case <-pause.C:
+		}
+		if !f.flush(ctx) {
+			return
+		}
+		pause.Reset(flushEvery)
+	}
+}
+
+func (f *Follow) flush(ctx context.Context) bool {
+	f.mu.Lock()
+	f.cutText()
+	events := f.buffer
+	f.buffer = nil
+	f.mu.Unlock()
+	if len(events) == 0 {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	err := store.AppendJobEvents(ctx, f.deps.Relaxed.Pool(), f.job.Hold(), events)
+	if err != nil {
+		f.mu.Lock()
+		f.lost = errors.Join(f.lost, err)
+		f.mu.Unlock()
+		if errors.Is(err, store.ErrConflict) {
+			f.overtaken()
+		}
+		return false
+	}
+	f.deps.Hints.JobChanged(f.job.ID)
+	return true
+}
+
+// Close writes what is left and gives back what went wrong. Nothing may be added afterwards.
+func (f *Follow) Close() error {
+	if f.dirty == nil {
+		return nil // never started
+	}
+	close(f.closing)
+	<-f.done
+	return f.lost
+}

@@ -1,0 +1,133 @@
+package jobs
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/payaid/payaid/internal/inference"
+)
+
+// aiBackoff is for what went wrong on our side; a model that is away is waited for, not tried again.
+var aiBackoff = exponential(2*time.Second, 45*time.Second)
+
+// A relaxed answer of a model on a CPU takes minutes, and it may be asked for twice when its JSON is
+// invalid.
+const aiTimeout = 15 * time.Minute
+
+const (
+	maxPromptBytes = 512 << 10
+	maxSchemaBytes = 64 << 10
+	maxTokensLimit = 32768
+)
+
+// promptOptions are the fields that all free-form kinds share.
+type promptOptions struct {
+	Model       string          `json:"model"`
+	Mode        string          `json:"mode"`
+	MaxTokens   *int            `json:"max_tokens"`
+	Temperature *float64        `json:"temperature"`
+	Schema      json.RawMessage `json:"schema"`
+	Cache       string          `json:"cache"`
+}
+
+func (o promptOptions) faults() []Fault {
+	var faults []Fault
+	fault := func(pointer, format string, args ...any) {
+		faults = append(faults, Fault{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+	}
+	if len(o.Model) > 200 {
+		fault("/model", "A model's name has at most 200 bytes.")
+	}
+	switch inference.Mode(o.Mode) {
+	case "", inference.Interactive, inference.Relaxed:
+	default:
+		fault("/mode", "Choose interactive or relaxed.")
+	}
+	if o.MaxTokens != nil && (*o.MaxTokens < 1 || *o.MaxTokens > maxTokensLimit) {
+		fault("/max_tokens", "Choose a number from 1 to %d.", maxTokensLimit)
+	}
+	if o.Temperature != nil && (*o.Temperature < 0 || *o.Temperature > 2) {
+		fault("/temperature", "Choose a number from 0 to 2.")
+	}
+	if o.Cache != "" && o.Cache != "no-store" {
+		fault("/cache", "The only choice is no-store.")
+	}
+	return append(faults, schemaFaults(o.Schema)...)
+}
+
+func schemaFaults(schema json.RawMessage) []Fault {
+	switch {
+	case len(schema) == 0 || string(schema) == "null":
+		return nil
+	case len(schema) > maxSchemaBytes:
+		return []Fault{{Pointer: "/schema", Detail: fmt.Sprintf("A schema has at most %d bytes.", maxSchemaBytes)}}
+	case schema[0] != '{':
+		return []Fault{{Pointer: "/schema", Detail: "A JSON schema is an object."}}
+	}
+	var invalid *inference.Error
+	if err := inference.CheckSchema(schema); errors.As(err, &invalid) {
+		return []Fault{{Pointer: "/schema" + invalid.Pointer, Detail: invalid.Detail}}
+	}
+	return nil
+}
+
+func (o promptOptions) prompt(messages []inference.Message) inference.Prompt {
+	p := inference.Prompt{Messages: messages, Model: o.Model, Mode: inference.Mode(o.Mode), Temperature: o.Temperature}
+	if o.MaxTokens != nil {
+		p.MaxTokens = *o.MaxTokens
+	}
+	if len(o.Schema) > 0 && string(o.Schema) != "null" {
+		p.Schema = o.Schema
+	}
+	return p
+}
+
+// strict reads a client's input into a struct and refuses fields that it doesn't have.
+func strict(input json.RawMessage, into any) []Fault {
+	if trimmed := bytes.TrimSpace(input); len(trimmed) == 0 || trimmed[0] != '{' {
+		return []Fault{{Detail: "The input is an object."}}
+	}
+	d := json.NewDecoder(bytes.NewReader(input))
+	d.DisallowUnknownFields()
+	err := d.Decode(into)
+	var kind *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		if _, err := d.Token(); err != io.EOF {
+			return []Fault{{Detail: "The input is one object."}}
+		}
+		return nil
+	case errors.As(err, &kind):
+		return []Fault{{Pointer: pointer(kind.Field), Detail: fmt.Sprintf("Expected %s, got %s.", jsonType(kind.Type.Kind().String()), kind.Value)}}
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return []Fault{{Pointer: pointer(strings.Trim(name, `"`)), Detail: "There is no such field."}}
+	}
+	return []Fault{{Detail: "The input is not JSON."}}
+}
+
+// pointer turns encoding/json's dotted path into a JSON pointer.
+func pointer(path string) string {
+	if path == "" {
+		return ""
+	}
+	path = strings.ReplaceAll(strings.ReplaceAll(path, "~", "~0"), "/", "~1")
+	return "/" + strings.ReplaceAll(path, ".", "/")
+}
+
+func jsonType(goKind string) string {
+	switch {
+	case strings.HasPrefix(goKind, "int"), strings.HasPrefix(goKind, "uint"), strings.HasPrefix(goKind, "float"):
+		return "number"
+	case goKind == "slice":
+		return "array"
+	case goKind == "struct", goKind == "map":
+		return "object"
+	}
+	return goKind
+}

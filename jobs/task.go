@@ -1,0 +1,120 @@
+package jobs
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/payaid/payaid/internal/store"
+)
+
+// A Task is a requested job in the hands of the work that does it.
+type Task struct {
+	store.Job
+	// Follow tells a client that watches how the work goes on.
+	Follow *Follow
+
+	records []func(*pgx.Batch)
+}
+
+// Record adds writes to the transaction that ends this attempt, however it ends.
+func (t *Task) Record(queue func(*pgx.Batch)) { t.records = append(t.records, queue) }
+
+// A Result is what work came to. All of it is committed together with the job's completion.
+type Result struct {
+	Output  any                // encoded as the job's output
+	Effects []store.Effect     // what was done outside Postgres
+	Save    func(b *pgx.Batch) // more rows, or nil
+}
+
+// A Failure ends a job for good: trying again would fail again. Its text is for the client.
+type Failure struct {
+	Code    string // stable, for programs
+	Title   string // one short phrase
+	Detail  string // one sentence
+	Pointer string // the place in the input, or ""
+	Output  any    // what there is of a result, or nil
+}
+
+// Error says the code and the sentence.
+func (f *Failure) Error() string { return f.Code + ": " + f.Detail }
+
+// A Wait puts a job off without using up an attempt: what it needs is away.
+type Wait struct {
+	Reason string // for the client: what is away, and what would help
+	After  time.Duration
+}
+
+// Error says the reason.
+func (w *Wait) Error() string { return "waits: " + w.Reason }
+
+// problem is the RFC 9457 object that a failed job shows.
+type problem struct {
+	Type      string         `json:"type"`
+	Title     string         `json:"title"`
+	Status    int            `json:"status"`
+	Detail    string         `json:"detail"`
+	Instance  string         `json:"instance"`
+	Code      string         `json:"code"`
+	RequestID *string        `json:"request_id"`
+	Errors    []problemError `json:"errors,omitempty"`
+}
+
+type problemError struct {
+	Pointer string `json:"pointer"`
+	Detail  string `json:"detail"`
+}
+
+// Statuses that a failed job's problem shows: what the answer would have been, had the client waited.
+const (
+	statusUnprocessable = 422
+	statusInternal      = 500
+	statusTimeout       = 504
+)
+
+// problemOf tells a client why its job failed. What is not meant for clients becomes an internal error
+// with the request id to ask the operator with.
+func problemOf(j store.Job, err error) problem {
+	p := problem{
+		Type: "about:blank", Title: "Internal error", Status: statusInternal, Code: "internal",
+		Detail:   "The job failed for a reason on our side; quote the request id.",
+		Instance: "/api/jobs/" + j.ID, RequestID: j.RequestID,
+	}
+	var f *Failure
+	if !errors.As(err, &f) {
+		return p
+	}
+	p.Title, p.Detail, p.Code, p.Status = f.Title, f.Detail, f.Code, statusUnprocessable
+	if f.Code == codeDeadline || f.Code == codeTimeout {
+		p.Status = statusTimeout
+	}
+	if f.Pointer != "" {
+		p.Errors = []problemError{{Pointer: "/input" + f.Pointer, Detail: f.Detail}}
+	}
+	return p
+}
+
+const (
+	codeDeadline = "deadline_exceeded"
+	codeTimeout  = "timeout"
+)
+
+// Expired is the failure of a job whose deadline passed before it ended.
+func Expired(deadline time.Time) *Failure {
+	return &Failure{Code: codeDeadline, Title: "Deadline exceeded",
+		Detail: fmt.Sprintf("The job had not ended by its deadline, %s.", deadline.UTC().Format(time.RFC3339))}
+}
+
+func encode(v any) (json.RawMessage, error) {
+	if v == nil {
+		return nil, nil
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode the result: %w", err)
+	}
+	return data, nil
+}
