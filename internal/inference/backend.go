@@ -34,8 +34,8 @@ type call struct {
 type reply struct {
 	text               string
 	doc                json.RawMessage // set once it satisfies the schema
-	done               bool   // the provider said so
-	reason             string // why it is done
+	done               bool            // the provider said so
+	reason             string          // why it is done
 	prompt, completion int
 	queue              time.Duration // inside the provider
 	status             int

@@ -21,7 +21,8 @@ type target struct{ provider, model string }
 // board holds the breakers of all models, and the models that wait to be
 // loaded.
 type board struct {
-	wake chan struct{}
+	wake  chan struct{}
+	delay time.Duration // of the first probe of a breaker
 
 	mu       sync.Mutex
 	breakers map[target]*breaker
@@ -29,7 +30,7 @@ type board struct {
 }
 
 func newBoard() *board {
-	return &board{wake: make(chan struct{}, 1), breakers: map[target]*breaker{}, cold: map[string]bool{}}
+	return &board{wake: make(chan struct{}, 1), delay: firstDelay, breakers: map[target]*breaker{}, cold: map[string]bool{}}
 }
 
 // configure gives a model a breaker that stays.
@@ -44,7 +45,8 @@ func (b *board) get(provider, model string) *breaker {
 	if br, ok := b.breakers[at]; ok {
 		return br
 	}
-	br := &breaker{provider: provider, model: model, state: stateClosed, opened: b.signal, asked: time.Now()}
+	br := &breaker{provider: provider, model: model, delay: b.delay,
+		state: stateClosed, opened: b.signal, asked: time.Now()}
 	if len(b.breakers) >= maxBreakers {
 		b.forget()
 	}

@@ -44,7 +44,8 @@ func weight(class string) int {
 type breaker struct {
 	provider, model string
 	configured      bool
-	opened          func() // wakes whoever probes
+	delay           time.Duration // of the first probe
+	opened          func()        // wakes whoever probes
 
 	mu      sync.Mutex
 	state   string
@@ -151,7 +152,7 @@ func (b *breaker) fault(class string, trial bool) {
 
 // open closes the way until the next probe, in atLeast or later.
 func (b *breaker) open(atLeast time.Duration) {
-	delay := min(firstDelay<<min(b.opens, 8), maxDelay)
+	delay := min(b.delay<<min(b.opens, 8), maxDelay)
 	b.opens++
 	b.state, b.score, b.trial = stateOpen, 0, false
 	// Jitter, lest all processes probe at the same moment.

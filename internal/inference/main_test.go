@@ -1,0 +1,125 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+func ollamaURL(t *testing.T) string { return "http://127.0.0.1:11601" }
+
+// rig is a chain before two proxies, both in front of a real Ollama.
+type rig struct {
+	*Chain
+	ollama, groq *faultProxy
+	heard        *recorder
+	log          *strings.Builder
+}
+
+// newRig builds a chain. Budgets are short, so that tests are; change may alter
+// the configuration.
+func newRig(t *testing.T, change func(*Config)) *rig {
+	t.Helper()
+	r := &rig{ollama: newFaultProxy(t, ollamaURL(t)), groq: newFaultProxy(t, ollamaURL(t)), heard: &recorder{}, log: &strings.Builder{}}
+	cfg := Config{
+		OllamaEnabled: true,
+		OllamaURL:     r.ollama.URL,
+		GroqKey:       "gsk_secret",
+		GroqBaseURL:   r.groq.URL + "/v1",
+		Patience:      20 * time.Second,
+		GroqTimeout:   10 * time.Second,
+		Log:           slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	chain, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Chain = chain
+	return r
+}
+
+func (r *rig) ask(t *testing.T, p Prompt) (Answer, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	return r.Answer(ctx, p, r.heard)
+}
+
+// mustAnswer fails the test unless provider answered.
+func (r *rig) mustAnswer(t *testing.T, p Prompt, provider string) Answer {
+	t.Helper()
+	a, err := r.ask(t, p)
+	if err != nil {
+		t.Fatalf("answer: %v", err)
+	}
+	if a.Provider != provider {
+		t.Fatalf("provider %s, want %s; attempts %+v", a.Provider, provider, a.Attempts)
+	}
+	if a.Text != r.heard.text.String() {
+		t.Fatalf("the sink heard %q, the answer is %q", r.heard.text.String(), a.Text)
+	}
+	return a
+}
+
+// mustFail gives the error, and fails the test if there is none.
+func (r *rig) mustFail(t *testing.T, p Prompt) *Error {
+	t.Helper()
+	a, err := r.ask(t, p)
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("answer %+v, error %v; want an *Error", a, err)
+	}
+	return e
+}
+
+// recorder is a sink that keeps what it hears.
+type recorder struct {
+	text   strings.Builder
+	events []string
+	onText func()
+}
+
+func (s *recorder) Provider(provider, model, reason string) {
+	s.events = append(s.events, "provider "+provider+" "+reason)
+}
+
+func (s *recorder) Token(text string) {
+	s.text.WriteString(text)
+	if s.onText != nil {
+		s.onText()
+	}
+}
+
+func (s *recorder) Reset(provider, reason string) {
+	s.text.Reset()
+	s.events = append(s.events, "reset "+provider+" "+reason)
+}
+
+// score is a prompt that the tiny model answers in a few words.
+func score() Prompt { return Prompt{Messages: []Message{{"user", "Score the lead."}}} }
+
+func outcomes(attempts []Attempt) string {
+	var names []string
+	for _, a := range attempts {
+		names = append(names, a.Provider+":"+a.Outcome)
+	}
+	return strings.Join(names, " ")
+}
+
+// refused is the address of a port where nobody listens.
+func refused(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return "http://" + l.Addr().String()
+}
