@@ -67,7 +67,10 @@ func ensureTemplate(ctx context.Context, template string) error {
 }
 
 // copyTree copies a file or a folder with all below it.
-func copyTree(from, to string) error {
+func copyTree(from, to string) error { return walkTree(from, to, copyFile) }
+
+// walkTree makes the folders of from again under to, and hands over the files.
+func walkTree(from, to string, file func(from, to string, mode fs.FileMode) error) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o711); err != nil {
 		return err
 	}
@@ -79,15 +82,15 @@ func copyTree(from, to string) error {
 		if err != nil {
 			return err
 		}
-		target := filepath.Join(to, rel)
 		info, err := d.Info()
 		if err != nil {
 			return err
 		}
+		target := filepath.Join(to, rel)
 		if d.IsDir() {
 			return os.MkdirAll(target, info.Mode().Perm())
 		}
-		return copyFile(path, target, info.Mode().Perm())
+		return file(path, target, info.Mode().Perm())
 	})
 }
 
