@@ -10,9 +10,9 @@ type JobRequested struct {
 	Queue       string    `json:"queue"`
 	Run         int       `json:"run"`          // 1, and one more for every retry by hand
 	Priority    int       `json:"priority"`     // 1 high, 2 normal, 3 low
-	Overflow    bool      `json:"overflow"`     // beyond the organization's fair share of the queue
 	MaxAttempts int       `json:"max_attempts"` // of this run
 	RunAt       time.Time `json:"run_at"`       // not before
+	Overflow    bool      `json:"overflow"`     // beyond the organization's fair share of the queue
 	Version     int64     `json:"version"`
 }
 

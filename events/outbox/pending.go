@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/payaid/payaid/events"
-	"github.com/payaid/payaid/events/stream"
 )
 
 // Ids are given before the commit and become visible in another order, so a cursor on id alone skips
@@ -37,32 +36,32 @@ type querier interface {
 
 // pending reads what may be published behind a position. held reports that more is committed but a
 // transaction that began earlier is still open, so that asking again soon is worth it.
-func pending(ctx context.Context, db querier, after stream.Position, limit int) (items []stream.Item, held bool, err error) {
+func pending(ctx context.Context, db querier, after events.Position, limit int) (entries []Entry, held bool, err error) {
 	rows, err := db.Query(ctx, selectPending, strconv.FormatUint(after.XID, 10), after.ID, limit)
 	if err != nil {
 		return nil, false, fmt.Errorf("read the outbox: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		item, ready, err := scanItem(rows, after.Epoch)
+		entry, ready, err := scanEntry(rows, after.Epoch)
 		if err != nil {
 			return nil, false, fmt.Errorf("read the outbox: %w", err)
 		}
 		if !ready {
-			return items, true, nil
+			return entries, true, nil
 		}
-		items = append(items, item)
+		entries = append(entries, entry)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, false, fmt.Errorf("read the outbox: %w", err)
 	}
-	return items, false, nil
+	return entries, false, nil
 }
 
-func scanItem(rows pgx.Rows, epoch string) (stream.Item, bool, error) {
+func scanEntry(rows pgx.Rows, epoch string) (Entry, bool, error) {
 	var (
 		e     events.Envelope
-		p     = stream.Position{Epoch: epoch}
+		p     = events.Position{Epoch: epoch}
 		xid   string
 		data  string
 		ready bool
@@ -70,11 +69,11 @@ func scanItem(rows pgx.Rows, epoch string) (stream.Item, bool, error) {
 	err := rows.Scan(&xid, &p.ID, &e.ID, &e.OrganizationID, &e.Type, &e.Subject, &e.AggregateVersion,
 		&e.CausationID, &e.CorrelationID, &e.TraceParent, &data, &e.Time, &ready)
 	if err != nil {
-		return stream.Item{}, false, err
+		return Entry{}, false, err
 	}
 	e.Data = []byte(data)
 	p.XID, err = strconv.ParseUint(xid, 10, 64)
-	return stream.Item{Event: e, Position: p}, ready, err
+	return Entry{Event: e, Position: p}, ready, err
 }
 
 const selectEpoch = `
@@ -83,7 +82,7 @@ FROM outbox_epochs ORDER BY started_at DESC LIMIT 1`
 
 // epoch is the present life of the outbox: where it began, and the first xid that is not given yet.
 type epoch struct {
-	start   stream.Position
+	start   events.Position
 	nextXID uint64
 }
 
@@ -100,5 +99,5 @@ func currentEpoch(ctx context.Context, db querier) (epoch, error) {
 	if err != nil {
 		return epoch{}, fmt.Errorf("read the outbox's epoch: %w", err)
 	}
-	return epoch{start: stream.Position{Epoch: id, XID: startedXID}, nextXID: nextXID}, nil
+	return epoch{start: events.Position{Epoch: id, XID: startedXID}, nextXID: nextXID}, nil
 }

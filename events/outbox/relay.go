@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/payaid/payaid/events/stream"
+	"github.com/payaid/payaid/events"
 )
 
 // lockID is the session advisory lock of the active relay. It spares the stand-by the work; what keeps
@@ -30,14 +30,14 @@ const (
 // active.
 type Relay struct {
 	pool   *pgxpool.Pool
-	stream *stream.Stream
+	stream Log
 	wake   <-chan struct{}
 	log    *slog.Logger
 }
 
 // NewRelay makes a relay. A receive from wake tells it that a transaction with facts has committed; nil
 // leaves it to its poll.
-func NewRelay(pool *pgxpool.Pool, s *stream.Stream, wake <-chan struct{}, log *slog.Logger) *Relay {
+func NewRelay(pool *pgxpool.Pool, s Log, wake <-chan struct{}, log *slog.Logger) *Relay {
 	return &Relay{pool: pool, stream: s, wake: wake, log: log}
 }
 
@@ -89,7 +89,7 @@ func (r *Relay) session(ctx context.Context) error {
 		}
 		r.log.Info("relay publishes", "stream_seq", seq, "outbox_position", position.String())
 		err = r.relay(ctx, own, seq, position)
-		if !errors.Is(err, stream.ErrFenced) && !errors.Is(err, stream.ErrUncertain) {
+		if !errors.Is(err, ErrFenced) && !errors.Is(err, ErrUncertain) {
 			return err
 		}
 		// The stream knows what was stored: look, and go on behind it.
@@ -121,19 +121,19 @@ func (r *Relay) lead(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // relay publishes what is pending, batch by batch, until something fails.
-func (r *Relay) relay(ctx context.Context, conn *pgx.Conn, seq uint64, position stream.Position) error {
+func (r *Relay) relay(ctx context.Context, conn *pgx.Conn, seq uint64, position events.Position) error {
 	const heldFirst, heldMost = time.Millisecond, 20 * time.Millisecond
 	pause := heldFirst
 	for {
-		items, held, err := pending(ctx, conn, position, stream.MaxBatch)
+		entries, held, err := pending(ctx, conn, position, maxBatch)
 		if err != nil {
 			return err
 		}
-		if len(items) > 0 {
-			if seq, err = r.stream.Publish(ctx, seq, items); err != nil {
+		if len(entries) > 0 {
+			if seq, err = r.stream.Publish(ctx, seq, entries); err != nil {
 				return err
 			}
-			position = items[len(items)-1].Position
+			position = entries[len(entries)-1].Position
 			pause = heldFirst
 			continue
 		}

@@ -8,18 +8,18 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/payaid/payaid/events/stream"
+	"github.com/payaid/payaid/events"
 )
 
 // resume finds where to go on: behind the last message of the stream. Where the stream has none (new,
 // lost, or silent for so long that everything aged out), behind what the router has carried out, as
 // all of that was published; what is published twice after that, the router recognises.
-func (r *Relay) resume(ctx context.Context, db querier) (seq uint64, from stream.Position, err error) {
+func (r *Relay) resume(ctx context.Context, db querier) (seq uint64, from events.Position, err error) {
 	now, err := currentEpoch(ctx, db)
 	if err != nil {
 		return 0, from, err
 	}
-	last, err := r.stream.Last(ctx)
+	last, err := r.stream.Tail(ctx)
 	if err != nil {
 		return 0, from, err
 	}
@@ -46,8 +46,8 @@ const Router = "router"
 const selectRouted = `SELECT epoch::text, xid::text, id FROM consumer_positions WHERE consumer = $1`
 
 // routed is the router's position, or none before its first batch.
-func routed(ctx context.Context, db querier) (stream.Position, error) {
-	var p stream.Position
+func routed(ctx context.Context, db querier) (events.Position, error) {
+	var p events.Position
 	var xid string
 	err := db.QueryRow(ctx, selectRouted, Router).Scan(&p.Epoch, &xid, &p.ID)
 	if errors.Is(err, pgx.ErrNoRows) {

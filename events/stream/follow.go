@@ -21,8 +21,8 @@ type Message struct {
 
 // Event reads the message as an event and its place in the outbox. What it finds wrong wraps
 // events.ErrNotAnEvent.
-func (m Message) Event() (events.Envelope, Position, error) {
-	p, err := ParsePosition(m.Header.Get(positionHeader))
+func (m Message) Event() (events.Envelope, events.Position, error) {
+	p, err := events.ParsePosition(m.Header.Get(positionHeader))
 	if err != nil {
 		return events.Envelope{}, p, fmt.Errorf("%w: %w", events.ErrNotAnEvent, err)
 	}

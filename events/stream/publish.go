@@ -13,23 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/events/outbox"
 )
-
-// ErrFenced means that the stream's last message is not the one that the publisher built upon: another
-// relay has written. Nothing was stored by this call beyond what Last shows.
-var ErrFenced = errors.New("another relay has written to the stream")
-
-// ErrUncertain means that the answer to a publish was lost. Read Last to learn what was stored.
-var ErrUncertain = errors.New("the stream did not confirm the publish")
-
-// An Item is an event and its place in the outbox.
-type Item struct {
-	Event    events.Envelope
-	Position Position
-}
-
-// MaxBatch is how many messages Publish takes at once.
-const MaxBatch = 500
 
 // An atomic batch costs several milliseconds whatever its size; below this many messages it is quicker
 // to sync each by itself.
@@ -39,27 +24,25 @@ const singles = 8
 // takes seconds; whoever waits longer does better to look what was stored.
 const publishTimeout = 10 * time.Second
 
-// Publish appends the items behind the message with the given sequence and returns the sequence of the
-// last one. Either the stream ended with after, or ErrFenced comes back. When ErrUncertain comes back a
-// prefix of the items (of a batch: all or nothing) may have been stored.
-func (s *Stream) Publish(ctx context.Context, after uint64, items []Item) (uint64, error) {
+// Publish implements outbox.Log: few entries each by itself, more as one atomic batch.
+func (s *Stream) Publish(ctx context.Context, after uint64, entries []outbox.Entry) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	if len(items) <= singles {
-		return s.publishEach(ctx, after, items)
+	if len(entries) <= singles {
+		return s.publishEach(ctx, after, entries)
 	}
-	return s.publishBatch(ctx, after, items)
+	return s.publishBatch(ctx, after, entries)
 }
 
 // publishEach sends the messages without waiting in between; each names the sequence that the one
 // before must have got, so that after a lost one none is stored out of order.
-func (s *Stream) publishEach(ctx context.Context, after uint64, items []Item) (uint64, error) {
-	futures := make([]jetstream.PubAckFuture, 0, len(items))
-	for i, item := range items {
-		f, err := s.js.PublishMsgAsync(message(item),
+func (s *Stream) publishEach(ctx context.Context, after uint64, entries []outbox.Entry) (uint64, error) {
+	futures := make([]jetstream.PubAckFuture, 0, len(entries))
+	for i, entry := range entries {
+		f, err := s.js.PublishMsgAsync(message(entry),
 			jetstream.WithExpectLastSequence(after+uint64(i)), jetstream.WithRetryAttempts(0))
 		if err != nil {
-			return 0, fmt.Errorf("%w: %w", ErrUncertain, err)
+			return 0, fmt.Errorf("%w: %w", outbox.ErrUncertain, err)
 		}
 		futures = append(futures, f)
 	}
@@ -67,40 +50,40 @@ func (s *Stream) publishEach(ctx context.Context, after uint64, items []Item) (u
 		select {
 		case ack := <-f.Ok():
 			if ack.Duplicate {
-				return 0, fmt.Errorf("%w: event %s was stored before, at %d", ErrFenced, items[i].Event.ID, ack.Sequence)
+				return 0, fmt.Errorf("%w: event %s was stored before, at %d", outbox.ErrFenced, entries[i].Event.ID, ack.Sequence)
 			}
 		case err := <-f.Err():
 			return 0, publishError(err)
 		case <-ctx.Done():
-			return 0, fmt.Errorf("%w: %w", ErrUncertain, ctx.Err())
+			return 0, fmt.Errorf("%w: %w", outbox.ErrUncertain, ctx.Err())
 		}
 	}
-	return after + uint64(len(items)), nil
+	return after + uint64(len(entries)), nil
 }
 
 // publishBatch stores all the messages or none, with one sync of the disk (ADR-50 of NATS). The
 // protocol is three headers; the server answers the message that commits.
-func (s *Stream) publishBatch(ctx context.Context, after uint64, items []Item) (uint64, error) {
+func (s *Stream) publishBatch(ctx context.Context, after uint64, entries []outbox.Entry) (uint64, error) {
 	batch := uuid.NewString()
-	for i, item := range items {
-		msg := message(item)
+	for i, entry := range entries {
+		msg := message(entry)
 		msg.Header.Set("Nats-Batch-Id", batch)
 		msg.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
 		if i == 0 {
 			msg.Header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(after, 10))
 		}
-		if i < len(items)-1 {
+		if i < len(entries)-1 {
 			if err := s.nc.PublishMsg(msg); err != nil {
-				return 0, fmt.Errorf("%w: %w", ErrUncertain, err)
+				return 0, fmt.Errorf("%w: %w", outbox.ErrUncertain, err)
 			}
 			continue
 		}
 		msg.Header.Set("Nats-Batch-Commit", "1")
 		reply, err := s.nc.RequestMsgWithContext(ctx, msg)
 		if err != nil {
-			return 0, fmt.Errorf("%w: %w", ErrUncertain, err)
+			return 0, fmt.Errorf("%w: %w", outbox.ErrUncertain, err)
 		}
-		return batchAnswer(reply.Data, after+uint64(len(items)))
+		return batchAnswer(reply.Data, after+uint64(len(entries)))
 	}
 	return after, nil
 }
@@ -111,13 +94,13 @@ func batchAnswer(data []byte, want uint64) (uint64, error) {
 		Error *jetstream.APIError `json:"error"`
 	}
 	if err := json.Unmarshal(data, &answer); err != nil {
-		return 0, fmt.Errorf("%w: read the answer to a batch: %w", ErrUncertain, err)
+		return 0, fmt.Errorf("%w: read the answer to a batch: %w", outbox.ErrUncertain, err)
 	}
 	if answer.Error != nil {
 		return 0, publishError(answer.Error)
 	}
 	if answer.Seq != want {
-		return 0, fmt.Errorf("%w: the batch ends at %d, want %d", ErrUncertain, answer.Seq, want)
+		return 0, fmt.Errorf("%w: the batch ends at %d, want %d", outbox.ErrUncertain, answer.Seq, want)
 	}
 	return answer.Seq, nil
 }
@@ -136,19 +119,19 @@ func publishError(err error) error {
 	if errors.As(err, &api) {
 		switch api.ErrorCode {
 		case wrongLastSequence, wrongLastSequenceConstant, batchHasDuplicate:
-			return fmt.Errorf("%w: %w", ErrFenced, err)
+			return fmt.Errorf("%w: %w", outbox.ErrFenced, err)
 		}
 	}
-	return fmt.Errorf("%w: %w", ErrUncertain, err)
+	return fmt.Errorf("%w: %w", outbox.ErrUncertain, err)
 }
 
-func message(item Item) *nats.Msg {
-	msg := nats.NewMsg(events.Subject(item.Event.Type))
-	for name, value := range item.Event.Headers() {
+func message(entry outbox.Entry) *nats.Msg {
+	msg := nats.NewMsg(events.Subject(entry.Event.Type))
+	for name, value := range entry.Event.Headers() {
 		msg.Header.Set(name, value)
 	}
-	msg.Header.Set(jetstream.MsgIDHeader, item.Event.ID)
-	msg.Header.Set(positionHeader, item.Position.String())
-	msg.Data = item.Event.Data
+	msg.Header.Set(jetstream.MsgIDHeader, entry.Event.ID)
+	msg.Header.Set(positionHeader, entry.Position.String())
+	msg.Data = entry.Event.Data
 	return msg
 }

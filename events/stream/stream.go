@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/events/outbox"
 )
 
 // Name of the stream.
@@ -30,37 +31,6 @@ const keptFor = 30 * 24 * time.Hour
 
 // Older servers sync every message of an atomic batch by itself, six to twelve times slower.
 const minServer = "2.15.0"
-
-// A Position is a place in the outbox. Positions are ordered within an epoch only.
-type Position struct {
-	Epoch string // one life of the outbox table
-	XID   uint64 // transaction
-	ID    int64  // row
-}
-
-// After reports whether p lies behind q in the order of the outbox. Both must be of one epoch.
-func (p Position) After(q Position) bool {
-	return p.XID > q.XID || p.XID == q.XID && p.ID > q.ID
-}
-
-func (p Position) String() string { return fmt.Sprintf("%s/%d/%d", p.Epoch, p.XID, p.ID) }
-
-// ParsePosition reads what String wrote.
-func ParsePosition(s string) (Position, error) {
-	parts := strings.Split(s, "/")
-	if len(parts) != 3 || parts[0] == "" {
-		return Position{}, fmt.Errorf("read outbox position %q: want epoch/xid/id", s)
-	}
-	xid, err := strconv.ParseUint(parts[1], 10, 64)
-	if err != nil {
-		return Position{}, fmt.Errorf("read outbox position %q: %w", s, err)
-	}
-	id, err := strconv.ParseInt(parts[2], 10, 64)
-	if err != nil {
-		return Position{}, fmt.Errorf("read outbox position %q: %w", s, err)
-	}
-	return Position{Epoch: parts[0], XID: xid, ID: id}, nil
-}
 
 // Stream is a connection to the event log.
 type Stream struct {
@@ -134,21 +104,14 @@ func versionNumbers(v string) []int {
 	return numbers
 }
 
-// Last describes the end of the stream.
-type Last struct {
-	Seq      uint64   // of the last message, 0 in an empty stream
-	Position Position // where the relay stood when it wrote it
-	Known    bool     // false when the stream is empty or its last message has aged out
-}
-
-// Last reads the end of the stream. It asks the stream's leader, as a follower may lag.
-func (s *Stream) Last(ctx context.Context) (Last, error) {
+// Tail reads the end of the stream. It asks the stream's leader, as a follower may lag.
+func (s *Stream) Tail(ctx context.Context) (outbox.Tail, error) {
 	st, err := s.js.Stream(ctx, Name)
 	if err != nil {
-		return Last{}, fmt.Errorf("look up the stream %s: %w", Name, err)
+		return outbox.Tail{}, fmt.Errorf("look up the stream %s: %w", Name, err)
 	}
 	state := st.CachedInfo().State
-	last := Last{Seq: state.LastSeq}
+	last := outbox.Tail{Seq: state.LastSeq}
 	if state.Msgs == 0 {
 		return last, nil
 	}
@@ -162,7 +125,7 @@ func (s *Stream) Last(ctx context.Context) (Last, error) {
 
 // Holds reports whether the message at seq is the one written at p: a stream that was lost and made
 // again holds something else there, or nothing.
-func (s *Stream) Holds(ctx context.Context, seq uint64, p Position) (bool, error) {
+func (s *Stream) Holds(ctx context.Context, seq uint64, p events.Position) (bool, error) {
 	st, err := s.js.Stream(ctx, Name)
 	if err != nil {
 		return false, fmt.Errorf("look up the stream %s: %w", Name, err)
@@ -171,17 +134,17 @@ func (s *Stream) Holds(ctx context.Context, seq uint64, p Position) (bool, error
 	return ok && got == p, err
 }
 
-func (s *Stream) positionAt(ctx context.Context, st jetstream.Stream, seq uint64) (Position, bool, error) {
+func (s *Stream) positionAt(ctx context.Context, st jetstream.Stream, seq uint64) (events.Position, bool, error) {
 	msg, err := st.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Position{}, false, nil
+		return events.Position{}, false, nil
 	}
 	if err != nil {
-		return Position{}, false, fmt.Errorf("read message %d of the stream: %w", seq, err)
+		return events.Position{}, false, fmt.Errorf("read message %d of the stream: %w", seq, err)
 	}
-	p, err := ParsePosition(msg.Header.Get(positionHeader))
+	p, err := events.ParsePosition(msg.Header.Get(positionHeader))
 	if err != nil {
-		return Position{}, false, fmt.Errorf("message %d of the stream was not written by the relay: %w", seq, err)
+		return events.Position{}, false, fmt.Errorf("message %d of the stream was not written by the relay: %w", seq, err)
 	}
 	return p, true, nil
 }

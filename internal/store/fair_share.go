@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// An OrganizationQueue is one organization's part of one queue.
+type OrganizationQueue struct {
+	OrganizationID string
+	Queue          string
+}
+
+// Steps from one organization and queue to the next by index, however many jobs each has. Only queues
+// count in which somebody's fair place is taken: elsewhere the overflow runs without help.
+const overflowingOrganizations = `
+WITH RECURSIVE step AS (
+    (SELECT organization_id, queue FROM jobs
+     WHERE overflow AND status IN ('queued', 'running')
+     ORDER BY organization_id, queue LIMIT 1)
+    UNION ALL
+    SELECT following.organization_id, following.queue
+    FROM step, LATERAL (
+        SELECT organization_id, queue FROM jobs
+        WHERE overflow AND status IN ('queued', 'running')
+          AND (organization_id, queue) > (step.organization_id, step.queue)
+        ORDER BY organization_id, queue LIMIT 1) AS following
+)
+SELECT organization_id::text, queue FROM step
+WHERE EXISTS (SELECT FROM river_job r
+              WHERE r.state = 'available' AND r.queue = step.queue AND r.priority < 4 AND r.scheduled_at <= now())`
+
+// OverflowingOrganizations lists who has more unfinished jobs in a queue than its share, where others
+// wait in that queue.
+func OverflowingOrganizations(ctx context.Context, tx pgx.Tx) ([]OrganizationQueue, error) {
+	rows, err := tx.Query(ctx, overflowingOrganizations)
+	if err != nil {
+		return nil, fmt.Errorf("look for overflowing queues: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[OrganizationQueue])
+	if err != nil {
+		return nil, fmt.Errorf("look for overflowing queues: %w", err)
+	}
+	return list, nil
+}
+
+// The oldest go first. A job of the last second may not have reached River yet.
+const promoteJobs = `
+WITH room AS (
+    SELECT greatest($3 - count(*), 0) AS places FROM (
+        SELECT FROM jobs
+        WHERE organization_id = $1 AND queue = $2 AND status IN ('queued', 'running') AND NOT overflow
+        LIMIT $3) AS admitted
+), promoted AS (
+    UPDATE jobs SET overflow = false
+    WHERE (organization_id, id) IN (
+        SELECT organization_id, id FROM jobs
+        WHERE organization_id = $1 AND queue = $2 AND overflow AND status = 'queued'
+          AND run_at <= now() AND created_at < now() - interval '1 second'
+        ORDER BY id LIMIT (SELECT places FROM room)
+        FOR UPDATE SKIP LOCKED)
+    RETURNING id, priority
+)
+UPDATE river_job SET priority = promoted.priority
+FROM promoted
+WHERE river_job.args @> jsonb_build_object('job_id', promoted.id::text)
+  AND river_job.state = 'available' AND river_job.queue = $2 AND river_job.priority = 4`
+
+// PromoteJobs fills an organization's free places in a queue with its oldest jobs beyond them.
+func PromoteJobs(ctx context.Context, tx pgx.Tx, organizationID, queue string, share int) error {
+	if _, err := tx.Exec(ctx, promoteJobs, organizationID, queue, share); err != nil {
+		return fmt.Errorf("promote jobs of %s in %s: %w", organizationID, queue, err)
+	}
+	return nil
+}

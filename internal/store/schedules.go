@@ -1,0 +1,87 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Schedule is work that the wall clock starts.
+type Schedule struct {
+	Name      string     `db:"name"`
+	Kind      string     `db:"kind"`
+	Cron      string     `db:"cron"` // in UTC
+	LastRunAt *time.Time `db:"last_run_at"`
+	NextRunAt time.Time  `db:"next_run_at"`
+}
+
+const putSchedule = `
+INSERT INTO schedules (name, kind, cron, next_run_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (name) DO UPDATE
+SET kind = excluded.kind, cron = excluded.cron, next_run_at = excluded.next_run_at, updated_at = now()
+WHERE schedules.cron <> excluded.cron OR schedules.kind <> excluded.kind`
+
+// PutSchedules makes schedules known. One that is unchanged keeps its next time, so that a restart
+// neither skips nor repeats a tick.
+func PutSchedules(ctx context.Context, tx pgx.Tx, list []Schedule) error {
+	b := &pgx.Batch{}
+	for _, s := range list {
+		b.Queue(putSchedule, s.Name, s.Kind, s.Cron, s.NextRunAt)
+	}
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("store schedules: %w", err)
+	}
+	return nil
+}
+
+const dueSchedules = `
+SELECT name, kind, cron, last_run_at, next_run_at FROM schedules
+WHERE next_run_at <= now() ORDER BY next_run_at
+FOR UPDATE SKIP LOCKED`
+
+// DueSchedules locks what is due, and gives the database's time, by which it is judged.
+func DueSchedules(ctx context.Context, tx pgx.Tx) ([]Schedule, time.Time, error) {
+	rows, err := tx.Query(ctx, dueSchedules)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("look for due schedules: %w", err)
+	}
+	due, err := pgx.CollectRows(rows, pgx.RowToStructByName[Schedule])
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("look for due schedules: %w", err)
+	}
+	var now time.Time
+	if len(due) > 0 {
+		if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&now); err != nil {
+			return nil, now, fmt.Errorf("read the time: %w", err)
+		}
+	}
+	return due, now, nil
+}
+
+const advanceSchedule = `
+UPDATE schedules SET last_run_at = $2, next_run_at = $3, updated_at = now() WHERE name = $1`
+
+// AdvanceSchedule notes that a schedule ran, and when it runs next.
+func AdvanceSchedule(ctx context.Context, tx pgx.Tx, name string, ran, next time.Time) error {
+	if _, err := tx.Exec(ctx, advanceSchedule, name, ran, next); err != nil {
+		return fmt.Errorf("advance schedule %s: %w", name, err)
+	}
+	return nil
+}
+
+const selectSchedules = `SELECT name, kind, cron, last_run_at, next_run_at FROM schedules ORDER BY name`
+
+// Schedules lists them all.
+func (db *DB) Schedules(ctx context.Context) ([]Schedule, error) {
+	rows, err := db.pool.Query(ctx, selectSchedules)
+	if err != nil {
+		return nil, fmt.Errorf("list schedules: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Schedule])
+	if err != nil {
+		return nil, fmt.Errorf("list schedules: %w", err)
+	}
+	return list, nil
+}

@@ -1,0 +1,137 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A WorkerProcess is a process that works queues.
+type WorkerProcess struct {
+	ID          string          `db:"id"`
+	Host        string          `db:"host"`
+	PID         int             `db:"pid"`
+	Queues      json.RawMessage `db:"queues"` // {"ai":2}
+	Version     string          `db:"version"`
+	StartedAt   time.Time       `db:"started_at"`
+	HeartbeatAt time.Time       `db:"heartbeat_at"`
+}
+
+const registerWorker = `
+INSERT INTO worker_processes (id, host, pid, queues, version) VALUES ($1, $2, $3, $4, $5)`
+
+// RegisterWorker makes a process known before it takes its first job.
+func RegisterWorker(ctx context.Context, db Execer, p WorkerProcess) error {
+	if _, err := db.Exec(ctx, registerWorker, p.ID, p.Host, p.PID, p.Queues, p.Version); err != nil {
+		return fmt.Errorf("register worker %s: %w", p.ID, err)
+	}
+	return nil
+}
+
+const beatWorker = `UPDATE worker_processes SET heartbeat_at = clock_timestamp() WHERE id = $1`
+
+// BeatWorker shows that a process lives. It returns false when others have declared it dead.
+func BeatWorker(ctx context.Context, db Execer, id string) (alive bool, err error) {
+	tag, err := db.Exec(ctx, beatWorker, id)
+	if err != nil {
+		return false, fmt.Errorf("beat for worker %s: %w", id, err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// UnregisterWorker signs a process off.
+func UnregisterWorker(ctx context.Context, db Execer, id string) error {
+	if _, err := db.Exec(ctx, `DELETE FROM worker_processes WHERE id = $1`, id); err != nil {
+		return fmt.Errorf("unregister worker %s: %w", id, err)
+	}
+	return nil
+}
+
+const removeSilentWorkers = `
+DELETE FROM worker_processes WHERE heartbeat_at < clock_timestamp() - $1::interval RETURNING id`
+
+// RemoveSilentWorkers declares dead whoever has not shown a sign of life for so long.
+func RemoveSilentWorkers(ctx context.Context, tx pgx.Tx, silence time.Duration) ([]string, error) {
+	rows, err := tx.Query(ctx, removeSilentWorkers, silence)
+	if err != nil {
+		return nil, fmt.Errorf("look for silent workers: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look for silent workers: %w", err)
+	}
+	return ids, nil
+}
+
+const selectWorkers = `
+SELECT id, host, pid, queues, version, started_at, heartbeat_at FROM worker_processes ORDER BY id`
+
+// Workers lists the processes that are alive.
+func (db *DB) Workers(ctx context.Context) ([]WorkerProcess, error) {
+	rows, err := db.pool.Query(ctx, selectWorkers)
+	if err != nil {
+		return nil, fmt.Errorf("list workers: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[WorkerProcess])
+	if err != nil {
+		return nil, fmt.Errorf("list workers: %w", err)
+	}
+	return list, nil
+}
+
+// An Orphan is a River job whose process is gone.
+type Orphan struct {
+	RiverJobID     int64
+	Kind           string
+	Attempt        int
+	Discarded      bool   // it was the last attempt
+	OrganizationID string // of a requested job, else ""
+	JobID          string
+	Run            int
+}
+
+// The attempt that died stays counted: a job that kills its worker must come to an end.
+const giveBack = `
+UPDATE river_job j
+SET state = CASE WHEN attempt >= max_attempts THEN 'discarded' ELSE 'available' END::river_job_state,
+    scheduled_at = CASE WHEN attempt >= max_attempts THEN scheduled_at ELSE now() END,
+    finalized_at = CASE WHEN attempt >= max_attempts THEN now() END,
+    errors = array_append(errors, jsonb_build_object('at', now(), 'attempt', attempt,
+        'error', 'the worker process died: ' || coalesce(attempted_by[array_upper(attempted_by, 1)], 'unknown'), 'trace', ''))
+WHERE state = 'running' AND `
+
+const giveBackReturning = `
+RETURNING id, kind, attempt, state = 'discarded', coalesce(args ->> 'organization_id', ''),
+          coalesce(args ->> 'job_id', ''), coalesce((args ->> 'run')::int, 0)`
+
+// A job that was only just taken may belong to a process that this snapshot doesn't show yet.
+const giveBackOrphans = giveBack + `
+    attempted_at < clock_timestamp() - $1::interval
+    AND NOT EXISTS (SELECT FROM worker_processes p WHERE p.id = j.attempted_by[array_upper(j.attempted_by, 1)])` + giveBackReturning
+
+// GiveBackOrphans makes jobs due again whose process is not among the living, or ends those that have
+// no attempt left.
+func GiveBackOrphans(ctx context.Context, tx pgx.Tx, settled time.Duration) ([]Orphan, error) {
+	return collectOrphans(tx.Query(ctx, giveBackOrphans, settled))
+}
+
+const giveBackOrphansOf = giveBack + `attempted_by[array_upper(attempted_by, 1)] = $1` + giveBackReturning
+
+// GiveBackOrphansOf is GiveBackOrphans for one process that signs off.
+func GiveBackOrphansOf(ctx context.Context, tx pgx.Tx, id string) ([]Orphan, error) {
+	return collectOrphans(tx.Query(ctx, giveBackOrphansOf, id))
+}
+
+func collectOrphans(rows pgx.Rows, err error) ([]Orphan, error) {
+	if err != nil {
+		return nil, fmt.Errorf("give back jobs of dead workers: %w", err)
+	}
+	orphans, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Orphan])
+	if err != nil {
+		return nil, fmt.Errorf("give back jobs of dead workers: %w", err)
+	}
+	return orphans, nil
+}

@@ -1,0 +1,137 @@
+package workers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/jobs"
+)
+
+// missedBeats are enough to call a process dead.
+const missedBeats = 5
+
+// ErrGivenAway ends a process that others took for dead: its jobs run elsewhere by now.
+var ErrGivenAway = errors.New("this worker was silent for too long and its jobs were given to others; it must start again")
+
+// A life shows that this process lives, and looks after the jobs of those that don't. River by itself
+// would leave a killed process's jobs running for an hour.
+type life struct {
+	db   *store.DB
+	id   string
+	beat time.Duration
+	log  *slog.Logger
+	// regular is since when the beats have been getting through. After an outage of the database every
+	// process looks silent; whoever was silent itself must not judge.
+	regular time.Time
+}
+
+func (l *life) begin(ctx context.Context, queues map[string]int, version string) error {
+	host, _ := os.Hostname()
+	encoded, err := json.Marshal(queues)
+	if err != nil {
+		return fmt.Errorf("register the worker: %w", err)
+	}
+	return store.RegisterWorker(ctx, l.db.Pool(), store.WorkerProcess{
+		ID: l.id, Host: host, PID: os.Getpid(), Queues: encoded, Version: version,
+	})
+}
+
+func (l *life) run(ctx context.Context) error {
+	for {
+		if err := pause(ctx, l.beat); err != nil {
+			return err
+		}
+		if err := l.turn(ctx); errors.Is(err, ErrGivenAway) {
+			return err
+		} else if err != nil && ctx.Err() == nil {
+			l.regular = time.Time{}
+			l.log.Warn("heartbeat is tried again", "worker_id", l.id, "error", err)
+		}
+	}
+}
+
+func (l *life) turn(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, l.beat*missedBeats/2)
+	defer cancel()
+	alive, err := store.BeatWorker(ctx, l.db.Pool(), l.id)
+	if err != nil {
+		return err
+	}
+	if !alive {
+		return ErrGivenAway
+	}
+	now := time.Now()
+	if l.regular.IsZero() {
+		l.regular = now
+	}
+	if now.Sub(l.regular) <= l.beat*missedBeats {
+		return nil
+	}
+	return l.db.Tx(ctx, func(tx pgx.Tx) error { return l.rescue(ctx, tx) })
+}
+
+func (l *life) rescue(ctx context.Context, tx pgx.Tx) error {
+	dead, err := store.RemoveSilentWorkers(ctx, tx, l.beat*missedBeats)
+	if err != nil {
+		return err
+	}
+	orphans, err := store.GiveBackOrphans(ctx, tx, l.beat*missedBeats)
+	if err != nil {
+		return err
+	}
+	return l.settle(ctx, tx, dead, orphans)
+}
+
+// settle fails the jobs whose last attempt died with its process, and tells of all.
+func (l *life) settle(ctx context.Context, tx pgx.Tx, dead []string, orphans []store.Orphan) error {
+	for _, id := range dead {
+		l.log.Warn("worker is dead", "worker_id", id)
+	}
+	for _, o := range orphans {
+		l.log.Warn("job of a dead worker is given back", "river_job_id", o.RiverJobID, "kind", o.Kind,
+			"job_id", o.JobID, "attempt", o.Attempt, "last_attempt", o.Discarded)
+		if !o.Discarded || o.JobID == "" {
+			continue
+		}
+		j, err := store.LockJob(ctx, tx, o.OrganizationID, o.JobID)
+		if errors.Is(err, store.ErrNotFound) || err == nil && (j.Terminal() || j.Run != o.Run) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := jobs.Fail(ctx, tx, j, errWorkerLost); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errWorkerLost = &jobs.Failure{
+	Code: "worker_lost", Title: "Worker lost",
+	Detail: "The process that worked on the job died in every attempt, the last one included.",
+}
+
+// end signs the process off. What River could not bring to an end goes back at once.
+func (l *life) end(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.beat*missedBeats)
+	defer cancel()
+	return l.db.Tx(ctx, func(tx pgx.Tx) error {
+		if err := store.UnregisterWorker(ctx, tx, l.id); err != nil {
+			return err
+		}
+		orphans, err := store.GiveBackOrphansOf(ctx, tx, l.id)
+		if err != nil {
+			return err
+		}
+		return l.settle(ctx, tx, nil, orphans)
+	})
+}

@@ -1,0 +1,98 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/payaid/payaid/jobs"
+)
+
+// River takes at most MaxWorkers jobs per cooldown, and sends at most one notification per queue and
+// cooldown; the defaults (100 ms, and a poll of 1 s behind it) cost most of its speed. One millisecond
+// would cost a NOTIFY in each commit.
+const (
+	fetchCooldown = 5 * time.Millisecond
+	fetchPoll     = 100 * time.Millisecond
+)
+
+func newClient(c Config, id string) (*river.Client[pgx.Tx], error) {
+	if len(c.Queues) == 0 {
+		return nil, errors.New("start a worker: name a queue")
+	}
+	queues := make(map[string]river.QueueConfig, len(c.Queues))
+	for name, n := range c.Queues {
+		queues[name] = river.QueueConfig{MaxWorkers: n}
+	}
+	config := riverConfig(c.Table, c.Log)
+	config.ID = id
+	config.Queues = queues
+	config.SoftStopTimeout = c.SoftStop
+	client, err := river.NewClient(riverpgxv5.New(c.Relaxed.Pool()), config)
+	if err != nil {
+		return nil, fmt.Errorf("start river: %w", err)
+	}
+	return client, nil
+}
+
+func riverConfig(table []jobs.Job, log *slog.Logger) *river.Config {
+	return &river.Config{
+		Workers:           jobs.Register(table),
+		FetchCooldown:     fetchCooldown,
+		FetchPollInterval: fetchPoll,
+		JobTimeout:        -1, // every kind states its own
+		// Our own rescue is quicker; this one is the net under it.
+		RescueStuckJobsAfter: 2 * time.Hour,
+		// Reindexing needs the owner of the table, which we are not.
+		ReindexerSchedule: river.NeverSchedule(),
+		Logger:            slog.New(atLeast{log.Handler(), slog.LevelWarn}),
+	}
+}
+
+// NewInserter makes a River client that inserts and doesn't work, for commands.
+func NewInserter(pool *pgxpool.Pool, table []jobs.Job, log *slog.Logger) (*river.Client[pgx.Tx], error) {
+	client, err := river.NewClient(riverpgxv5.New(pool), riverConfig(table, log))
+	if err != nil {
+		return nil, fmt.Errorf("prepare river: %w", err)
+	}
+	return client, nil
+}
+
+// stopClient lets running jobs end, then ends their contexts, and waits for them either way.
+func stopClient(client *river.Client[pgx.Tx], soft time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), soft+10*time.Second)
+	defer cancel()
+	if err := client.Stop(ctx); err != nil {
+		return fmt.Errorf("stop river: %w", err)
+	}
+	return nil
+}
+
+// atLeast drops what a library says below a level: River tells of every job that errors, and we tell it
+// ourselves.
+type atLeast struct {
+	slog.Handler
+	level slog.Level
+}
+
+// Enabled implements slog.Handler.
+func (h atLeast) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= h.level && h.Handler.Enabled(ctx, l)
+}
+
+// WithAttrs implements slog.Handler.
+func (h atLeast) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return atLeast{h.Handler.WithAttrs(attrs), h.level}
+}
+
+// WithGroup implements slog.Handler.
+func (h atLeast) WithGroup(name string) slog.Handler {
+	return atLeast{h.Handler.WithGroup(name), h.level}
+}

@@ -1,0 +1,240 @@
+package workers
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/events/stream"
+	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/jobs"
+)
+
+// routerLock is the session advisory lock of the active router. It spares the stand-bys the work; what
+// keeps two from routing an event twice is the position row.
+const routerLock int64 = 0x70617961_6964_0003
+
+// routeAtOnce is how many events one transaction takes.
+const routeAtOnce = 500
+
+// A router turns events into River jobs. It only decodes and inserts: retries belong to River alone.
+// How far it has come is a row in Postgres, updated in the transaction that inserts the jobs, so each
+// event starts each of its jobs exactly once.
+type router struct {
+	pool   *pgxpool.Pool
+	stream *stream.Stream
+	river  *river.Client[pgx.Tx]
+	table  []jobs.Job
+	log    *slog.Logger
+
+	position store.ConsumerPosition
+	epochs   map[string]int // order of the outbox's lives
+}
+
+func (r *router) run(ctx context.Context) error {
+	const first, most = 100 * time.Millisecond, 5 * time.Second
+	wait := first
+	for {
+		began := time.Now()
+		err := r.session(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if time.Since(began) > time.Minute {
+			wait = first
+		}
+		r.log.Warn("router starts again", "error", err, "in_ms", wait.Milliseconds())
+		if err := pause(ctx, wait); err != nil {
+			return err
+		}
+		wait = min(2*wait, most)
+	}
+}
+
+// session routes on one connection, which holds the lock: a router that loses it can't commit either.
+func (r *router) session(ctx context.Context) error {
+	pooled, err := r.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to the database: %w", err)
+	}
+	conn := pooled.Hijack()
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(ctx)
+	}()
+	if err := r.lead(ctx, conn); err != nil {
+		return err
+	}
+	if err := r.stream.Ensure(ctx); err != nil {
+		return err
+	}
+	from, err := r.resume(ctx, conn)
+	if err != nil {
+		return err
+	}
+	r.log.Info("router routes", "stream_seq", from, "outbox_position", r.position.Position().String())
+	return r.stream.Follow(ctx, from, routeAtOnce, func(batch []stream.Message) error {
+		return r.route(ctx, conn, batch)
+	})
+}
+
+func (r *router) lead(ctx context.Context, conn *pgx.Conn) error {
+	for {
+		var got bool
+		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, routerLock).Scan(&got); err != nil {
+			return fmt.Errorf("ask for the router's lock: %w", err)
+		}
+		if got {
+			return nil
+		}
+		if err := pause(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+// resume reads the position and finds the message behind it. A stream that was lost and filled again
+// holds the same events at other places: then it is read from its beginning, and what was routed is
+// recognised by its place in the outbox.
+func (r *router) resume(ctx context.Context, conn *pgx.Conn) (from uint64, err error) {
+	if r.epochs, err = store.Epochs(ctx, conn); err != nil {
+		return 0, err
+	}
+	if r.position, err = store.ReadPosition(ctx, conn, routerName); err != nil {
+		return 0, err
+	}
+	if r.position.StreamSeq == 0 {
+		return 1, nil
+	}
+	same, err := r.stream.Holds(ctx, r.position.StreamSeq, r.position.Position())
+	if err != nil {
+		return 0, err
+	}
+	if same {
+		return r.position.StreamSeq + 1, nil
+	}
+	r.log.Warn("router reads the stream from its beginning",
+		"reason", "the last message that it routed is not where it was", "stream_seq", r.position.StreamSeq)
+	return 1, nil
+}
+
+// routerName is the consumer whose position is the router's; the relay knows it too.
+const routerName = "router"
+
+// routing is what a batch comes to.
+type routing struct {
+	inserts  []river.InsertManyParams
+	overtake []events.Envelope // jobs whose earlier work is to be cancelled
+	dead     []store.DeadEvent
+	next     store.ConsumerPosition
+	skipped  int
+}
+
+func (r *router) route(ctx context.Context, conn *pgx.Conn, batch []stream.Message) error {
+	routed, err := r.sort(ctx, conn, batch)
+	if err != nil {
+		return err
+	}
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if err := store.MovePosition(ctx, tx, r.position, routed.next); err != nil {
+			return err
+		}
+		if err := store.PutDeadEvents(ctx, tx, routed.dead); err != nil {
+			return err
+		}
+		for _, e := range routed.overtake {
+			if err := cancelWork(ctx, tx, r.river, e); err != nil {
+				return err
+			}
+		}
+		return insertJobs(ctx, tx, r.river, routed.inserts)
+	})
+	if err != nil {
+		return fmt.Errorf("route events up to %d: %w", routed.next.StreamSeq, err)
+	}
+	r.position = routed.next
+	if len(routed.dead) > 0 {
+		r.log.Error("events could not be routed; see `payaid events dead list`", "count", len(routed.dead))
+	}
+	if routed.skipped > 0 {
+		r.log.Info("events were routed before", "count", routed.skipped)
+	}
+	return nil
+}
+
+func (r *router) sort(ctx context.Context, conn *pgx.Conn, batch []stream.Message) (routing, error) {
+	out := routing{next: r.position}
+	for _, m := range batch {
+		out.next.StreamSeq = m.Seq
+		e, p, err := m.Event()
+		if err != nil {
+			out.dead = append(out.dead, deadEvent(m, err))
+			continue
+		}
+		newer, err := r.behind(ctx, conn, p, out.next)
+		if err != nil {
+			return out, err
+		}
+		if !newer {
+			out.skipped++
+			continue
+		}
+		out.next.SetPosition(p)
+		if err := r.translate(e, &out); err != nil {
+			out.dead = append(out.dead, deadEvent(m, err))
+		}
+	}
+	return out, nil
+}
+
+// behind reports whether p lies behind a position, that is, has not been routed.
+func (r *router) behind(ctx context.Context, conn *pgx.Conn, p events.Position, now store.ConsumerPosition) (bool, error) {
+	if p.Epoch == now.Epoch {
+		return p.After(now.Position()), nil
+	}
+	if _, known := r.epochs[p.Epoch]; !known {
+		epochs, err := store.Epochs(ctx, conn)
+		if err != nil {
+			return false, err
+		}
+		r.epochs = epochs
+	}
+	order, known := r.epochs[p.Epoch]
+	if !known {
+		return false, nil // of a life that this database, restored from a copy, has not seen
+	}
+	return now.Epoch == "" || order > r.epochs[now.Epoch], nil
+}
+
+func (r *router) translate(e events.Envelope, out *routing) error {
+	fact, err := events.Decode(e)
+	if err != nil {
+		return err
+	}
+	inserts := jobs.Route(r.table, e, fact)
+	switch f := fact.(type) {
+	case events.JobRequested:
+		if len(inserts) == 0 {
+			return fmt.Errorf("no worker knows the kind %q", f.Kind)
+		}
+		if f.Run > 1 {
+			out.overtake = append(out.overtake, e)
+		}
+	case events.JobCancelled:
+		out.overtake = append(out.overtake, e)
+	}
+	out.inserts = append(out.inserts, inserts...)
+	return nil
+}
+
+func deadEvent(m stream.Message, why error) store.DeadEvent {
+	return store.DeadEvent{Consumer: routerName, StreamSeq: int64(m.Seq), Subject: m.Subject,
+		Headers: m.Header, Body: m.Body, Reason: why.Error()}
+}

@@ -1,0 +1,136 @@
+// Package workers is the process that works: a River client for the queues that it was given, and the
+// loops that keep work going whoever dies: router, heartbeat and rescue, schedules, and the sweeps that
+// end overdue jobs and share the queues fairly. Any number of processes may run; each loop that must be
+// alone finds out by itself.
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/payaid/payaid/events/stream"
+	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/jobs"
+)
+
+// Config is what a worker process needs.
+type Config struct {
+	DB      *store.DB // role System, durable commits
+	Relaxed *store.DB // role System, commits that return early: River's own bookkeeping
+	Stream  *stream.Stream
+	Table   []jobs.Job
+	Queues  map[string]int // name to jobs at a time
+	Hints   jobs.Hints
+	Version string
+	Log     *slog.Logger
+	// SoftStop is how long running jobs may go on after the process is told to stop; then their contexts
+	// end, and they go back to the queue. 0: 20 s.
+	SoftStop time.Duration
+	// Beat is how often a process shows that it lives; after five missed ones its jobs are given to
+	// others. 0: 2 s.
+	Beat time.Duration
+}
+
+// A Worker is one worker process.
+type Worker struct {
+	Config
+	id string
+}
+
+// New makes a worker process. It begins to work with Run.
+func New(c Config) *Worker {
+	if c.SoftStop == 0 {
+		c.SoftStop = 20 * time.Second
+	}
+	if c.Beat == 0 {
+		c.Beat = 2 * time.Second
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return &Worker{Config: c, id: fmt.Sprintf("%s-%d-%s", host, os.Getpid(), uuid.NewString()[:8])}
+}
+
+// ID names the process: in River's attempted_by, in worker_processes, in logs.
+func (w *Worker) ID() string { return w.id }
+
+// Run works until ctx ends, then lets running jobs end or go back, and returns when nothing of it runs
+// any more. It ends with an error when others have given its jobs away.
+func (w *Worker) Run(ctx context.Context) error {
+	client, err := newClient(w.Config, w.id)
+	if err != nil {
+		return err
+	}
+	life := &life{db: w.DB, id: w.id, beat: w.Beat, log: w.Log}
+	if err := life.begin(ctx, w.Queues, w.Version); err != nil {
+		return err
+	}
+	// The loops outlive ctx until River has stopped: a process that goes silent while its last jobs
+	// still run would see them given away.
+	loops, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLoops()
+	group, loops := errgroup.WithContext(loops)
+	group.Go(func() error { return quiet(life.run(loops)) })
+	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
+		stopLoops()
+		return errors.Join(fmt.Errorf("start river: %w", err), group.Wait(), life.end(ctx))
+	}
+	router := &router{pool: w.DB.Pool(), stream: w.Stream, river: client, table: w.Table, log: w.Log}
+	group.Go(func() error { return quiet(router.run(ctx)) })
+	schedules := &schedules{db: w.DB, river: client, table: w.Table, log: w.Log}
+	group.Go(func() error { return quiet(schedules.run(ctx)) })
+	sweep := &sweep{db: w.DB, hints: w.Hints, log: w.Log}
+	group.Go(func() error { return quiet(sweep.run(ctx)) })
+	w.Log.Info("worker works", "worker_id", w.id, "queues", w.Queues)
+
+	select {
+	case <-ctx.Done():
+	case <-loops.Done(): // a loop gave up
+	}
+	err = stopClient(client, w.SoftStop)
+	stopLoops()
+	err = errors.Join(err, group.Wait(), life.end(ctx))
+	w.Log.Info("worker stopped", "worker_id", w.id)
+	return err
+}
+
+// quiet takes the end of a context for what it is: no error.
+func quiet(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// pause waits, unless ctx ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// every calls do at once and then at intervals until ctx ends. What goes wrong is logged; the next turn
+// tries again.
+func every(ctx context.Context, d time.Duration, log *slog.Logger, what string, do func(context.Context) error) error {
+	for {
+		if err := do(ctx); err != nil && ctx.Err() == nil {
+			log.Warn(what+" is tried again", "error", err, "in_ms", d.Milliseconds())
+		}
+		if err := pause(ctx, d); err != nil {
+			return err
+		}
+	}
+}
