@@ -28,6 +28,7 @@ type call struct {
 	schema      *schema
 	localOnly   bool
 	onDemand    bool // Groq: not the configured service tier
+	plainJSON   bool // Groq: no constrained decoding
 }
 
 // reply is what came of a call.

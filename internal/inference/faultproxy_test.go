@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -95,6 +96,7 @@ func (p *faultProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // OpenAI-compatible server doesn't, and its answer back line by line.
 func (p *faultProxy) pass(w http.ResponseWriter, r *http.Request, raw []byte, body map[string]any) {
 	if strings.HasSuffix(r.URL.Path, "/chat/completions") {
+		body = maps.Clone(body)
 		body["max_tokens"] = body["max_completion_tokens"]
 		delete(body, "reasoning_effort")
 		raw, _ = json.Marshal(body)
@@ -150,9 +152,6 @@ func ollamaStatus(code int, message string) fault {
 // hang answers nothing until the client leaves.
 func hang(_ http.ResponseWriter, r *http.Request, _ http.HandlerFunc) { <-r.Context().Done() }
 
-// passOn is no fault.
-func passOn(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) { pass(w, r) }
-
 // reset closes the connection before the first byte.
 func reset(_ http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) { panic(http.ErrAbortHandler) }
 
@@ -176,18 +175,6 @@ func (c *cutter) Flush() { c.ResponseWriter.(http.Flusher).Flush() }
 
 func cutAfter(lines int) fault {
 	return func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
-		pass(&cutter{w, lines}, r)
-	}
-}
-
-// stall lets n lines pass and then is silent until the client leaves.
-func stall(lines int) fault {
-	return func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
-		defer func() {
-			if recover() != nil {
-				<-r.Context().Done()
-			}
-		}()
 		pass(&cutter{w, lines}, r)
 	}
 }

@@ -26,38 +26,37 @@ type groq struct {
 	key    string
 	tier   string
 
-	mu      sync.Mutex
-	refused map[string]bool // "model feature" pairs that the server doesn't know
+	mu    sync.Mutex
+	plain map[string]bool // models for which the server doesn't know reasoning_effort
 }
 
 func newGroq(base, key, tier string, proxy func(*http.Request) (*url.URL, error)) *groq {
 	return &groq{
-		client:  newClient(3*time.Second, proxy),
-		base:    strings.TrimSuffix(base, "/"),
-		key:     key,
-		tier:    tier,
-		refused: map[string]bool{},
+		client: newClient(3*time.Second, proxy),
+		base:   strings.TrimSuffix(base, "/"),
+		key:    key,
+		tier:   tier,
+		plain:  map[string]bool{},
 	}
 }
 
 func (g *groq) subject() string { return "Groq" }
 
-const (
-	reasoning  = "reasoning_effort"
-	strictJSON = "json_schema"
-)
+// reasons says whether a model is of the family that thinks first, and decodes
+// by a schema.
+func reasons(model string) bool { return strings.HasPrefix(model, "openai/gpt-oss") }
 
-// knows says whether feature is worth sending to model.
-func (g *groq) knows(model, feature string) bool {
+// thinks says whether reasoning_effort is worth sending.
+func (g *groq) thinks(model string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return strings.HasPrefix(model, "openai/gpt-oss") && !g.refused[model+" "+feature]
+	return reasons(model) && !g.plain[model]
 }
 
-func (g *groq) forget(model, feature string) {
+func (g *groq) forgetThinking(model string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.refused[model+" "+feature] = true
+	g.plain[model] = true
 }
 
 type groqMessage struct {
@@ -90,7 +89,7 @@ func (g *groq) request(c call) groqRequest {
 	for _, m := range c.messages {
 		req.Messages = append(req.Messages, groqMessage(m))
 	}
-	if g.knows(c.model, reasoning) {
+	if g.thinks(c.model) {
 		no := false
 		req.ReasoningEffort, req.IncludeReasoning = "low", &no
 		req.MaxTokens += reasoningRoom
@@ -108,9 +107,9 @@ func (g *groq) request(c call) groqRequest {
 // Elsewhere the schema stands in a message, which Groq's JSON mode demands as
 // well.
 func (g *groq) format(req *groqRequest, c call) {
-	if c.schema.strict != nil && g.knows(c.model, strictJSON) {
+	if c.schema.strict && !c.plainJSON && reasons(c.model) {
 		req.ResponseFormat = map[string]any{"type": "json_schema", "json_schema": map[string]any{
-			"name": "answer", "strict": true, "schema": c.schema.strict,
+			"name": "answer", "strict": true, "schema": c.schema.source,
 		}}
 		return
 	}
@@ -162,19 +161,15 @@ func (g *groq) do(ctx context.Context, method, path string, body []byte) (*http.
 // more call without it.
 func (g *groq) adapt(sent groqRequest, r groqRefusal) *failure {
 	f := r.failure
-	feature := ""
 	switch {
 	case r.status == 498 && sent.ServiceTier != "" && sent.ServiceTier != "on_demand":
 		f.again = true
-	case r.status != http.StatusBadRequest:
+	case r.status != http.StatusBadRequest || f.class != Request:
 	case sent.ReasoningEffort != "" && r.mentions("reasoning", "thinking"):
-		feature = reasoning
-	case sent.ResponseFormat != nil && r.mentions("response_format", "json_schema") && !r.mentions("json_validate_failed"):
-		feature = strictJSON
-	}
-	if feature != "" && g.knows(sent.Model, feature) {
-		g.forget(sent.Model, feature)
+		g.forgetThinking(sent.Model)
 		f.class, f.again = Unsupported, true
+	case sent.ResponseFormat != nil && r.mentions("response_format", "json_schema", "JSON schema"):
+		f.class, f.again, f.plainJSON = Unsupported, true, true
 	}
 	return f
 }

@@ -3,35 +3,57 @@ package inference
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/payaid/payaid/internal/localstack"
+	"go.uber.org/goleak"
 )
 
-func ollamaURL(t *testing.T) string { return "http://127.0.0.1:11601" }
+func TestMain(m *testing.M) {
+	code := localstack.RunTests(m)
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	// A chain has no end of its own: its idle connections go after 90 s.
+	err := goleak.Find(goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+func ollamaURL(t *testing.T) string { return localstack.TestOllama(t).URL() }
 
 // rig is a chain before two proxies, both in front of a real Ollama.
 type rig struct {
 	*Chain
 	ollama, groq *faultProxy
 	heard        *recorder
-	log          *strings.Builder
+	log          *logbook
 }
 
-// newRig builds a chain. Budgets are short, so that tests are; change may alter
-// the configuration.
+// newRig builds a chain. Budgets are long, because the machine may be busy with
+// other tests; those that are about time set their own by change.
 func newRig(t *testing.T, change func(*Config)) *rig {
 	t.Helper()
-	r := &rig{ollama: newFaultProxy(t, ollamaURL(t)), groq: newFaultProxy(t, ollamaURL(t)), heard: &recorder{}, log: &strings.Builder{}}
+	r := &rig{ollama: newFaultProxy(t, ollamaURL(t)), groq: newFaultProxy(t, ollamaURL(t)), heard: &recorder{}, log: &logbook{}}
 	cfg := Config{
 		OllamaEnabled: true,
 		OllamaURL:     r.ollama.URL,
 		GroqKey:       "gsk_secret",
 		GroqBaseURL:   r.groq.URL + "/v1",
-		Patience:      20 * time.Second,
-		GroqTimeout:   10 * time.Second,
+		FastBudget:    time.Minute,
+		LargeBudget:   time.Minute,
+		Patience:      time.Minute,
+		GroqTimeout:   time.Minute,
 		Log:           slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if change != nil {
@@ -122,4 +144,22 @@ func refused(t *testing.T) string {
 	}
 	defer l.Close()
 	return "http://" + l.Addr().String()
+}
+
+// logbook is a log that several goroutines write.
+type logbook struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logbook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logbook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }

@@ -68,7 +68,7 @@ func document(text string) (json.RawMessage, bool) {
 			return valid(out.String())
 		}
 	}
-	if inString {
+	if inString || endsInDigit(text) {
 		return nil, false
 	}
 	for i := len(open) - 1; i >= 0; i-- {
@@ -77,8 +77,12 @@ func document(text string) (json.RawMessage, bool) {
 	return valid(out.String())
 }
 
-// closes says whether rest goes on with a closing bracket, or ends in a fence
-// or in nothing, so that a comma before it has nothing to separate.
+// endsInDigit says that text may have been cut inside a number.
+func endsInDigit(text string) bool {
+	return text[len(text)-1] >= '0' && text[len(text)-1] <= '9'
+}
+
+// closes says whether rest goes on with a closing bracket or ends, so that a comma before it has nothing to separate.
 func closes(rest string, depth int) bool {
 	rest = strings.TrimLeft(rest, " \t\r\n")
 	return depth > 0 && (rest == "" || rest[0] == '}' || rest[0] == ']')

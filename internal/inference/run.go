@@ -173,6 +173,7 @@ func (r *run) again(ctx context.Context, t turn, c *call, rep reply, f *failure,
 	case f.again && l.adapted < 3:
 		l.adapted++
 		c.onDemand = c.onDemand || f.status == 498
+		c.plainJSON = c.plainJSON || f.plainJSON
 		return true
 	case f.class == SchemaInvalid && rep.text != "" && !r.reasked:
 		r.reasked = true

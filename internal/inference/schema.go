@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,7 +21,7 @@ const schemaURL = "prompt:///schema.json"
 type schema struct {
 	source   json.RawMessage
 	compiled *jsonschema.Schema
-	strict   json.RawMessage // for constrained decoding; nil if it can't be
+	strict   bool // fit for constrained decoding
 }
 
 // noLoader refuses references to other documents: a client's schema must not
@@ -46,7 +48,7 @@ func compileSchema(source json.RawMessage) (*schema, *Error) {
 	if err != nil {
 		return nil, invalidSchema(err)
 	}
-	return &schema{source: source, compiled: compiled, strict: strictForm(doc)}, nil
+	return &schema{source: source, compiled: compiled, strict: isStrict(doc)}, nil
 }
 
 func invalidSchema(err error) *Error {
@@ -130,63 +132,64 @@ func pointer(path []string) string {
 	return b.String()
 }
 
-// structural are the keywords that constrained decoding follows everywhere;
-// what the others demand is checked after the answer.
-var structural = []string{
-	"type", "properties", "required", "additionalProperties", "items", "enum",
-	"const", "anyOf", "$defs", "$ref", "title", "description",
+// followed are the keywords that constrained decoding may follow. Bounds are
+// among them: a server that doesn't know them says so, and is then asked without.
+var followed = []string{
+	"$schema", "$defs", "$ref", "title", "description",
+	"type", "enum", "const", "anyOf", "properties", "required", "additionalProperties", "items",
+	"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+	"minLength", "maxLength", "pattern", "format", "minItems", "maxItems",
 }
 
-// strictForm is doc with its structural keywords alone, if that satisfies what
-// Groq's strict mode asks for: the root is an object, and every object requires
-// all its properties and forbids others. It is nil if not.
-func strictForm(doc any) json.RawMessage {
+// isStrict says whether doc satisfies what Groq's strict mode asks for: the
+// root is an object, and every object requires all its properties and forbids
+// others.
+func isStrict(doc any) bool {
 	root, ok := doc.(map[string]any)
-	if !ok || root["type"] != "object" {
-		return nil
-	}
-	form, ok := strictNode(root)
-	if !ok {
-		return nil
-	}
-	raw, err := json.Marshal(form)
-	if err != nil {
-		return nil
-	}
-	return raw
+	return ok && root["type"] == "object" && strictNode(root)
 }
 
-func strictNode(doc any) (any, bool) {
+func strictNode(doc any) bool {
 	node, ok := doc.(map[string]any)
-	if !ok || !strictObject(node) {
-		return nil, false
+	if !ok || len(node) == 0 || !closed(node) {
+		return false
 	}
-	form := map[string]any{}
 	for key, value := range node {
-		if !slices.Contains(structural, key) {
-			continue
+		if !slices.Contains(followed, key) {
+			return false
 		}
 		switch key {
 		case "properties", "$defs":
-			value, ok = strictMap(value)
+			nodes, isMap := value.(map[string]any)
+			ok = isMap && all(maps.Values(nodes))
 		case "items":
-			value, ok = strictNode(value)
+			ok = strictNode(value)
 		case "anyOf":
-			value, ok = strictList(value)
+			nodes, isList := value.([]any)
+			ok = isList && all(slices.Values(nodes))
 		case "$ref":
 			ref, isText := value.(string)
 			ok = isText && strings.HasPrefix(ref, "#")
 		}
 		if !ok {
-			return nil, false
+			return false
 		}
-		form[key] = value
 	}
-	return form, len(form) > 0
+	return true
 }
 
-// strictObject says whether a node that describes an object closes it.
-func strictObject(node map[string]any) bool {
+func all(nodes iter.Seq[any]) bool {
+	for node := range nodes {
+		if !strictNode(node) {
+			return false
+		}
+	}
+	return true
+}
+
+// closed says whether a node that describes an object names all that it may
+// hold.
+func closed(node map[string]any) bool {
 	properties, has := node["properties"].(map[string]any)
 	if !has {
 		return node["type"] != "object"
@@ -198,36 +201,6 @@ func strictObject(node map[string]any) bool {
 		}
 	}
 	return node["additionalProperties"] == false
-}
-
-func strictMap(value any) (any, bool) {
-	nodes, ok := value.(map[string]any)
-	if !ok {
-		return nil, false
-	}
-	forms := map[string]any{}
-	for name, node := range nodes {
-		if forms[name], ok = strictNode(node); !ok {
-			return nil, false
-		}
-	}
-	return forms, true
-}
-
-func strictList(value any) (any, bool) {
-	nodes, ok := value.([]any)
-	if !ok {
-		return nil, false
-	}
-	var forms []any
-	for _, node := range nodes {
-		form, ok := strictNode(node)
-		if !ok {
-			return nil, false
-		}
-		forms = append(forms, form)
-	}
-	return forms, true
 }
 
 func (s *schema) rootIsObject() bool {

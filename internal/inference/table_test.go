@@ -108,7 +108,7 @@ func TestGroqFailures(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			away := refused(t)
-			r := newRig(t, func(c *Config) { c.OllamaURL = away })
+			r := newRig(t, func(c *Config) { c.OllamaURL, c.FastBudget = away, 20*time.Second })
 			r.groq.next(tc.faults...)
 			a, err := r.ask(t, score())
 			attempts := a.Attempts
@@ -134,7 +134,7 @@ func TestGroqFailures(t *testing.T) {
 
 func TestRateLimitIsHeeded(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *Config) { c.OllamaURL = refused(t) })
+	r := newRig(t, func(c *Config) { c.OllamaURL, c.FastBudget = refused(t), 20*time.Second })
 	r.groq.next(groqStatus(429, "rate_limit_exceeded", "", "Retry-After", "30", "X-Ratelimit-Limit-Requests", "1000",
 		"X-Ratelimit-Remaining-Requests", "0", "X-Ratelimit-Reset-Requests", "2m59.56s",
 		"X-Ratelimit-Limit-Tokens", "8000", "X-Ratelimit-Remaining-Tokens", "7000", "X-Ratelimit-Reset-Tokens", "7.66s"))

@@ -1,0 +1,204 @@
+package inference
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/ollama/ollama/api"
+	"github.com/payaid/payaid/internal/localstack"
+)
+
+// hurried is a rig whose breakers are probed after 100 ms.
+func hurried(t *testing.T, change func(*Config)) *rig {
+	r := newRig(t, change)
+	for _, b := range r.board.all() {
+		b.delay = 100 * time.Millisecond
+	}
+	return r
+}
+
+// run runs the chain until the test ends, and fails it if it doesn't end.
+func (r *rig) run(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("run: %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("run did not return when its context ended")
+		}
+	})
+}
+
+// await waits until a model's state is want.
+func (r *rig) await(t *testing.T, provider, model, want string) ProviderStatus {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	for {
+		for _, s := range r.Status() {
+			if s.Provider == provider && s.Model == model && s.State == want {
+				return s
+			}
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("status %+v, want %s %s to be %s", r.Status(), provider, model, want)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func TestOpenBreakersAnswerAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.ollama.every(status(500, ""))
+	r.groq.every(reset)
+	for range 5 {
+		r.mustFail(t, score())
+	}
+	before := len(r.ollama.requests()) + len(r.groq.requests())
+	begun := time.Now()
+	e := r.mustFail(t, score())
+	if !e.Wait() || e.Class != BreakerOpen || e.RetryAfter < 5*time.Second || e.RetryAfter > 12*time.Second {
+		t.Errorf("%+v, want to wait for a probe in about 10s", e)
+	}
+	if got := outcomes(e.Attempts); got != "ollama:breaker_open groq:breaker_open" {
+		t.Errorf("attempts %q", got)
+	}
+	if after := len(r.ollama.requests()) + len(r.groq.requests()); after != before || time.Since(begun) > time.Second {
+		t.Errorf("%d calls in %v, want none and at once", after-before, time.Since(begun))
+	}
+	s := r.await(t, Ollama, "mistral:7b", stateOpen)
+	if s.LastClass != Server || s.NextProbe.IsZero() || s.LastFailure.IsZero() {
+		t.Errorf("status %+v", s)
+	}
+	r.await(t, Ollama, "llama2:13b", stateClosed)
+}
+
+func TestProbeOfOllamaGeneratesAToken(t *testing.T) {
+	t.Parallel()
+	r := hurried(t, nil)
+	r.ollama.every(status(500, ""))
+	for range 5 {
+		r.mustAnswer(t, score(), Groq)
+		r.heard.text.Reset()
+	}
+	failed := len(r.ollama.requests())
+	r.run(t)
+	r.ollama.next(status(500, ""), status(500, "")).every(nil)
+	s := r.await(t, Ollama, "mistral:7b", stateHalfOpen)
+	if !s.NextProbe.IsZero() {
+		t.Errorf("status %+v", s)
+	}
+	var probes int
+	for _, s := range r.ollama.requests()[failed:] {
+		if options, ok := s.body["options"].(map[string]any); ok && options["num_predict"] == float64(1) {
+			probes++
+		}
+	}
+	if probes == 0 {
+		t.Error("no probe generated a token")
+	}
+	r.mustAnswer(t, score(), Ollama)
+	r.await(t, Ollama, "mistral:7b", stateClosed)
+}
+
+func TestProbeOfGroqLooksForTheModel(t *testing.T) {
+	t.Parallel()
+	r := hurried(t, func(c *Config) { c.OllamaEnabled = false })
+	r.groq.every(reset)
+	for range 5 {
+		r.mustFail(t, score())
+	}
+	r.groq.next(status(200, `{"data":[{"id":"another"}]}`)).every(nil)
+	r.run(t)
+	r.await(t, Groq, "openai/gpt-oss-20b", stateHalfOpen)
+	var lists int
+	for _, s := range r.groq.requests() {
+		if s.path == "/v1/models" {
+			lists++
+		}
+	}
+	if lists < 2 {
+		t.Errorf("%d probes, want one that missed the model and one that found it", lists)
+	}
+	r.mustAnswer(t, score(), Groq)
+	r.await(t, Groq, "openai/gpt-oss-20b", stateClosed)
+}
+
+// TestColdModelIsLoaded: Ollama gives up loading when the client leaves, so a
+// model that was left while it was cold is loaded beside the requests.
+func TestColdModelIsLoaded(t *testing.T) {
+	t.Parallel()
+	own := localstack.NewOllama(t)
+	r := newRig(t, func(c *Config) {
+		c.OllamaURL, c.FastBudget, c.LargeBudget = own.URL(), 10*time.Millisecond, 10*time.Millisecond
+	})
+	r.groq.every(groqSays("Hot.", "stop"))
+	p := score()
+	p.Model = "large"
+	if a := r.mustAnswer(t, p, Groq); a.FallbackReason != Timeout {
+		t.Fatalf("fallback %q, want timeout", a.FallbackReason)
+	}
+	r.run(t)
+	deadline := time.After(30 * time.Second)
+	for len(loadedModels(t, r)) == 0 {
+		select {
+		case <-deadline:
+			t.Fatal("the model was not loaded")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func loadedModels(t *testing.T, r *rig) []api.ProcessModelResponse {
+	t.Helper()
+	list, err := r.Chain.ollama.client.ListRunning(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list.Models
+}
+
+func TestRunEndsWhileAProbeHangs(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.ollama.every(hang)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.Run(ctx) }()
+	for len(r.ollama.requests()) == 0 {
+		<-time.After(time.Millisecond)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("run: %v", err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.OllamaModels.Large = "not:pulled" })
+	faults := r.Check(t.Context())
+	if len(faults) != 1 {
+		t.Fatalf("faults %v, want one", faults)
+	}
+	if want := "ask ollama for not:pulled: Ollama at " + r.ollama.URL + " has no model not:pulled (ollama pull not:pulled)"; faults[0].Error() != want {
+		t.Errorf("%v, want %s", faults[0], want)
+	}
+}
+
+func TestStatusOfWhatIsNotInUse(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.OllamaEnabled, c.GroqKey = false, "" })
+	got := r.Status()
+	if len(got) != 2 || got[0].State != stateDisabled || got[1].State != stateUnset {
+		t.Errorf("status %+v", got)
+	}
+}
