@@ -24,7 +24,7 @@ func beParent(dir string) {
 	exitOn(err)
 	r, err := StartRedis(ctx, RedisOptions{Dir: dir + "/redis"})
 	exitOn(err)
-	fmt.Println(pg.Pid(), r.Pid())
+	fmt.Println(pg.Pid(), r.Pid(), pg.URL("postgres"), r.URL())
 	<-ctx.Done()
 }
 

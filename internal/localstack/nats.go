@@ -52,7 +52,7 @@ func StartNATS(ctx context.Context, o NATSOptions) (*NATS, error) {
 }
 
 func startEmbedded(ctx context.Context, dir *workdir, asked int) (*NATS, error) {
-	port, err := dir.port(asked)
+	port, err := dir.port(ctx, asked)
 	if err != nil {
 		return nil, err
 	}

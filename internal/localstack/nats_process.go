@@ -36,7 +36,7 @@ func StartNATSProcess(ctx context.Context, o NATSOptions) (*NATSProcess, error) 
 	if err != nil {
 		return nil, fmt.Errorf("start nats: %w", err)
 	}
-	n, err := configureNATS(dir, o.Port)
+	n, err := configureNATS(ctx, dir, o.Port)
 	if err != nil {
 		dir.close()
 		return nil, fmt.Errorf("start nats: %w", err)
@@ -59,8 +59,8 @@ func StartNATSProcess(ctx context.Context, o NATSOptions) (*NATSProcess, error) 
 // URL is the server's address with user and password.
 func (n *NATSProcess) URL() string { return n.url }
 
-func configureNATS(dir *workdir, asked int) (*NATSProcess, error) {
-	port, err := dir.port(asked)
+func configureNATS(ctx context.Context, dir *workdir, asked int) (*NATSProcess, error) {
+	port, err := dir.port(ctx, asked)
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func TestNATSSyncsEveryWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	if _, err := configureNATS(p, 0); err != nil {
+	if _, err := configureNATS(t.Context(), p, 0); err != nil {
 		t.Fatal(err)
 	}
 	o, err := server.ProcessConfigFile(p.join("nats.conf"))
@@ -102,29 +102,31 @@ func TestNATSKeepsAckedMessagesWhenKilled(t *testing.T) {
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}}); err != nil {
 		t.Fatal(err)
 	}
-	acked := 0
-	half := make(chan struct{})
-	killed := make(chan struct{})
+	const enough = 50
+	publishing, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	acked, flowing, killed := 0, make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(killed)
-		<-half
-		n.Kill()
-	}()
-	for range 10_000 {
-		if acked == 50 {
-			close(half)
+		select {
+		case <-flowing:
+			n.Kill()
+			giveUp()
+		case <-publishing.Done():
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		_, err := js.Publish(ctx, "s", []byte("x"))
-		cancel()
-		if err != nil {
+	}()
+	for {
+		if _, err := js.Publish(publishing, "s", []byte("x")); err != nil {
 			break
 		}
-		acked++
+		if acked++; acked == enough {
+			close(flowing)
+		}
 	}
+	giveUp()
 	<-killed
-	if acked < 50 || acked == 10_000 {
-		t.Fatalf("%d messages were acknowledged: the kill missed the publishing", acked)
+	if acked < enough {
+		t.Fatalf("publishing stopped after %d messages, before the kill", acked)
 	}
 	if err := n.WaitReady(t.Context()); err != nil {
 		t.Fatal(err)

@@ -62,7 +62,7 @@ func (l *Ollama) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start ollama: %w", err)
 	}
-	if l.port, err = dir.port(l.port); err != nil {
+	if l.port, err = dir.port(ctx, l.port); err != nil {
 		dir.close()
 		return fmt.Errorf("start ollama: %w", err)
 	}

@@ -32,7 +32,8 @@ func TestStartAfterTheParentWasKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	var pgPid, redisPid int
-	if _, err := fmt.Fscan(bufio.NewReader(out), &pgPid, &redisPid); err != nil {
+	var pgURL, redisURL string
+	if _, err := fmt.Fscan(bufio.NewReader(out), &pgPid, &redisPid, &pgURL, &redisURL); err != nil {
 		t.Fatal(err)
 	}
 	if err := parent.Process.Kill(); err != nil {
@@ -45,7 +46,15 @@ func TestStartAfterTheParentWasKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pg.Stop(context.Background())
-	connect(t, pg.URL("postgres"))
+	connect(t, pgURL)
+	r, err := StartRedis(t.Context(), RedisOptions{Dir: filepath.Join(dir, "redis")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Stop(context.Background())
+	if r.URL() != redisURL {
+		t.Errorf("redis is at %s now, and was at %s", r.URL(), redisURL)
+	}
 	for _, pid := range []int{pgPid, redisPid} {
 		waitGone(t, pid)
 	}

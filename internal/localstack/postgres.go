@@ -106,7 +106,7 @@ func preparePostgres(ctx context.Context, dir *workdir, o PostgresOptions) (*Pos
 	if err := giveTo(data, as); err != nil {
 		return fail(err)
 	}
-	if pg.port, err = dir.port(o.Port); err != nil {
+	if pg.port, err = dir.port(ctx, o.Port); err != nil {
 		return fail(err)
 	}
 	return pg, processOptions{

@@ -36,7 +36,10 @@ func (b pgBinaries) library(name string) bool {
 // findPostgres chooses the server for a cluster of the given major version, or,
 // for a cluster that is yet to be made (0), the one in PATH, else the newest.
 func findPostgres(ctx context.Context, major int) (pgBinaries, error) {
-	installed := installedPostgres(ctx)
+	return choosePostgres(installedPostgres(ctx), major)
+}
+
+func choosePostgres(installed []pgBinaries, major int) (pgBinaries, error) {
 	if len(installed) == 0 {
 		return pgBinaries{}, errors.New("no Postgres server is installed: run `apt-get install postgresql`, " +
 			"or set DATABASE_URL to one of your own")

@@ -233,7 +233,7 @@ func TestAPortThatIsTakenIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	t.Cleanup(func() { taken.Close() })
 	port := taken.Addr().(*net.TCPAddr).Port
 	start := map[string]func(dir string) error{
 		"postgres": func(dir string) error {
@@ -254,14 +254,17 @@ func TestAPortThatIsTakenIsRefused(t *testing.T) {
 	}
 	holder := fmt.Sprintf("(process %d)", os.Getpid())
 	for name, start := range start {
-		err := start(testDir(t))
-		if err == nil {
-			t.Fatalf("%s started on a port that is taken", name)
-		}
-		for _, part := range []string{"start " + name, strconv.Itoa(port), holder, "choose another port"} {
-			if !strings.Contains(err.Error(), part) {
-				t.Errorf("%s: the error does not say %q: %v", name, part, err)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := start(testDir(t))
+			if err == nil {
+				t.Fatal("it started on a port that is taken")
 			}
-		}
+			for _, part := range []string{"start " + name, strconv.Itoa(port), holder, "choose another port"} {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("the error does not say %q: %v", part, err)
+				}
+			}
+		})
 	}
 }

@@ -168,11 +168,18 @@ func (p *Process) Stop(ctx context.Context) error {
 func (p *Process) supervise(c *child) {
 	defer close(p.done)
 	delay := firstRestartDelay
+	logs := time.NewTicker(time.Minute)
+	defer logs.Stop()
 	for c != nil {
 		select {
 		case <-p.stop:
 			<-c.exited
 			return
+		case <-logs.C:
+			if err := p.o.dir.boundLog(p.o.name); err != nil {
+				p.o.log.Warn("log of a service grows on", "service", p.o.name, "cause", err)
+			}
+			continue
 		case <-c.exited:
 		}
 		if p.stopped() {

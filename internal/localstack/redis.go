@@ -50,7 +50,7 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 		return nil, fmt.Errorf("start redis: %w", err)
 	}
 	r := &Redis{}
-	if r.port, err = dir.port(o.Port); err == nil {
+	if r.port, err = dir.port(ctx, o.Port); err == nil {
 		r.password, err = dir.secret("password")
 	}
 	if err != nil {

@@ -2,10 +2,7 @@ package localstack
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -64,46 +61,4 @@ func ensureTemplate(ctx context.Context, template string) error {
 		}
 	}
 	return os.Rename(making, template)
-}
-
-// copyTree copies a file or a folder with all below it.
-func copyTree(from, to string) error { return walkTree(from, to, copyFile) }
-
-// walkTree makes the folders of from again under to, and hands over the files.
-func walkTree(from, to string, file func(from, to string, mode fs.FileMode) error) error {
-	if err := os.MkdirAll(filepath.Dir(to), 0o711); err != nil {
-		return err
-	}
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		target := filepath.Join(to, rel)
-		if d.IsDir() {
-			return os.MkdirAll(target, info.Mode().Perm())
-		}
-		return file(path, target, info.Mode().Perm())
-	})
-}
-
-func copyFile(from, to string, mode fs.FileMode) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
 }

@@ -2,6 +2,7 @@ package localstack
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Ports are taken from below the range that the kernel gives to outgoing
@@ -23,7 +25,7 @@ const (
 	lastPort  = 31999
 )
 
-// A log file over this size is put aside when its service starts.
+// A child's log file over this size is put aside.
 const maxLogSize = 16 << 20
 
 // workdir is a service's own folder. One process holds it at a time, which is
@@ -85,16 +87,16 @@ func (w *workdir) secret(name string) (string, error) {
 }
 
 // port is the one asked for, else the one of the last start, else a free one.
-func (w *workdir) port(asked int) (int, error) {
+func (w *workdir) port(ctx context.Context, asked int) (int, error) {
 	if asked != 0 {
-		if !portFree(asked) {
+		if !freeSoon(ctx, asked) {
 			return 0, fmt.Errorf("port %d is taken by %s: stop it, or choose another port", asked, portHolder(asked))
 		}
 		return asked, nil
 	}
 	raw, _ := os.ReadFile(w.join("port"))
 	remembered, _ := strconv.Atoi(strings.TrimSpace(string(raw)))
-	if remembered != 0 && portFree(remembered) {
+	if remembered != 0 && freeSoon(ctx, remembered) {
 		return remembered, nil
 	}
 	for range 100 {
@@ -111,6 +113,19 @@ func (w *workdir) port(asked int) (int, error) {
 	return 0, fmt.Errorf("no free port between %d and %d", firstPort, lastPort)
 }
 
+// freeSoon gives the service of a parent that was killed a moment ago the time to
+// end: the kernel has told it to.
+func freeSoon(ctx context.Context, port int) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return poll(ctx, func(context.Context) error {
+		if portFree(port) {
+			return nil
+		}
+		return syscall.EADDRINUSE
+	}) == nil
+}
+
 func portFree(port int) bool {
 	l, err := net.Listen("tcp", loopback(port))
 	if err != nil {
@@ -125,13 +140,21 @@ func loopback(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
 // openLog opens the file that a child writes its output to. The child holds it
 // itself, so that its last words are kept when the parent dies first.
 func (w *workdir) openLog(name string) (*os.File, error) {
+	return os.OpenFile(w.join(name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
+// boundLog puts aside a log that has grown too large, and the one put aside
+// before goes. The child keeps its file, which is why that is copied and emptied.
+func (w *workdir) boundLog(name string) error {
 	path := w.join(name + ".log")
-	if info, err := os.Stat(path); err == nil && info.Size() > maxLogSize {
-		if err := os.Rename(path, path+".1"); err != nil {
-			return nil, err
-		}
+	info, err := os.Stat(path)
+	if err != nil || info.Size() <= maxLogSize {
+		return err
 	}
-	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err := os.Remove(path + ".1"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return errors.Join(copyFile(path, path+".1", 0o600), os.Truncate(path, 0))
 }
 
 // logTail is the last lines of a child's output.
@@ -147,60 +170,4 @@ func (w *workdir) logTail(name string, lines int) string {
 	raw, _ := io.ReadAll(f)
 	all := strings.Split(strings.TrimSpace(string(raw)), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
-}
-
-// lockFile takes an exclusive lock, which the kernel drops when the process ends.
-func lockFile(path string, how int) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|how)
-		if err == nil {
-			return f, nil
-		}
-		if err != syscall.EINTR {
-			f.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
-		}
-	}
-}
-
-// unlock drops the lock before the file is closed: a child that is being forked
-// right now holds a copy of the descriptor, and would keep the lock for a moment.
-func unlock(f *os.File) {
-	syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
-	f.Close()
-}
-
-func writeAll(w io.Writer, text string) error {
-	_, err := io.WriteString(w, text)
-	return err
-}
-
-// writeAtomic leaves either the old file or the whole new one, also after the
-// power went off.
-func writeAtomic(path string, data []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -25,9 +25,12 @@ import (
 	"math"
 )
 
-// Modelfile is what Ollama needs to know besides the weights, without FROM.
+// Modelfile is what Ollama needs to know besides the weights, without FROM. One
+// thread does: several wait for each other after every layer by spinning, which
+// makes a token take seconds on a machine whose processors are busy with tests.
 const Modelfile = `TEMPLATE """{{- range .Messages }}{{ .Role }}: {{ .Content }}
 {{ end }}assistant:"""
+PARAMETER num_thread 1
 PARAMETER temperature 0.7
 PARAMETER repeat_penalty 1.1
 PARAMETER num_predict 128
@@ -37,6 +40,7 @@ PARAMETER stop "user:"
 // EndlessModelfile is Modelfile without the limit on the answer's length.
 const EndlessModelfile = `TEMPLATE """{{- range .Messages }}{{ .Role }}: {{ .Content }}
 {{ end }}assistant:"""
+PARAMETER num_thread 1
 PARAMETER temperature 0.7
 PARAMETER num_predict -1
 `
