@@ -10,15 +10,19 @@ import (
 // attempt makes one call, if the provider may be called now, and records it.
 func (r *run) attempt(ctx context.Context, t turn, c call) (reply, *failure) {
 	a := Attempt{Provider: t.provider, Model: c.model, StartedAt: time.Now()}
-	b := r.chain.board.get(t.provider, c.model)
-	pass, f := admit(b)
 	var rep reply
+	pass, f := admit(r.chain.board.get(t.provider, c.model))
 	if f == nil {
-		rep, f = r.enter(ctx, t, c, &a)
-		pass.settle(proven(f), rep.limit)
+		rep, f = r.admitted(ctx, t, c, &a, pass)
 	}
 	r.record(&a, rep, f)
 	return rep, f
+}
+
+func (r *run) admitted(ctx context.Context, t turn, c call, a *Attempt, pass permit) (rep reply, f *failure) {
+	f = &failure{class: Cancelled} // stands if the sink panics
+	defer func() { pass.settle(proven(f), rep.limit) }()
+	return r.enter(ctx, t, c, a)
 }
 
 // admit asks the breaker, and heeds a rate limit that is known.
@@ -64,7 +68,7 @@ func (r *run) enter(ctx context.Context, t turn, c call, a *Attempt) (reply, *fa
 	return r.call(ctx, t, c, a)
 }
 
-func (r *run) paying(ctx context.Context, t turn, c call, a *Attempt) (reply, *failure) {
+func (r *run) paying(ctx context.Context, t turn, c call, a *Attempt) (rep reply, f *failure) {
 	if r.prompt.Budget == nil {
 		return r.call(ctx, t, c, a)
 	}
@@ -76,9 +80,8 @@ func (r *run) paying(ctx context.Context, t turn, c call, a *Attempt) (reply, *f
 		}
 		return reply{}, &failure{class: OutOfBudget, detail: "is not asked, for the organization's budget doesn't allow it"}
 	}
-	rep, f := r.call(ctx, t, c, a)
-	settle(price.nanoUSD(rep.prompt, rep.completion))
-	return rep, f
+	defer func() { settle(price.nanoUSD(rep.prompt, rep.completion)) }()
+	return r.call(ctx, t, c, a)
 }
 
 // call makes the call and judges what came of it.

@@ -81,7 +81,7 @@ func TestBreakerIsClosedByProbeAndTrial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestBreaker()
 		b.calls(5, Unavailable)
-		time.Sleep(10 * time.Minute)
+		<-time.After(10 * time.Minute)
 		if b.call(OK) {
 			t.Fatal("a call was admitted before a probe")
 		}
@@ -114,7 +114,7 @@ func TestBreakerOpensForLonger(t *testing.T) {
 			if d := time.Until(due); d < want*8/10 || d > want*12/10 {
 				t.Errorf("probe %d in %v, want %v within a fifth", i, d, want)
 			}
-			time.Sleep(time.Until(due))
+			<-time.After(time.Until(due))
 			if ready, _ := b.startProbe(); !ready {
 				t.Fatal("the probe isn't due when it was said to be")
 			}
@@ -176,7 +176,7 @@ func TestModelsOfClientsAreBounded(t *testing.T) {
 		if n := len(b.all()); n != maxBreakers {
 			t.Errorf("%d breakers, want %d", n, maxBreakers)
 		}
-		time.Sleep(2 * forgetAfter)
+		<-time.After(2 * forgetAfter)
 		b.due()
 		if all := b.all(); len(all) != 1 || all[0].model != "kept" {
 			t.Errorf("%d breakers after a while, want the configured one", len(all))

@@ -326,3 +326,27 @@ func TestBudgetIsAskedBeforeGroq(t *testing.T) {
 		t.Errorf("%+v, want to wait without asking Groq", e)
 	}
 }
+
+// TestPanicOfTheSink must not keep the trial of a half-open breaker, nor the
+// place at the gate, nor the money.
+func TestPanicOfTheSink(t *testing.T) {
+	t.Parallel()
+	gate := make(door, 1)
+	r := newRig(t, func(c *Config) { c.Gate = gate })
+	b := r.board.get(Ollama, "mistral:7b")
+	b.calls(5, Unavailable)
+	b.startProbeNow()
+	b.endProbe(nil)
+	r.heard.onText = func() { panic("sink") }
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was swallowed")
+			}
+		}()
+		_, _ = r.ask(t, score())
+	}()
+	r.heard.onText = nil
+	r.heard.text.Reset()
+	r.mustAnswer(t, score(), Ollama)
+}

@@ -290,3 +290,14 @@ func TestLengthWithoutASecondProvider(t *testing.T) {
 		t.Errorf("options %v", options)
 	}
 }
+
+// TestSchemaInvalidIsNotWaitedFor: an answer is there, though not a valid one.
+func TestSchemaInvalidIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.ollama.every(ollamaSays("no", "stop"))
+	r.groq.every(reset)
+	if e := r.mustFail(t, leadScore()); e.Class != SchemaInvalid || !e.Permanent() || e.Partial != "no" {
+		t.Errorf("%+v, want schema_invalid", e)
+	}
+}
