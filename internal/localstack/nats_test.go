@@ -50,7 +50,7 @@ func TestNATSSyncsEveryWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !o.SyncAlways || o.Host != "127.0.0.1" || o.StoreDir != p.path || o.Username == "" || o.Password == "" {
-		t.Errorf("the process is configured as %+v", o)
+		t.Errorf("the process syncs always: %t, on %s, in %s, for the user %q", o.SyncAlways, o.Host, o.StoreDir, o.Username)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A parent that is killed takes its children with it, and a start right after
@@ -62,7 +63,9 @@ func TestStartAfterTheParentWasKilled(t *testing.T) {
 
 func waitGone(t *testing.T, pid int) {
 	t.Helper()
-	err := poll(t.Context(), func(context.Context) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	err := poll(ctx, func(context.Context) error {
 		if cmdline(pid) != nil {
 			return errors.New("still there: " + strconv.Itoa(pid))
 		}
@@ -94,6 +97,7 @@ func TestPostgresStopsAnOrphan(t *testing.T) {
 	if err := orphan.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { orphan.Process.Signal(syscall.SIGQUIT) })
 	ended := make(chan error, 1)
 	go func() { ended <- orphan.Wait() }()
 	if err := pg.WaitReady(t.Context()); err != nil {
