@@ -1,0 +1,140 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/payaid/payaid/events/outbox"
+	"github.com/payaid/payaid/internal/store"
+)
+
+// KeyView is a key as its owner sees it later.
+type KeyView struct {
+	ID         string     `json:"id" format:"uuid"`
+	Name       string     `json:"name"`
+	Prefix     string     `json:"prefix" doc:"The first characters, to recognise it by"`
+	Scopes     []string   `json:"scopes"`
+	RateLimit  *int       `json:"rate_limit" doc:"Requests in a window; null: the default"`
+	IPAllow    []string   `json:"ip_allow" doc:"Addresses and networks that may use it; empty: all"`
+	ExpiresAt  *time.Time `json:"expires_at"`
+	LastUsedAt *time.Time `json:"last_used_at" doc:"To the minute"`
+	RevokedAt  *time.Time `json:"revoked_at"`
+	CreatedAt  time.Time  `json:"created_at"`
+}
+
+func keyViewOf(k store.APIKey) KeyView {
+	return KeyView{ID: k.ID, Name: k.Name, Prefix: k.Prefix, Scopes: k.Scopes, RateLimit: k.RateLimit,
+		IPAllow: k.IPAllow, ExpiresAt: utc(k.ExpiresAt), LastUsedAt: utc(k.LastUsedAt), RevokedAt: utc(k.RevokedAt),
+		CreatedAt: k.CreatedAt.UTC()}
+}
+
+type newKeyView struct {
+	KeyView
+	Key string `json:"key" doc:"The secret; shown here only"`
+}
+
+type listKeysInput struct{ PageQuery }
+
+type keysOutput struct{ Body page[KeyView] }
+
+func (s *Server) listKeys(ctx context.Context, in *listKeysInput) (*keysOutput, error) {
+	before, err := parseCursor(in.Cursor, "api-keys")
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.DB.APIKeys(ctx, exchangeOf(ctx).caller.OrganizationID, before, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]KeyView, len(rows))
+	for i, k := range rows {
+		views[i] = keyViewOf(k)
+	}
+	return &keysOutput{pageOf(views, in.Limit, func(v KeyView) string { return v.ID }, "api-keys")}, nil
+}
+
+type createKeyInput struct {
+	Body struct {
+		Name      string     `json:"name" minLength:"1" maxLength:"100"`
+		Scopes    []string   `json:"scopes" minItems:"1" maxItems:"4" enum:"read,write,jobs,admin"`
+		ExpiresAt *time.Time `json:"expires_at,omitempty" nullable:"true"`
+		RateLimit *int       `json:"rate_limit,omitempty" nullable:"true" minimum:"1" maximum:"1000000"`
+		IPAllow   []string   `json:"ip_allow,omitempty" maxItems:"50" doc:"Addresses and networks such as 203.0.113.0/24"`
+	}
+}
+
+// createKey makes a key of the caller's organization with scopes that the caller has.
+func (s *Server) createKey(ctx context.Context, in *createKeyInput) (*created[newKeyView], error) {
+	x := exchangeOf(ctx)
+	if err := checkKey(x.caller, in); err != nil {
+		return nil, err
+	}
+	a, err := s.once(ctx, func(tx pgx.Tx) (answer, error) {
+		text := newKey()
+		k, err := store.CreateAPIKey(ctx, tx, store.APIKey{OrganizationID: x.caller.OrganizationID, ID: outbox.NewID(),
+			Name: in.Body.Name, Prefix: text[:keyPrefix], Scopes: in.Body.Scopes, RateLimit: in.Body.RateLimit,
+			IPAllow: in.Body.IPAllow, ExpiresAt: in.Body.ExpiresAt}, sha256.Sum256([]byte(text)))
+		if err != nil {
+			return answer{}, err
+		}
+		body, err := encode(newKeyView{keyViewOf(k), text})
+		return answer{status: http.StatusCreated, body: body}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return createdFrom[newKeyView](a), nil
+}
+
+func checkKey(c caller, in *createKeyInput) error {
+	var faults []Fault
+	if t := in.Body.ExpiresAt; t != nil && !t.After(time.Now()) {
+		faults = append(faults, Fault{"/expires_at", "must be in the future"})
+	}
+	for i, text := range in.Body.IPAllow {
+		if _, err := parseNetwork(text); err != nil {
+			faults = append(faults, Fault{"/ip_allow/" + strconv.Itoa(i), "must be an address or a network such as 203.0.113.0/24"})
+		}
+	}
+	if len(faults) > 0 {
+		return invalid(faults...)
+	}
+	slices.Sort(in.Body.Scopes)
+	in.Body.Scopes = slices.Compact(in.Body.Scopes)
+	for _, name := range in.Body.Scopes {
+		if one := scopesOf([]string{name}); c.scopes&one != one {
+			return refuse("forbidden", "a key can't make one that may do more: it lacks the scope "+name)
+		}
+	}
+	return nil
+}
+
+type keyInput struct {
+	ID string `path:"id"`
+}
+
+// revokeKey ends a key for good: at once in this process, within seconds in others.
+func (s *Server) revokeKey(ctx context.Context, in *keyInput) (*struct{}, error) {
+	id, err := parseID(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	organizationID := exchangeOf(ctx).caller.OrganizationID
+	var hash [32]byte
+	err = s.DB.TxAs(ctx, organizationID, func(tx pgx.Tx) error {
+		revoked, err := store.RevokeAPIKey(ctx, tx, organizationID, id)
+		copy(hash[:], revoked)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.keys.revoked(hash)
+	return nil, nil
+}

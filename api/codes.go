@@ -1,0 +1,37 @@
+package api
+
+import "net/http"
+
+// A code names a problem for good. The docs page lists them, and the type of a problem points there.
+type code struct {
+	status  int
+	title   string
+	meaning string
+}
+
+var codes = map[string]code{
+	"invalid_json":   {http.StatusBadRequest, "Invalid JSON", "The body is not one JSON value in UTF-8, or is missing."},
+	"invalid_cursor": {http.StatusBadRequest, "Invalid cursor", "The cursor is not one of ours, or belongs to a list with other filters."},
+	"invalid_header": {http.StatusBadRequest, "Invalid header", "A header can't be read; the detail says which."},
+	"bad_request":    {http.StatusBadRequest, "Bad request", "The request can't be read."},
+	"unauthorized":   {http.StatusUnauthorized, "Unauthorized", "The key is missing, mistyped, expired or revoked."},
+	"forbidden":      {http.StatusForbidden, "Forbidden", "The key lacks the scope that the detail names, or may not be used from this address."},
+	"not_found":      {http.StatusNotFound, "Not found", "There is no such thing, or it belongs to somebody else."},
+	"method_not_allowed": {http.StatusMethodNotAllowed, "Method not allowed",
+		"The path exists, but not with this method; Allow lists those that do."},
+	"not_acceptable":            {http.StatusNotAcceptable, "Not acceptable", "The answer doesn't come in that form."},
+	"request_timeout":           {http.StatusRequestTimeout, "Request timeout", "The body came too slowly."},
+	"already_finished":          {http.StatusConflict, "Already finished", "The job has ended, so this can't be done to it any more."},
+	"conflict":                  {http.StatusConflict, "Conflict", "It was changed at the same time; read it and try again."},
+	"idempotency_key_in_flight": {http.StatusConflict, "Still in flight", "The first request with this Idempotency-Key has not ended yet."},
+	"precondition_failed":       {http.StatusPreconditionFailed, "Precondition failed", "If-Match names another version than the newest."},
+	"body_too_large":            {http.StatusRequestEntityTooLarge, "Body too large", "The body is above 1 MiB."},
+	"unsupported_media_type":    {http.StatusUnsupportedMediaType, "Unsupported media type", "Bodies are application/json in UTF-8."},
+	"validation_failed":         {http.StatusUnprocessableEntity, "Validation failed", "Values are missing, unknown or out of range; errors points at each."},
+	"unknown_kind":              {http.StatusUnprocessableEntity, "Unknown kind", "No worker knows this kind of job; the detail lists those there are."},
+	"idempotency_key_reused":    {http.StatusUnprocessableEntity, "Idempotency key reused", "The Idempotency-Key was used for another request."},
+	"too_many_streams":          {http.StatusTooManyRequests, "Too many streams", "The key follows as many jobs at once as it may."},
+	"internal":                  {http.StatusInternalServerError, "Internal error", "A fault of ours; the request id finds it in our log."},
+	"unavailable":               {http.StatusServiceUnavailable, "Unavailable", "The database can't be reached or is busy; nothing was done unless a repeat says so."},
+	"not_ready":                 {http.StatusServiceUnavailable, "Not ready", "The process can't answer requests, or is about to end."},
+}

@@ -1,0 +1,129 @@
+package api
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"runtime/debug"
+	"time"
+)
+
+// apiPolicy is for answers that no browser renders.
+const apiPolicy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// edgeHeaders go on every response, under their canonical names. The slices are shared by all
+// responses; http.Header.Set and Add never write into them.
+var edgeHeaders = map[string][]string{
+	"X-Frame-Options":           {"DENY"},
+	"X-Content-Type-Options":    {"nosniff"},
+	"X-Xss-Protection":          {"0"}, // "1; mode=block" opened holes in the browsers that knew it
+	"Referrer-Policy":           {"strict-origin-when-cross-origin"},
+	"Permissions-Policy":        {"geolocation=(), microphone=(), camera=()"},
+	"Strict-Transport-Security": {"max-age=31536000; includeSubDomains"},
+	"Content-Security-Policy":   {apiPolicy},
+	"Cache-Control":             {"no-store"},
+}
+
+// edge is the outermost handler: ids, headers, and the last word on panics.
+func (s *Server) edge(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := &exchange{ResponseWriter: w, server: s, method: r.Method, path: r.URL.Path}
+		x.id = requestID(r.Header.Get("X-Request-ID"))
+		x.traceParent = traceParent(r.Header.Get("Traceparent"))
+		h := w.Header()
+		for name, value := range edgeHeaders {
+			h[name] = value
+		}
+		h["X-Request-Id"] = []string{x.id}
+		start := time.Now()
+		defer s.finish(x, r, start)
+		next.ServeHTTP(x, r)
+	})
+}
+
+func (s *Server) finish(x *exchange, r *http.Request, start time.Time) {
+	if v := recover(); v != nil {
+		if v == http.ErrAbortHandler {
+			panic(v)
+		}
+		s.Log.Error("handler panicked", "request_id", x.id, "route", x.route,
+			"panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		if x.status != 0 {
+			// Half an answer is out: cut the connection, so that nobody takes it for a whole one.
+			panic(http.ErrAbortHandler)
+		}
+		s.fail(x, x, refuse("internal", "internal error; quote the request id when you report it"))
+	}
+	if !s.Log.Enabled(r.Context(), slog.LevelDebug) {
+		return
+	}
+	s.Log.Debug("request", "request_id", x.id, "method", r.Method, "route", x.route, "status", x.status,
+		"code", x.code, "organization_id", x.caller.OrganizationID, "ms", time.Since(start).Milliseconds())
+}
+
+const maxRequestID = 128
+
+// requestID takes what the client calls its request if that is sane, else it makes one.
+func requestID(given string) string {
+	if given == "" || len(given) > maxRequestID {
+		return madeRequestID()
+	}
+	for i := range len(given) {
+		if !isIDByte(given[i]) {
+			return madeRequestID()
+		}
+	}
+	return given
+}
+
+// isIDByte allows what survives logs, headers and shells unquoted.
+func isIDByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+		c == '-' || c == '_' || c == '.' || c == ':' || c == '/' || c == '+' || c == '='
+}
+
+// madeRequestID is unique, not secret.
+func madeRequestID() string {
+	b := [24]byte{'r', 'e', 'q', '_'}
+	hexDigits(b[4:14], rand.Uint64())
+	hexDigits(b[14:], rand.Uint64())
+	return string(b[:])
+}
+
+// traceParent takes a valid W3C trace context (version 00), else it begins a trace.
+func traceParent(given string) string {
+	if validTraceParent(given) {
+		return given
+	}
+	b := [55]byte{0: '0', 1: '0', 2: '-', 35: '-', 52: '-', 53: '0', 54: '1'}
+	hexDigits(b[3:19], rand.Uint64()|1)
+	hexDigits(b[19:35], rand.Uint64())
+	hexDigits(b[36:52], rand.Uint64()|1)
+	return string(b[:])
+}
+
+func validTraceParent(s string) bool {
+	if len(s) != 55 || s[:3] != "00-" || s[35] != '-' || s[52] != '-' {
+		return false
+	}
+	return isHex(s[3:35]) && isHex(s[36:52]) && isHex(s[53:]) &&
+		s[3:35] != "00000000000000000000000000000000" && s[36:52] != "0000000000000000"
+}
+
+func isHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// hexDigits fills b with the low digits of v.
+func hexDigits(b []byte, v uint64) {
+	for i := len(b) - 1; i >= 0; i-- {
+		b[i] = "0123456789abcdef"[v&15]
+		v >>= 4
+	}
+}

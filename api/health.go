@@ -1,0 +1,134 @@
+package api
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	checkTimeout = 3 * time.Second
+	// Probes of load balancers and strangers cost at most this many rounds of checks.
+	checkEvery = 500 * time.Millisecond
+)
+
+type checkReport struct {
+	Name      string `json:"name"`
+	Required  bool   `json:"required"`
+	OK        bool   `json:"ok"`
+	Detail    string `json:"detail"`
+	LatencyMS int64  `json:"latency_ms"`
+}
+
+// healthCache keeps the last round of checks; one round runs at a time.
+type healthCache struct {
+	mu      sync.Mutex
+	at      time.Time
+	reports []checkReport
+}
+
+// StatusView says in a word how the service is.
+type StatusView struct {
+	Status string `json:"status" enum:"ok,degraded" doc:"degraded: something that is not required is away"`
+}
+
+type statusOutput struct{ Body StatusView }
+
+type noInput struct{}
+
+// livez says that the process runs; it asks nobody.
+func (s *Server) livez(context.Context, *noInput) (*statusOutput, error) {
+	return &statusOutput{StatusView{"ok"}}, nil
+}
+
+// readyz says whether requests can be answered.
+func (s *Server) readyz(ctx context.Context, _ *noInput) (*statusOutput, error) {
+	status, err := s.status(s.check(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return &statusOutput{StatusView{status}}, nil
+}
+
+type healthView struct {
+	StatusView
+	Version       string        `json:"version,omitempty"`
+	UptimeSeconds int64         `json:"uptime_seconds,omitempty"`
+	Checks        []checkReport `json:"checks,omitempty"`
+}
+
+type healthOutput struct{ Body healthView }
+
+// systemHealth is readyz with what was found, for those with the admin scope.
+func (s *Server) systemHealth(ctx context.Context, _ *noInput) (*healthOutput, error) {
+	reports := s.check(ctx)
+	status, err := s.status(reports)
+	x := exchangeOf(ctx)
+	trusted := x.caller.scopes&admin != 0
+	if err != nil {
+		p := s.problem(x, err)
+		if trusted {
+			p.Checks = reports
+		}
+		return nil, p
+	}
+	out := &healthOutput{healthView{StatusView: StatusView{status}}}
+	if trusted {
+		out.Body.Version, out.Body.Checks = s.Version, reports
+		out.Body.UptimeSeconds = int64(time.Since(s.started).Seconds())
+	}
+	return out, nil
+}
+
+func (s *Server) status(reports []checkReport) (string, error) {
+	if s.isDraining() {
+		return "", refuse("not_ready", "the process is about to end").with("Retry-After", "5")
+	}
+	status := "ok"
+	var missing []string
+	for _, r := range reports {
+		if r.OK {
+			continue
+		}
+		status = "degraded"
+		if r.Required {
+			missing = append(missing, r.Name)
+		}
+	}
+	if len(missing) > 0 {
+		return "", refuse("not_ready", strings.Join(missing, ", ")+" can't be reached").with("Retry-After", "5")
+	}
+	return status, nil
+}
+
+func (s *Server) check(ctx context.Context) []checkReport {
+	h := &s.health
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.at.IsZero() && time.Since(h.at) < checkEvery {
+		return h.reports
+	}
+	// The round serves others too, so the client that happens to start it can't cut it short.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
+	defer cancel()
+	reports := make([]checkReport, len(s.Checks))
+	var wg sync.WaitGroup
+	for i, c := range s.Checks {
+		wg.Go(func() { reports[i] = probe(ctx, c) })
+	}
+	wg.Wait()
+	h.at, h.reports = time.Now(), reports
+	return reports
+}
+
+func probe(ctx context.Context, c Check) checkReport {
+	start := time.Now()
+	detail, err := c.Probe(ctx)
+	r := checkReport{Name: c.Name, Required: c.Required, OK: err == nil, Detail: detail,
+		LatencyMS: time.Since(start).Milliseconds()}
+	if err != nil {
+		r.Detail = err.Error()
+	}
+	return r
+}

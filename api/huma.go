@@ -1,0 +1,184 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+// huma keeps these for the whole process: how an error is made that it finds by itself, that names of
+// fields are compared exactly, and that an empty list is never null.
+func init() {
+	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+		return &problem{Status: status, Detail: msg}
+	}
+	huma.NewErrorWithContext = func(ctx huma.Context, status int, msg string, errs ...error) huma.StatusError {
+		x := exchangeOf(ctx.Context())
+		return x.server.problem(x, humaError(status, msg, errs))
+	}
+	huma.ValidateStrictCasing = true
+	huma.DefaultArrayNullable = false
+}
+
+// humaError gives what huma finds wrong our code and our pointers.
+func humaError(status int, msg string, errs []error) error {
+	switch {
+	case status == http.StatusNotAcceptable:
+		return refuse("not_acceptable", msg)
+	case status >= 500:
+		return errors.Join(append(errs, errors.New(msg))...)
+	}
+	// The guard has seen to media type, size and syntax, so what is left are values.
+	var faults []Fault
+	for _, err := range errs {
+		var d huma.ErrorDetailer
+		if errors.As(err, &d) {
+			faults = append(faults, faultOf(d.ErrorDetail()))
+		}
+	}
+	return invalid(faults...)
+}
+
+// faultOf translates a location such as "body.items[3].name" into the pointer "/items/3/name".
+func faultOf(d *huma.ErrorDetail) Fault {
+	location, inBody := strings.CutPrefix(d.Location, "body")
+	if !inBody {
+		location = "." + location
+	}
+	pointer := strings.NewReplacer("[", "/", "]", "", ".", "/").Replace(location)
+	if name, ok := strings.CutPrefix(d.Message, "expected required property "); ok {
+		name, _, _ = strings.Cut(name, " to be present")
+		return Fault{Pointer: pointer + "/" + name, Detail: "is required"}
+	}
+	return Fault{Pointer: pointer, Detail: d.Message}
+}
+
+// jsonFormat is JSON as huma reads and writes it.
+var jsonFormat = huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: json.Unmarshal}
+
+// mount builds the handler of the whole URL space, and the documents that describe it.
+func (s *Server) mount() error {
+	mux := &guardedMux{ServeMux: http.NewServeMux(), server: s, routes: make(map[string]route)}
+	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	api := humago.New(mux, huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info:    &huma.Info{Title: "PayAid", Version: s.Version, Description: apiDescription},
+			Components: &huma.Components{
+				Schemas: registry,
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					"key": {Type: "http", Scheme: "bearer", BearerFormat: "pay_…"},
+				},
+			},
+		},
+		Formats: map[string]huma.Format{
+			"application/json": jsonFormat, "json": jsonFormat,
+			"application/merge-patch+json": jsonFormat,
+		},
+		DefaultFormat:                "application/json",
+		RejectUnknownQueryParameters: true,
+	})
+	s.openAPI = api.OpenAPI()
+	for _, rt := range s.routes() {
+		mux.routes[rt.method+" "+rt.path] = rt
+		rt.register(s, api, rt)
+	}
+	s.handler = s.edge(mux)
+	return s.makeDocuments()
+}
+
+// guardedMux puts the guard of its route before every handler.
+type guardedMux struct {
+	*http.ServeMux
+	server *Server
+	routes map[string]route
+}
+
+// HandleFunc implements humago.Mux.
+func (m *guardedMux) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
+	m.ServeMux.HandleFunc(pattern, m.server.guard(m.routes[pattern], handler))
+}
+
+// typed registers a handler whose input and output huma reads and writes by their types.
+func typed[I, O any](handle func(context.Context, *I) (*O, error), status int) func(*Server, huma.API, route) {
+	return func(s *Server, api huma.API, rt route) {
+		op := s.operation(rt)
+		op.DefaultStatus = status
+		huma.Register(api, *op, func(ctx context.Context, in *I) (*O, error) {
+			out, err := handle(ctx, in)
+			if err != nil {
+				return nil, s.problem(exchangeOf(ctx), err)
+			}
+			return out, nil
+		})
+	}
+}
+
+// raw registers a handler that reads and writes by itself, and says how it is documented.
+func raw(handle func(http.ResponseWriter, *http.Request) error, document func(*Server, huma.API, *huma.Operation)) func(*Server, huma.API, route) {
+	return func(s *Server, api huma.API, rt route) {
+		op := s.operation(rt)
+		op.Responses = map[string]*huma.Response{"default": problemResponse(api)}
+		document(s, api, op)
+		api.OpenAPI().AddOperation(op)
+		api.Adapter().Handle(op, func(ctx huma.Context) {
+			r, w := humago.Unwrap(ctx)
+			if err := handle(w, r); err != nil {
+				s.fail(w, exchangeOf(r.Context()), err)
+			}
+		})
+	}
+}
+
+// operation is what all routes document alike.
+func (s *Server) operation(rt route) *huma.Operation {
+	op := &huma.Operation{
+		OperationID:     operationID(rt),
+		Method:          rt.method,
+		Path:            rt.path,
+		Summary:         rt.summary,
+		MaxBodyBytes:    -1, // the guard has read it
+		BodyReadTimeout: 0,
+	}
+	if rt.scopes != 0 {
+		op.Security = []map[string][]string{{"key": {}}}
+		op.Description = "Scope: " + rt.scopes.String() + "."
+	}
+	if rt.creates {
+		op.Parameters = append(op.Parameters, &huma.Param{Name: "Idempotency-Key", In: "header",
+			Description: "1 to 255 characters, bare or quoted. The same key and body get the same answer for 24 hours.",
+			Schema:      &huma.Schema{Type: huma.TypeString}})
+	}
+	return op
+}
+
+func operationID(rt route) string {
+	name := strings.NewReplacer("/api/", "", "/", "-", "{", "", "}", "", ".", "-").Replace(rt.path)
+	return strings.ToLower(rt.method) + "-" + strings.Trim(name, "-")
+}
+
+func problemResponse(api huma.API) *huma.Response {
+	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[problem](), true, "Problem")
+	return &huma.Response{Description: "A problem", Content: map[string]*huma.MediaType{problemType: {Schema: schema}}}
+}
+
+func schemaOf[T any](api huma.API) *huma.Schema {
+	return api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
+}
+
+// encoded is a body that was rendered before, of the shape T.
+type encoded[T any] struct{ json json.RawMessage }
+
+// MarshalJSON implements json.Marshaler.
+func (e encoded[T]) MarshalJSON() ([]byte, error) { return e.json, nil }
+
+// Schema implements huma.SchemaProvider.
+func (encoded[T]) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[T](), true, "")
+}

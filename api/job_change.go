@@ -1,0 +1,95 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/events/outbox"
+	"github.com/payaid/payaid/internal/store"
+)
+
+type changeInput struct {
+	ID string `path:"id"`
+}
+
+type changeOutput struct {
+	ETag       string `header:"ETag"`
+	RetryAfter string `header:"Retry-After"`
+	Body       jobView
+}
+
+// cancelJob gives a job up. A second time changes nothing.
+func (s *Server) cancelJob(ctx context.Context, in *changeInput) (*changeOutput, error) {
+	return s.changeJob(ctx, in.ID, func(tx pgx.Tx, x *exchange, id string) (store.Job, bool, error) {
+		j, err := store.CancelJob(ctx, tx, x.caller.OrganizationID, id)
+		if errors.Is(err, store.ErrConflict) {
+			j, err = store.LockJob(ctx, tx, x.caller.OrganizationID, id)
+			if err == nil && j.Status != store.Cancelled {
+				err = refuse("already_finished", "the job has "+j.Status+", so it can't be cancelled")
+			}
+			return j, false, err
+		}
+		if err != nil {
+			return j, false, err
+		}
+		return j, true, outbox.Append(ctx, tx, x.origin(), events.JobCancelled{JobID: j.ID, Kind: j.Kind, Version: j.Version})
+	})
+}
+
+// retryJob gives a job that failed, was cancelled or waits a new run that is due now. One that is under
+// way already is left as it is.
+func (s *Server) retryJob(ctx context.Context, in *changeInput) (*changeOutput, error) {
+	return s.changeJob(ctx, in.ID, func(tx pgx.Tx, x *exchange, id string) (store.Job, bool, error) {
+		j, err := store.LockJob(ctx, tx, x.caller.OrganizationID, id)
+		if err != nil {
+			return j, false, err
+		}
+		if k := s.kinds[j.Kind]; k != nil && k.Scope == "admin" && x.caller.scopes&admin == 0 {
+			return j, false, forbidden(admin)
+		}
+		if j.Status == store.Succeeded {
+			return j, false, refuse("already_finished", "the job has succeeded, so there is nothing to try again")
+		}
+		eventID := outbox.NewID()
+		again, err := store.RequeueJob(ctx, tx, x.caller.OrganizationID, id, eventID)
+		if errors.Is(err, store.ErrConflict) {
+			return j, false, nil
+		}
+		if err != nil {
+			return j, false, err
+		}
+		b := &pgx.Batch{}
+		if err := outbox.QueueAs(b, eventID, x.origin(), requested(again)); err != nil {
+			return again, false, err
+		}
+		return again, true, tx.SendBatch(ctx, b).Close()
+	})
+}
+
+// changeJob runs a change in a transaction and tells whoever waits for the job.
+func (s *Server) changeJob(ctx context.Context, id string,
+	change func(pgx.Tx, *exchange, string) (j store.Job, changed bool, err error)) (*changeOutput, error) {
+	id, err := parseID(id)
+	if err != nil {
+		return nil, err
+	}
+	x := exchangeOf(ctx)
+	var j store.Job
+	var changed bool
+	err = s.DB.TxAs(ctx, x.caller.OrganizationID, func(tx pgx.Tx) (err error) {
+		j, changed, err = change(tx, x, id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if changed {
+		s.Hints.OutboxChanged()
+		s.Hints.JobChanged(id)
+	}
+	return &changeOutput{ETag: etagOf(j), RetryAfter: retryAfter(j, time.Now()), Body: viewOf(j)}, nil
+}

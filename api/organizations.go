@@ -1,0 +1,223 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/events/outbox"
+	"github.com/payaid/payaid/internal/store"
+)
+
+// OrganizationView is an organization as its members read it.
+type OrganizationView struct {
+	ID        string    `json:"id" format:"uuid"`
+	Name      string    `json:"name"`
+	State     string    `json:"state"`
+	GSTIN     *string   `json:"gstin"`
+	Plan      string    `json:"plan"`
+	Currency  string    `json:"currency"`
+	Timezone  string    `json:"timezone"`
+	Settings  settings  `json:"settings"`
+	Version   int64     `json:"version"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+func organizationViewOf(o store.Organization) (OrganizationView, error) {
+	set, err := parseSettings(o.Settings)
+	return OrganizationView{
+		ID: o.ID, Name: o.Name, State: o.State, GSTIN: o.GSTIN, Plan: o.Plan, Currency: o.Currency,
+		Timezone: o.Timezone, Settings: set, Version: o.Version,
+		CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(),
+	}, err
+}
+
+type newOrganization struct {
+	OrganizationView
+	APIKey firstKey `json:"api_key"`
+}
+
+type firstKey struct {
+	ID     string   `json:"id" format:"uuid"`
+	Name   string   `json:"name"`
+	Key    string   `json:"key" doc:"Shown here only"`
+	Scopes []string `json:"scopes"`
+}
+
+type createOrganizationInput struct {
+	Body struct {
+		Name  string  `json:"name" minLength:"1" maxLength:"200"`
+		State string  `json:"state" minLength:"1" maxLength:"64" doc:"Of India, for the GST"`
+		GSTIN *string `json:"gstin,omitempty" pattern:"^[0-9]{2}[A-Z0-9]{13}$"`
+		Plan  string  `json:"plan,omitempty" enum:"free,basic,pro,enterprise" default:"free"`
+	}
+}
+
+// createOrganization makes an organization with a key for its first steps.
+func (s *Server) createOrganization(ctx context.Context, in *createOrganizationInput) (*created[newOrganization], error) {
+	a, err := s.once(ctx, func(tx pgx.Tx) (answer, error) {
+		id, text := outbox.NewID(), newKey()
+		if err := store.ActAs(ctx, tx, id); err != nil {
+			return answer{}, err
+		}
+		o, err := store.CreateOrganization(ctx, tx, store.Organization{ID: id, Name: in.Body.Name, State: in.Body.State,
+			GSTIN: in.Body.GSTIN, Plan: in.Body.Plan, Settings: json.RawMessage("{}")})
+		if err != nil {
+			return answer{}, err
+		}
+		k, err := store.CreateAPIKey(ctx, tx, store.APIKey{OrganizationID: id, ID: outbox.NewID(), Name: "first key",
+			Prefix: text[:keyPrefix], Scopes: []string{"read", "write", "jobs"}}, sha256.Sum256([]byte(text)))
+		if err != nil {
+			return answer{}, err
+		}
+		view, err := organizationViewOf(o)
+		if err != nil {
+			return answer{}, err
+		}
+		body, err := encode(newOrganization{view, firstKey{ID: k.ID, Name: k.Name, Key: text, Scopes: k.Scopes}})
+		return answer{status: http.StatusCreated, headers: answerHeaders{Location: "/api/organization"}, body: body}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return createdFrom[newOrganization](a), nil
+}
+
+type getOrganizationInput struct {
+	IfNoneMatch string `header:"If-None-Match"`
+}
+
+type organizationOutput struct {
+	Status       int
+	ETag         string `header:"ETag"`
+	CacheControl string `header:"Cache-Control"`
+	Body         OrganizationView
+}
+
+func (s *Server) getOrganization(ctx context.Context, in *getOrganizationInput) (*organizationOutput, error) {
+	o, err := s.DB.Organization(ctx, exchangeOf(ctx).caller.OrganizationID)
+	if err != nil {
+		return nil, err
+	}
+	out, err := organizationOutputOf(o)
+	if err == nil && matches(in.IfNoneMatch, out.ETag) {
+		out.Status = http.StatusNotModified
+	}
+	return out, err
+}
+
+func organizationOutputOf(o store.Organization) (*organizationOutput, error) {
+	view, err := organizationViewOf(o)
+	return &organizationOutput{Status: http.StatusOK, ETag: versionTag(o.Version), CacheControl: revalidate, Body: view}, err
+}
+
+func versionTag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
+
+type patchOrganizationInput struct {
+	IfMatch string `header:"If-Match" doc:"ETag that the change is meant for"`
+	Body    organizationPatch
+}
+
+// organizationPatch is a JSON merge patch (RFC 7396): what is left out stays, null takes away.
+type organizationPatch struct {
+	Name     optional[string]        `json:"name,omitzero" minLength:"1" maxLength:"200"`
+	State    optional[string]        `json:"state,omitzero" minLength:"1" maxLength:"64"`
+	GSTIN    optional[string]        `json:"gstin,omitzero" nullable:"true" pattern:"^[0-9]{2}[A-Z0-9]{13}$"`
+	Settings optional[settingsPatch] `json:"settings,omitzero"`
+}
+
+// Without If-Match a change that meets another one is made again on the newer version, this many times.
+const patchAttempts = 5
+
+func (s *Server) patchOrganization(ctx context.Context, in *patchOrganizationInput) (*organizationOutput, error) {
+	for range patchAttempts {
+		o, err := s.patchOnce(ctx, in)
+		if errors.Is(err, store.ErrConflict) && in.IfMatch != "" {
+			return nil, preconditionFailed()
+		}
+		if errors.Is(err, store.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return organizationOutputOf(o)
+	}
+	return nil, refuse("conflict", "others change it all the time; try again")
+}
+
+func preconditionFailed() error {
+	return refuse("precondition_failed", "it has changed since you read it; read it again")
+}
+
+func (s *Server) patchOnce(ctx context.Context, in *patchOrganizationInput) (store.Organization, error) {
+	x := exchangeOf(ctx)
+	o, err := s.DB.Organization(ctx, x.caller.OrganizationID)
+	if err != nil {
+		return o, err
+	}
+	if in.IfMatch != "" && !matchesStrongly(in.IfMatch, versionTag(o.Version)) {
+		return o, preconditionFailed()
+	}
+	changed, err := in.Body.apply(&o)
+	if err != nil || len(changed) == 0 {
+		return o, err
+	}
+	err = s.DB.TxAs(ctx, o.ID, func(tx pgx.Tx) error {
+		if o, err = store.UpdateOrganization(ctx, tx, o); err != nil {
+			return err
+		}
+		return outbox.Append(ctx, tx, x.origin(),
+			events.OrganizationUpdated{OrganizationID: o.ID, Changed: changed, Version: o.Version})
+	})
+	if err == nil {
+		s.Hints.OutboxChanged()
+	}
+	return o, err
+}
+
+// apply changes o and names the fields that are different now.
+func (p organizationPatch) apply(o *store.Organization) (changed []string, err error) {
+	var faults []Fault
+	text := func(name string, field *string, given optional[string]) {
+		switch {
+		case given.null:
+			faults = append(faults, Fault{"/" + name, "can't be taken away"})
+		case given.set && given.value != *field:
+			*field = given.value
+			changed = append(changed, name)
+		}
+	}
+	text("name", &o.Name, p.Name)
+	text("state", &o.State, p.State)
+	if given := p.GSTIN.pointer(); p.GSTIN.set && !equal(given, o.GSTIN) {
+		o.GSTIN = given
+		changed = append(changed, "gstin")
+	}
+	if len(faults) > 0 {
+		return nil, invalid(faults...)
+	}
+	if !p.Settings.set {
+		return changed, nil
+	}
+	different, err := p.Settings.value.apply(o, p.Settings.null)
+	if different {
+		changed = append(changed, "settings")
+	}
+	return changed, err
+}
+
+func equal[T comparable](a, b *T) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}

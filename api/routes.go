@@ -1,0 +1,74 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// A route is one line of the URL space.
+type route struct {
+	method, path string
+	scopes       scopes // any of them will do; public: no key is asked for
+	summary      string
+	body         bodyUse
+	creates      bool // takes an Idempotency-Key
+	streams      bool // lives as long as its client listens
+	register     func(*Server, huma.API, route)
+}
+
+// bodyUse says what becomes of a request's body.
+type bodyUse int
+
+const (
+	noBody     bodyUse = iota // ignored
+	jsonBody                  // checked and handed to huma
+	patchBody                 // jsonBody that may also call itself application/merge-patch+json
+	parsedBody                // handed to the handler as it came
+)
+
+// routes is the whole URL space.
+func (s *Server) routes() []route {
+	const get, post, patch, del = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
+	return []route{
+		{method: post, path: "/api/organizations", scopes: admin, body: jsonBody, creates: true,
+			summary: "Create an organization with a first key", register: typed(s.createOrganization, http.StatusCreated)},
+		{method: get, path: "/api/organization", scopes: read,
+			summary: "Read the key's organization", register: typed(s.getOrganization, http.StatusOK)},
+		{method: patch, path: "/api/organization", scopes: write, body: patchBody,
+			summary: "Change the key's organization", register: typed(s.patchOrganization, http.StatusOK)},
+
+		{method: get, path: "/api/api-keys", scopes: read,
+			summary: "List keys, newest first", register: typed(s.listKeys, http.StatusOK)},
+		{method: post, path: "/api/api-keys", scopes: write, body: jsonBody, creates: true,
+			summary: "Make a key", register: typed(s.createKey, http.StatusCreated)},
+		{method: del, path: "/api/api-keys/{id}", scopes: write,
+			summary: "Revoke a key for good", register: typed(s.revokeKey, http.StatusNoContent)},
+
+		{method: post, path: "/api/jobs", scopes: jobs, body: parsedBody, creates: true,
+			summary: "Hand over work", register: raw(s.submitJob, documentSubmit)},
+		{method: post, path: "/api/jobs/batch", scopes: jobs, body: parsedBody, creates: true,
+			summary: "Hand over up to 1000 jobs, all or none", register: raw(s.submitBatch, documentBatch)},
+		{method: get, path: "/api/jobs", scopes: read | jobs,
+			summary: "List jobs, newest first", register: typed(s.listJobs, http.StatusOK)},
+		{method: get, path: "/api/jobs/{id}", scopes: read | jobs,
+			summary: "Read a job, or wait for its end", register: typed(s.getJob, http.StatusOK)},
+		{method: get, path: "/api/jobs/{id}/events", scopes: read | jobs, streams: true,
+			summary: "Follow a job", register: raw(s.followJob, documentFollow)},
+		{method: post, path: "/api/jobs/{id}/cancel", scopes: jobs,
+			summary: "Give a job up", register: typed(s.cancelJob, http.StatusOK)},
+		{method: post, path: "/api/jobs/{id}/retry", scopes: jobs,
+			summary: "Give a job that failed, was cancelled or waits a new run", register: typed(s.retryJob, http.StatusOK)},
+
+		{method: get, path: "/livez", summary: "Is the process alive?", register: typed(s.livez, http.StatusOK)},
+		{method: get, path: "/readyz", summary: "Can it answer requests?", register: typed(s.readyz, http.StatusOK)},
+		{method: get, path: "/api/health", summary: "Is the service well?", register: typed(s.readyz, http.StatusOK)},
+		{method: get, path: "/api/system/health", summary: "Is the service well? With the admin scope: what exactly",
+			register: typed(s.systemHealth, http.StatusOK)},
+
+		{method: get, path: "/openapi.json", summary: "This document", register: raw(s.serveOpenAPI, documentJSON)},
+		{method: get, path: "/asyncapi.json", summary: "The events, as AsyncAPI 3", register: raw(s.serveAsyncAPI, documentJSON)},
+		{method: get, path: "/docs", summary: "This document, to read", register: raw(s.serveDocs, documentPage)},
+		{method: get, path: "/docs/style.css", summary: "How the page looks", register: raw(s.serveStyle, documentPage)},
+	}
+}

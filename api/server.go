@@ -1,0 +1,135 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/payaid/payaid/internal/store"
+)
+
+// Config is what the API needs from the rest of the program.
+type Config struct {
+	DB       *store.DB // of role store.App
+	Kinds    []Kind    // what a client may submit
+	Hints    Hints     // lossy news between processes
+	AdminKey string    // "": none. Its holder belongs to store.OperatorOrganization and has every scope
+	Checks   []Check   // for /readyz and /api/system/health
+	Version  string
+	Log      *slog.Logger
+}
+
+// A Kind is a kind of job that a client may submit.
+type Kind struct {
+	Name        string
+	Queue       string
+	Scope       string                              // "jobs" or "admin"
+	Share       int                                 // unfinished jobs of one organization that have their fair place in the queue
+	MaxAttempts int                                 // of one run
+	Check       func(input json.RawMessage) []Fault // nil or empty: fine; also refuses unknown fields
+	Schema      json.RawMessage                     // JSON Schema of the input for the OpenAPI document, may be nil
+}
+
+// A Fault is one thing that is wrong with a request. Kind.Check gives the pointer relative to the input,
+// for example "/prompt".
+type Fault struct {
+	Pointer string `json:"pointer" doc:"JSON pointer into the body; /query/NAME for a query parameter"`
+	Detail  string `json:"detail"`
+}
+
+// Hints carry news between processes. They may be lost, so whoever listens also looks by itself.
+type Hints interface {
+	OutboxChanged()                                       // after a commit that appended facts
+	JobChanged(id string)                                 // after a commit that changed a job
+	Job(id string) (changed <-chan struct{}, stop func()) // hints about one job
+}
+
+// A Check tells whether something that the product leans on is there.
+type Check struct {
+	Name     string
+	Required bool // without it the API can't answer
+	Probe    func(context.Context) (detail string, err error)
+}
+
+// Server is the API. Close it after its HTTP server has shut down.
+type Server struct {
+	Config
+	kinds    map[string]*Kind
+	adminKey *[sha256.Size]byte
+	keys     *keyCache
+	touches  *toucher
+	shares   shares
+	streams  streamCount
+	health   healthCache
+	started  time.Time
+
+	draining  chan struct{}
+	drainOnce sync.Once
+
+	openAPI   *huma.OpenAPI
+	documents documents
+	handler   http.Handler
+}
+
+// New makes the API. It starts one goroutine, which notes the use of keys and ends with Close.
+func New(c Config) (*Server, error) {
+	if c.DB == nil || c.Hints == nil || c.Log == nil {
+		return nil, errors.New("api: DB, Hints and Log are required")
+	}
+	s, err := build(c)
+	if err != nil {
+		return nil, err
+	}
+	s.touches = startToucher(c.DB, c.Log)
+	return s, nil
+}
+
+// build makes everything that needs no database.
+func build(c Config) (*Server, error) {
+	s := &Server{
+		Config:   c,
+		kinds:    make(map[string]*Kind, len(c.Kinds)),
+		keys:     newKeyCache(),
+		draining: make(chan struct{}),
+		started:  time.Now(),
+	}
+	for i := range c.Kinds {
+		s.kinds[c.Kinds[i].Name] = &c.Kinds[i]
+	}
+	if c.AdminKey != "" {
+		sum := sha256.Sum256([]byte(c.AdminKey))
+		s.adminKey = &sum
+	}
+	if err := s.mount(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Handler serves the whole URL space.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Drain makes readiness 503 and lets waits and streams end soon, before the HTTP server shuts down.
+func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
+
+// Close drains and waits for what the server does beside requests.
+func (s *Server) Close() {
+	s.Drain()
+	s.touches.stop()
+}
+
+func (s *Server) isDraining() bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return false
+	}
+}
