@@ -57,9 +57,15 @@ func TestNATSSyncsEveryWrite(t *testing.T) {
 func TestNATSRefusesStrangers(t *testing.T) {
 	t.Parallel()
 	n := TestNATS(t)
-	if conn, err := nats.Connect(n.server.ClientURL()); err == nil {
-		conn.Close()
-		t.Error("a client without a password was let in")
+	for name, login := range map[string]nats.Option{
+		"nobody":           nats.UserInfo("", ""),
+		"a wrong password": nats.UserInfo(natsUser, "wrong"),
+		"no password":      nats.UserInfo(natsUser, ""),
+	} {
+		if conn, err := nats.Connect(n.server.ClientURL(), login); err == nil {
+			conn.Close()
+			t.Errorf("%s was let in", name)
+		}
 	}
 }
 

@@ -129,10 +129,13 @@ func (p *Process) Kill() {
 }
 
 func (p *Process) kill(c *child) {
-	for _, pid := range descendants(c.pid) {
+	below := descendants(c.pid)
+	// The child first: it should not see its own children die.
+	c.proc.Kill()
+	syscall.Kill(-c.pid, syscall.SIGKILL)
+	for _, pid := range below {
 		syscall.Kill(pid, syscall.SIGKILL)
 	}
-	syscall.Kill(-c.pid, syscall.SIGKILL)
 	<-c.exited
 }
 
