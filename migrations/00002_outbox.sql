@@ -28,6 +28,8 @@ CREATE POLICY tenant ON outbox TO payaid_app
 CREATE POLICY system ON outbox TO payaid_system USING (true) WITH CHECK (true);
 GRANT INSERT ON outbox TO payaid_app;
 GRANT SELECT, INSERT ON outbox TO payaid_system;
+-- Beginning a new epoch puts what was not published behind its beginning.
+GRANT UPDATE (xid, id) ON outbox TO payaid_system;
 GRANT USAGE ON SEQUENCE outbox_id_seq TO payaid_app, payaid_system;
 
 -- xids start again in a restored or a new cluster. An epoch names one life of the outbox; positions are
@@ -82,6 +84,8 @@ DECLARE
     upper timestamptz;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('payaid.outbox_partitions'));
+    -- Attaching waits for whoever uses the default partition, and everybody else behind it.
+    PERFORM set_config('lock_timeout', '3s', true);
     FOR day IN 0..ahead LOOP
         name := 'outbox_' || to_char(today + day, 'YYYYMMDD');
         CONTINUE WHEN to_regclass('public.' || name) IS NOT NULL;

@@ -46,6 +46,8 @@ CREATE INDEX idx_jobs_unfinished ON jobs (organization_id, queue, id) WHERE stat
 CREATE INDEX idx_jobs_unsuccessful ON jobs (organization_id, status, id) WHERE status IN ('failed', 'cancelled');
 CREATE INDEX idx_jobs_org_kind ON jobs (organization_id, kind, id);
 CREATE INDEX idx_jobs_overflow ON jobs (organization_id, queue, id) WHERE overflow AND status IN ('queued', 'running');
+-- The operator finds a job by its id alone, and lists the newest of all.
+CREATE UNIQUE INDEX idx_jobs_id ON jobs (id);
 CREATE INDEX idx_jobs_created ON jobs USING brin (created_at);
 CREATE INDEX idx_jobs_deadline ON jobs (deadline) WHERE deadline IS NOT NULL AND status IN ('queued', 'running');
 ALTER TABLE jobs ENABLE ROW LEVEL SECURITY;

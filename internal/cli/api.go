@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/payaid/payaid/api"
+	"github.com/payaid/payaid/events/hint"
+	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/internal/telemetry"
+	"github.com/payaid/payaid/jobs"
+)
+
+type apiCmd struct {
+	listenSettings
+	databaseSettings
+	natsSettings
+	redisSettings
+	adminSettings
+	logSettings
+}
+
+// Run serves until it is told to stop.
+func (c *apiCmd) Run(ctx context.Context, a *app) error {
+	var p problems
+	level, format := c.logSettings.check(&p)
+	setup := apiSetup{
+		listen: c.listenSettings.check(&p), pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p),
+		adminKey: c.adminSettings.check(&p), redisURL: c.RedisURL,
+	}
+	if c.RedisURL != "" {
+		p.url("REDIS_URL", c.RedisURL, "redis", "rediss", "unix")
+	}
+	if err := p.err(); err != nil {
+		return err
+	}
+	log := telemetry.NewLog(a.stderr, format, level).With("process", "api")
+	listener, err := listen(setup.listen)
+	if err != nil {
+		return err
+	}
+	log.Info("api listens", "address", listener.Addr().String())
+	return a.runAPI(ctx, setup, listener, log)
+}
+
+// apiSetup is what an API process is started with.
+type apiSetup struct {
+	listen   string
+	pool     pool
+	natsURL  string
+	redisURL string // "": none
+	adminKey string
+}
+
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("listen on %s: another program uses that port; choose another with LISTEN or --listen", address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	return l, nil
+}
+
+// A request is answered in milliseconds; a longer wait for the pool would only hang the client.
+const requestPoolWait = 3 * time.Second
+
+// runAPI serves on a listener until ctx ends, then lets requests finish.
+func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log *slog.Logger) error {
+	s.pool.timeout = min(s.pool.timeout, requestPoolWait)
+	db, err := open(ctx, s.pool, store.App, "payaid-api", s.pool.most, false)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	nc, err := connectNATS(s.natsURL, "payaid-api", log)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	checks, closeChecks, err := s.checks(db, nc)
+	if err != nil {
+		return err
+	}
+	defer closeChecks()
+	server, err := api.New(api.Config{
+		DB: db, Kinds: kinds(a.table(jobs.Deps{})), Hints: hint.New(nc), AdminKey: s.adminKey,
+		Checks: checks, Version: version(), Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	return serve(ctx, server, listener, log)
+}
+
+// checks are what readiness looks at. Postgres alone is required: without NATS facts wait in the outbox,
+// and without Redis everything works.
+func (s apiSetup) checks(db *store.DB, nc *nats.Conn) ([]api.Check, func(), error) {
+	list := []api.Check{
+		{Name: "postgres", Required: true, Probe: func(ctx context.Context) (string, error) { return "", db.Ping(ctx) }},
+		{Name: "nats", Probe: func(ctx context.Context) (string, error) {
+			if !nc.IsConnected() {
+				return "", errors.New("not connected; facts wait in the outbox")
+			}
+			return nc.ConnectedServerVersion(), nc.FlushWithContext(ctx)
+		}},
+	}
+	if s.redisURL == "" {
+		return list, func() {}, nil
+	}
+	options, err := redis.ParseURL(s.redisURL)
+	if err != nil {
+		return nil, nil, errors.New("configuration: REDIS_URL: is not a Redis URL")
+	}
+	client := redis.NewClient(options)
+	list = append(list, api.Check{Name: "redis", Probe: func(ctx context.Context) (string, error) {
+		return "", client.Ping(ctx).Err()
+	}})
+	return list, func() { _ = client.Close() }, nil
+}
+
+// kinds gives the API what clients may submit, and nothing else of the jobs.
+func kinds(table []jobs.Job) []api.Kind {
+	var list []api.Kind
+	for _, j := range table {
+		if j.Spec.Scope == "" {
+			continue
+		}
+		list = append(list, api.Kind{
+			Name: j.Kind, Queue: j.Spec.Queue.Name, Scope: j.Spec.Scope, Share: j.Spec.Queue.Share,
+			MaxAttempts: j.Spec.MaxAttempts, Schema: j.Spec.InputSchema, Check: faults(j.Spec.Check),
+		})
+	}
+	return list
+}
+
+func faults(check func(json.RawMessage) []jobs.Fault) func(json.RawMessage) []api.Fault {
+	return func(input json.RawMessage) []api.Fault {
+		var out []api.Fault
+		for _, f := range check(input) {
+			out = append(out, api.Fault{Pointer: f.Pointer, Detail: f.Detail})
+		}
+		return out
+	}
+}
+
+// drainTime is how long requests may go on after the process is told to stop.
+const drainTime = 15 * time.Second
+
+func serve(ctx context.Context, server *api.Server, listener net.Listener, log *slog.Logger) error {
+	h := &http.Server{
+		Handler:           server.Handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve the API: %w", err)
+	case <-ctx.Done():
+	}
+	server.Drain()
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	if err := h.Shutdown(stopping); err != nil {
+		log.Warn("api cut off requests", "error", err)
+		return h.Close()
+	}
+	log.Info("api stopped")
+	return nil
+}

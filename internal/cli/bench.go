@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/payaid/payaid/internal/localstack"
+	"github.com/payaid/payaid/internal/telemetry"
+	"github.com/payaid/payaid/migrations"
+)
+
+type benchCmd struct {
+	Data     string        `help:"Folder for the databases of the measurement; it is removed afterwards. The disk that it is on is part of what is measured." placeholder:"DIR"`
+	Clients  int           `default:"64" help:"Clients at a time."`
+	Duration time.Duration `default:"8s" help:"How long each rate is measured."`
+	Jobs     int           `default:"5000" help:"Jobs in a throughput measurement."`
+}
+
+// Help implements kong.HelpProvider.
+func (benchCmd) Help() string {
+	return "Starts private servers, measures the product and the bare parts that it is made of in one run, and prints " +
+		"both with their ratios. Talks to this machine only, and ends by itself."
+}
+
+// Run measures.
+func (c *benchCmd) Run(ctx context.Context, a *app) error {
+	WithNoop()(a)
+	dir, err := os.MkdirTemp(c.Data, "payaid-bench-")
+	if err != nil {
+		return fmt.Errorf("make a folder for the bench: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	// Postgres runs as another user when root measures.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	b := bench{app: a, benchCmd: *c, dir: dir, log: telemetry.NewLog(a.stderr, telemetry.Text, slog.LevelWarn)}
+	return b.run(ctx)
+}
+
+// bench is one run of all measurements.
+type bench struct {
+	*app
+	benchCmd
+	dir      string
+	log      *slog.Logger
+	postgres *localstack.Postgres
+	natsURL  string
+	rows     []row
+}
+
+// A row is one measurement beside what it is measured against.
+type row struct {
+	what, value, against string
+	ratio                float64 // 0: none
+	target               string
+}
+
+func (b *bench) run(ctx context.Context) error {
+	var err error
+	b.postgres, err = localstack.StartPostgres(ctx, localstack.PostgresOptions{
+		Dir: filepath.Join(b.dir, "postgres"), Fsync: true, MaxConnections: 400, Log: b.log})
+	if err != nil {
+		return err
+	}
+	defer b.stop(b.postgres.Stop)
+	n, err := localstack.StartNATS(ctx, localstack.NATSOptions{Dir: filepath.Join(b.dir, "nats"), Log: b.log})
+	if err != nil {
+		return err
+	}
+	defer b.stop(n.Stop)
+	b.natsURL = n.URL()
+	if err := b.describe(ctx, b.stdout); err != nil {
+		return err
+	}
+	for _, measure := range []func(context.Context) error{b.submits, b.idle, b.steady, b.saturated} {
+		if err := measure(ctx); err != nil {
+			return err
+		}
+	}
+	b.print(b.stdout)
+	return nil
+}
+
+func (b *bench) stop(stop func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := stop(ctx); err != nil {
+		b.log.Warn("bench leaves something behind", "error", err)
+	}
+}
+
+// database makes a fresh, migrated database.
+func (b *bench) database(ctx context.Context, name string) (string, error) {
+	if err := b.postgres.CreateDatabase(ctx, name, ""); err != nil {
+		return "", err
+	}
+	url := b.postgres.URL(name)
+	_, err := migrations.Up(ctx, url)
+	return url, err
+}
+
+func (b *bench) add(r row) { b.rows = append(b.rows, r) }
+
+func (b *bench) print(w io.Writer) {
+	fmt.Fprintf(w, "\n%-48s %-26s %-30s %6s  %s\n", "what", "measured", "against", "ratio", "target")
+	for _, r := range b.rows {
+		ratio := ""
+		if r.ratio > 0 {
+			ratio = fmt.Sprintf("%.2f", r.ratio)
+		}
+		fmt.Fprintf(w, "%-48s %-26s %-30s %6s  %s\n", r.what, r.value, r.against, ratio, r.target)
+	}
+}

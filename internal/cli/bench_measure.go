@@ -1,0 +1,260 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/events/outbox"
+	"github.com/payaid/payaid/internal/store"
+)
+
+// rate calls do from n goroutines for a time and gives the calls per second.
+func rate(ctx context.Context, n int, d time.Duration, do func(context.Context) error) (float64, error) {
+	running, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	var calls atomic.Int64
+	group, _ := errgroup.WithContext(ctx)
+	began := time.Now()
+	for range n {
+		group.Go(func() error {
+			for running.Err() == nil {
+				if err := do(ctx); err != nil {
+					return err
+				}
+				calls.Add(1)
+			}
+			return nil
+		})
+	}
+	err := group.Wait()
+	return float64(calls.Load()) / time.Since(began).Seconds(), err
+}
+
+// submits compares the API with the bare transaction that it makes: the same rows, by as many
+// connections as the API has clients, without HTTP, checks and answers.
+func (b *bench) submits(ctx context.Context) error {
+	bare, err := b.bareCommits(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := b.start(ctx, "bench_submit", apiAlone)
+	if err != nil {
+		return err
+	}
+	// Both sides warm.
+	if _, err := rate(ctx, b.Clients, time.Second, s.submit); err != nil {
+		return err
+	}
+	submits, err := rate(ctx, b.Clients, b.Duration, s.submit)
+	if err != nil {
+		return err
+	}
+	b.add(row{what: fmt.Sprintf("HTTP submit, durable, %d clients", b.Clients), value: fmt.Sprintf("%.0f /s", submits),
+		against: fmt.Sprintf("bare commit %.0f /s", bare), ratio: submits / bare, target: ">= 0.8"})
+	return s.stop()
+}
+
+func (s *stack) submit(ctx context.Context) error {
+	_, err := s.client.submit(ctx, "bench.noop", map[string]any{}, nil)
+	return err
+}
+
+func (b *bench) bareCommits(ctx context.Context) (float64, error) {
+	url, err := b.database(ctx, "bench_bare")
+	if err != nil {
+		return 0, err
+	}
+	db, err := store.Open(ctx, store.PoolOptions{URL: url, Role: store.App, Name: "bench", MaxConns: b.Clients})
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	organization := outbox.NewID()
+	commit := func(ctx context.Context) error { return commitJob(ctx, db, organization) }
+	if _, err := rate(ctx, b.Clients, time.Second, commit); err != nil {
+		return 0, err
+	}
+	return rate(ctx, b.Clients, b.Duration, commit)
+}
+
+func commitJob(ctx context.Context, db *store.DB, organization string) error {
+	now := time.Now().UTC()
+	j := store.Job{OrganizationID: organization, ID: outbox.NewID(), EventID: outbox.NewID(), Kind: "bench.noop",
+		Queue: benchQueue.Name, Priority: 2, MaxAttempts: 25, Input: []byte(`{}`), Metadata: []byte(`{}`), RunAt: now, CreatedAt: now}
+	batch := store.BatchAs(organization)
+	store.QueueJob(batch, j)
+	err := outbox.QueueAs(batch, j.EventID, outbox.Origin{OrganizationID: organization}, events.JobRequested{
+		JobID: j.ID, Kind: j.Kind, Queue: j.Queue, Run: 1, Priority: 2, MaxAttempts: 25, RunAt: now, Version: 1})
+	if err != nil {
+		return err
+	}
+	return db.Send(ctx, batch)
+}
+
+// endToEnd is the time from before a submit until its client knows that the job is done.
+func (s *stack) endToEnd(ctx context.Context) (time.Duration, error) {
+	began := time.Now()
+	j, err := s.client.submit(ctx, "bench.noop", map[string]any{}, nil)
+	if err != nil {
+		return 0, err
+	}
+	if j, err = s.client.await(ctx, j.ID, 30*time.Second); err == nil && j.Status != "succeeded" {
+		err = fmt.Errorf("job %s is %s", j.ID, j.Status)
+	}
+	return time.Since(began), err
+}
+
+// latencies gathers times from several goroutines.
+type latencies struct {
+	mu   sync.Mutex
+	list []time.Duration
+}
+
+func (l *latencies) add(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, d)
+}
+
+// at gives the time that a part of all stayed below.
+func (l *latencies) at(part float64) time.Duration {
+	slices.Sort(l.list)
+	return l.list[min(len(l.list)-1, int(part*float64(len(l.list))))]
+}
+
+func (l *latencies) String() string {
+	return fmt.Sprintf("p50 %.1f ms, p99 %.1f ms", millis(l.at(0.5)), millis(l.at(0.99)))
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// idle measures one job at a time, from the submit to the client's knowing that it is done.
+func (b *bench) idle(ctx context.Context) error {
+	s, err := b.start(ctx, "bench_idle", everything)
+	if err != nil {
+		return err
+	}
+	var ours latencies
+	for range 300 {
+		d, err := s.endToEnd(ctx)
+		if err != nil {
+			return err
+		}
+		ours.add(d)
+	}
+	if err := s.stop(); err != nil {
+		return err
+	}
+	alone, err := b.riverIdle(ctx, 300)
+	if err != nil {
+		return err
+	}
+	b.add(row{what: "submit to done, idle, one at a time", value: ours.String(), against: "River alone " + alone.String(),
+		target: "p50 <= 10 ms, p99 <= 30 ms"})
+	return nil
+}
+
+// steady measures an even 200 jobs per second.
+func (b *bench) steady(ctx context.Context) error {
+	s, err := b.start(ctx, "bench_steady", everything)
+	if err != nil {
+		return err
+	}
+	var ours latencies
+	group, groupCtx := errgroup.WithContext(ctx)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for range int(b.Duration / (5 * time.Millisecond)) {
+		<-tick.C
+		group.Go(func() error {
+			d, err := s.endToEnd(groupCtx)
+			ours.add(d)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	b.add(row{what: "submit to done at 200 per second", value: ours.String(), target: "p50 <= 15 ms, p99 <= 100 ms"})
+	return s.stop()
+}
+
+// saturated hands over all jobs as fast as they are taken, and waits until all are done.
+func (b *bench) saturated(ctx context.Context) error {
+	s, err := b.start(ctx, "bench_saturated", everything)
+	if err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, store.PoolOptions{URL: s.url, Role: store.System, Name: "bench", MaxConns: 2})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	began := time.Now()
+	if err := repeat(ctx, b.Clients, b.Jobs, s.submit); err != nil {
+		return err
+	}
+	if err := until(ctx, func() (bool, error) { return allDone(ctx, db) }); err != nil {
+		return err
+	}
+	ours := float64(b.Jobs) / time.Since(began).Seconds()
+	if err := s.stop(); err != nil {
+		return err
+	}
+	alone, err := b.riverSaturated(ctx)
+	if err != nil {
+		return err
+	}
+	b.add(row{what: fmt.Sprintf("submit to done, %d jobs, %d clients", b.Jobs, b.Clients), value: fmt.Sprintf("%.0f /s", ours),
+		against: fmt.Sprintf("River alone %.0f /s", alone), ratio: ours / alone, target: ">= 0.6"})
+	return nil
+}
+
+// repeat calls do total times from n goroutines.
+func repeat(ctx context.Context, n, total int, do func(context.Context) error) error {
+	var taken atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	for range n {
+		group.Go(func() error {
+			for taken.Add(1) <= int64(total) {
+				if err := do(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// until asks every few milliseconds, for two minutes at most.
+func until(ctx context.Context, done func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the jobs do not end: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+func allDone(ctx context.Context, db *store.DB) (bool, error) {
+	var left bool
+	err := db.Pool().QueryRow(ctx, `SELECT EXISTS (SELECT FROM jobs WHERE status IN ('queued', 'running') AND NOT overflow)
+		OR EXISTS (SELECT FROM jobs WHERE status IN ('queued', 'running') AND overflow)`).Scan(&left)
+	return !left, err
+}

@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+)
+
+// bareArgs is a job of River alone.
+type bareArgs struct{}
+
+// Kind implements river.JobArgs.
+func (bareArgs) Kind() string { return "bare" }
+
+type bareWorker struct{ river.WorkerDefaults[bareArgs] }
+
+// Work implements river.Worker.
+func (bareWorker) Work(context.Context, *river.Job[bareArgs]) error { return nil }
+
+// riverAlone is River with nothing of ours, as well tuned as ours is.
+type riverAlone struct {
+	pool   *pgxpool.Pool
+	client *river.Client[pgx.Tx]
+}
+
+func (b *bench) startRiver(ctx context.Context, database string) (*riverAlone, error) {
+	if err := b.postgres.CreateDatabase(ctx, database, ""); err != nil {
+		return nil, err
+	}
+	config, err := pgxpool.ParseConfig(b.postgres.URL(database))
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = int32(b.Clients + 20)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool), nil)
+	if err == nil {
+		_, err = migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("migrate river: %w", err)
+	}
+	workers := river.NewWorkers()
+	river.AddWorker(workers, bareWorker{})
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
+		Workers: workers, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: benchQueue.Workers}},
+		FetchCooldown: 5 * time.Millisecond, FetchPollInterval: 100 * time.Millisecond,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("prepare river: %w", err)
+	}
+	if err := client.Start(ctx); err != nil {
+		return nil, fmt.Errorf("start river: %w", err)
+	}
+	return &riverAlone{pool: pool, client: client}, nil
+}
+
+func (r *riverAlone) stop(ctx context.Context) error {
+	defer r.pool.Close()
+	return r.client.Stop(ctx)
+}
+
+func (r *riverAlone) insert(ctx context.Context) error {
+	return pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		_, err := r.client.InsertTx(ctx, tx, bareArgs{}, nil)
+		return err
+	})
+}
+
+func (b *bench) riverIdle(ctx context.Context, n int) (*latencies, error) {
+	r, err := b.startRiver(ctx, "river_idle")
+	if err != nil {
+		return nil, err
+	}
+	done, stop := r.client.Subscribe(river.EventKindJobCompleted)
+	defer stop()
+	if err := r.insert(ctx); err != nil { // warm
+		return nil, err
+	}
+	<-done
+	var l latencies
+	for range n {
+		began := time.Now()
+		if err := r.insert(ctx); err != nil {
+			return nil, err
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		l.add(time.Since(began))
+	}
+	return &l, r.stop(ctx)
+}
+
+func (b *bench) riverSaturated(ctx context.Context) (float64, error) {
+	r, err := b.startRiver(ctx, "river_saturated")
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	if err := repeat(ctx, b.Clients, b.Jobs, r.insert); err != nil {
+		return 0, err
+	}
+	err = until(ctx, func() (bool, error) {
+		var left bool
+		err := r.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM river_job WHERE state IN ('available', 'running'))`).Scan(&left)
+		return !left, err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return float64(b.Jobs) / time.Since(began).Seconds(), r.stop(ctx)
+}

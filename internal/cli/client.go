@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// client speaks to the API as any client would.
+type client struct {
+	base string
+	key  string
+}
+
+// jobView is what the demo and the bench look at of a job.
+type jobView struct {
+	ID      string          `json:"id"`
+	Kind    string          `json:"kind"`
+	Status  string          `json:"status"`
+	Output  json.RawMessage `json:"output"`
+	Error   *problemView    `json:"error"`
+	Waiting *struct {
+		Reason string `json:"reason"`
+	} `json:"waiting"`
+}
+
+func (j jobView) ended() bool {
+	return j.Status == "succeeded" || j.Status == "failed" || j.Status == "cancelled"
+}
+
+type problemView struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
+// Error says what the API said.
+func (p *problemView) Error() string { return p.Code + ": " + p.Detail }
+
+var httpClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 128, IdleConnTimeout: time.Minute}}
+
+// do sends one request and reads the answer into out, unless that is nil.
+func (c client) do(ctx context.Context, method, path string, in, out any, headers ...string) error {
+	var body io.Reader
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(data)
+	}
+	response, err := c.send(ctx, method, path, body, headers...)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode >= 300 {
+		return refusal(method, path, response)
+	}
+	if out == nil {
+		_, err = io.Copy(io.Discard, response.Body)
+		return err
+	}
+	if err := json.NewDecoder(response.Body).Decode(out); err != nil {
+		return fmt.Errorf("%s %s: read the answer: %w", method, path, err)
+	}
+	return nil
+}
+
+func (c client) send(ctx context.Context, method, path string, body io.Reader, headers ...string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+c.key)
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	return httpClient.Do(request)
+}
+
+func refusal(method, path string, response *http.Response) error {
+	p := &problemView{Code: response.Status}
+	data, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	_ = json.Unmarshal(data, p)
+	return fmt.Errorf("%s %s: %d: %w", method, path, response.StatusCode, p)
+}
+
+// submit hands over a job.
+func (c client) submit(ctx context.Context, kind string, input any, more map[string]any) (jobView, error) {
+	body := map[string]any{"kind": kind, "input": input}
+	for k, v := range more {
+		body[k] = v
+	}
+	var j jobView
+	err := c.do(ctx, http.MethodPost, "/api/jobs", body, &j)
+	return j, err
+}
+
+// await waits until the job ends, or has something to wait for itself, or the time is over.
+func (c client) await(ctx context.Context, id string, most time.Duration) (jobView, error) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	for {
+		var j jobView
+		err := c.do(ctx, http.MethodGet, "/api/jobs/"+id, nil, &j, "Prefer", "wait=2")
+		if err != nil || j.ended() || j.Waiting != nil {
+			return j, err
+		}
+	}
+}
+
+// follow reads a job's events until it is done, and returns the text that they add up to.
+func (c client) follow(ctx context.Context, id string, most time.Duration) (text string, tokens int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	response, err := c.send(ctx, http.MethodGet, "/api/jobs/"+id+"/events", nil)
+	if err != nil {
+		return "", 0, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return "", 0, refusal(http.MethodGet, "/api/jobs/"+id+"/events", response)
+	}
+	var event string
+	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(nil, 4<<20)
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), ":")
+		value = strings.TrimPrefix(value, " ")
+		switch {
+		case name == "event":
+			event = value
+		case name == "data" && event == "token":
+			var token struct {
+				Text string `json:"text"`
+			}
+			if err := json.Unmarshal([]byte(value), &token); err != nil {
+				return text, tokens, fmt.Errorf("read a token: %w", err)
+			}
+			text += token.Text
+			tokens++
+		case name == "data" && event == "reset":
+			text = ""
+		case name == "data" && event == "done":
+			return text, tokens, nil
+		}
+	}
+	return text, tokens, errors.Join(errors.New("the stream of events ended before the job did"), lines.Err())
+}
+
+// waitReady polls until the API can answer requests.
+func (c client) waitReady(ctx context.Context, most time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	var last error
+	for {
+		if last = c.do(ctx, http.MethodGet, "/readyz", nil, nil); last == nil {
+			return nil
+		}
+		t := time.NewTimer(20 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return fmt.Errorf("the API does not become ready: %w", last)
+		case <-t.C:
+		}
+	}
+}

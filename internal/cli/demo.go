@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// demoPatience is for a model on a machine without a GPU that has to be loaded first.
+const demoPatience = 4 * time.Minute
+
+// demoJob is one of the jobs that the demo runs.
+type demoJob struct {
+	what  string
+	kind  string
+	input map[string]any
+	more  map[string]any
+	// follow reads the answer as it is written, and compares it with the result.
+	follow bool
+	cancel bool
+	check  func(demoAnswer) error
+}
+
+type demoAnswer struct {
+	Text           string          `json:"text"`
+	JSON           json.RawMessage `json:"json"`
+	Provider       string          `json:"provider"`
+	Model          string          `json:"model"`
+	FallbackReason *string         `json:"fallback_reason"`
+}
+
+func demoJobs() []demoJob {
+	return []demoJob{
+		{what: "a completion", kind: "ai.completion",
+			input: map[string]any{"prompt": "Write one sentence that thanks a customer for paying invoice INV-1042."}},
+		{what: "a chat", kind: "ai.chat", input: map[string]any{"messages": []map[string]string{
+			{"role": "system", "content": "You help a small business in India."},
+			{"role": "user", "content": "A customer wants to know when the order ships. Answer briefly."},
+		}}},
+		{what: "a streamed answer", kind: "ai.completion", follow: true,
+			input: map[string]any{"prompt": "Describe the next step for a lead that asked for a quotation."}},
+		{what: "an answer by a JSON schema", kind: "ai.completion",
+			input: map[string]any{
+				"prompt": "Rate this lead from 0 to 10: a retailer with 40 shops asked about GST billing.",
+				"schema": json.RawMessage(`{"type":"object","properties":{"score":{"type":"integer","minimum":0,"maximum":10},` +
+					`"stage":{"enum":["hot","warm","cold"]}},"required":["score","stage"],"additionalProperties":false}`)},
+			check: func(a demoAnswer) error {
+				var lead struct {
+					Score *int   `json:"score"`
+					Stage string `json:"stage"`
+				}
+				if err := json.Unmarshal(a.JSON, &lead); err != nil || lead.Score == nil || lead.Stage == "" {
+					return fmt.Errorf("the answer is not of the schema: %s", a.JSON)
+				}
+				return nil
+			}},
+		{what: "a job that is cancelled", kind: "ai.completion", cancel: true,
+			input: map[string]any{"prompt": "This will not be answered."}},
+	}
+}
+
+// demo makes an organization, runs the main jobs through the API, and prints what became of each. With
+// no model anywhere the AI jobs are to wait and say so; that is no error of theirs.
+func (a *app) demo(ctx context.Context, admin client, model bool) error {
+	var organization struct {
+		ID     string `json:"id"`
+		Name   string `json:"name"`
+		APIKey struct {
+			Key string `json:"key"`
+		} `json:"api_key"`
+	}
+	err := admin.do(ctx, http.MethodPost, "/api/organizations",
+		map[string]any{"name": "Sharma Traders", "state": "Karnataka"}, &organization)
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	fmt.Fprintf(a.stdout, "Demo: organization %s (%s), key %s\n\n", organization.Name, organization.ID, organization.APIKey.Key)
+	api := client{base: admin.base, key: organization.APIKey.Key}
+	var failed []string
+	for _, d := range demoJobs() {
+		outcome, err := a.demoOne(ctx, api, d, model)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			failed = append(failed, d.what)
+			outcome = "FAILED: " + err.Error()
+		}
+		fmt.Fprintf(a.stdout, "  %-28s %s\n", d.what, outcome)
+	}
+	fmt.Fprintln(a.stdout)
+	if len(failed) > 0 {
+		return errors.New("the demo did not work: " + strings.Join(failed, ", "))
+	}
+	if !model {
+		fmt.Fprintln(a.stdout, "No model can be reached: the AI jobs wait for one, as said above, and run by themselves when it is there.")
+		return nil
+	}
+	fmt.Fprintln(a.stdout, "Demo: all of it worked.")
+	return nil
+}
+
+func (a *app) demoOne(ctx context.Context, api client, d demoJob, model bool) (string, error) {
+	began := time.Now()
+	more := d.more
+	if d.cancel {
+		more = map[string]any{"run_at": time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}
+	}
+	j, err := api.submit(ctx, d.kind, d.input, more)
+	if err != nil {
+		return "", err
+	}
+	accepted := time.Since(began)
+	if d.cancel {
+		var cancelled jobView
+		if err := api.do(ctx, http.MethodPost, "/api/jobs/"+j.ID+"/cancel", nil, &cancelled); err != nil {
+			return "", err
+		}
+		if cancelled.Status != "cancelled" {
+			return "", fmt.Errorf("the job is %s", cancelled.Status)
+		}
+		return fmt.Sprintf("cancelled   accepted in %s", ms(accepted)), nil
+	}
+	var text string
+	var tokens int
+	if d.follow && model {
+		if text, tokens, err = api.follow(ctx, j.ID, demoPatience); err != nil {
+			return "", err
+		}
+	}
+	j, err = api.await(ctx, j.ID, demoPatience)
+	if err != nil {
+		return "", err
+	}
+	if !model {
+		return waits(j)
+	}
+	return a.demoEnded(d, j, text, tokens, accepted, time.Since(began))
+}
+
+func waits(j jobView) (string, error) {
+	if j.Waiting == nil {
+		return "", fmt.Errorf("no model can be reached, but the job is %s and does not wait", j.Status)
+	}
+	return "waits: " + j.Waiting.Reason, nil
+}
+
+func (a *app) demoEnded(d demoJob, j jobView, text string, tokens int, accepted, took time.Duration) (string, error) {
+	switch {
+	case j.Waiting != nil:
+		return "", errors.New("it waits: " + j.Waiting.Reason)
+	case j.Error != nil:
+		return "", j.Error
+	}
+	var answer demoAnswer
+	if err := json.Unmarshal(j.Output, &answer); err != nil {
+		return "", fmt.Errorf("read the result: %w", err)
+	}
+	if d.check != nil {
+		if err := d.check(answer); err != nil {
+			return "", err
+		}
+	}
+	out := fmt.Sprintf("%s   accepted in %s, answered in %s by %s (%s)", j.Status, ms(accepted), ms(took), answer.Provider, answer.Model)
+	if answer.FallbackReason != nil {
+		out += ", as the first choice was " + *answer.FallbackReason
+	}
+	if d.follow {
+		if text != answer.Text {
+			return "", fmt.Errorf("the streamed text is not the result's: %q and %q", text, answer.Text)
+		}
+		out += fmt.Sprintf(", streamed in %d pieces", tokens)
+	}
+	return out, nil
+}
+
+func ms(d time.Duration) string { return d.Round(time.Millisecond).String() }

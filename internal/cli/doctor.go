@@ -1,0 +1,266 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/payaid/payaid/events/stream"
+	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/internal/telemetry"
+	"github.com/payaid/payaid/jobs"
+	"github.com/payaid/payaid/migrations"
+)
+
+type doctorCmd struct {
+	operatorSettings
+	RedisURL string `env:"REDIS_URL" secret:"" help:"Redis."`
+	aiSettings
+	JSON bool `help:"As JSON."`
+}
+
+// Help implements kong.HelpProvider.
+func (doctorCmd) Help() string {
+	return "Looks at every part from where it is run, changes nothing, and ends with status 1 if something is broken."
+}
+
+// States of a finding.
+const (
+	fine   = "ok"
+	uneasy = "warning"
+	broken = "broken"
+)
+
+// A finding is what one look came to.
+type finding struct {
+	Check  string `json:"check"`
+	State  string `json:"state"` // ok, warning or broken
+	Detail string `json:"detail"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+// doctor gathers findings.
+type doctor struct{ findings []finding }
+
+func (d *doctor) say(state, check, remedy, format string, args ...any) {
+	d.findings = append(d.findings, finding{Check: check, State: state, Detail: fmt.Sprintf(format, args...), Remedy: remedy})
+}
+
+// Run examines everything.
+func (c *doctorCmd) Run(ctx context.Context, a *app) error {
+	var p problems
+	model := c.aiSettings.check(&p)
+	if err := p.err(); err != nil {
+		return err
+	}
+	r, err := c.find(a)
+	if err != nil {
+		return err
+	}
+	if c.RedisURL != "" {
+		r.RedisURL = c.RedisURL
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	var d doctor
+	d.database(ctx, a, r.DatabaseURL)
+	d.broker(ctx, a, r.NATSURL)
+	d.redis(ctx, r.RedisURL)
+	d.model(ctx, model)
+	return d.report(a, c.JSON)
+}
+
+func (d *doctor) report(a *app, asJSON bool) error {
+	sick := 0
+	for _, f := range d.findings {
+		if f.State == broken {
+			sick++
+		}
+		if asJSON {
+			continue
+		}
+		fmt.Fprintf(a.stdout, "%-8s %-22s %s\n", f.State, f.Check, f.Detail)
+		if f.Remedy != "" && f.State != fine {
+			fmt.Fprintf(a.stdout, "%-8s %-22s → %s\n", "", "", f.Remedy)
+		}
+	}
+	if asJSON {
+		encoder := json.NewEncoder(a.stdout)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(map[string]any{"healthy": sick == 0, "findings": d.findings}); err != nil {
+			return err
+		}
+	}
+	if sick > 0 {
+		return fmt.Errorf("%d of %d checks found something broken", sick, len(d.findings))
+	}
+	return nil
+}
+
+func (d *doctor) database(ctx context.Context, a *app, url string) {
+	db, err := store.Open(ctx, store.PoolOptions{
+		URL: url, Role: store.System, Name: "payaid-doctor", MaxConns: 2, AcquireWait: 5 * time.Second,
+	})
+	if err != nil {
+		d.say(broken, "postgres", "check DATABASE_URL", "%v", err)
+		return
+	}
+	defer db.Close()
+	h, err := db.Health(ctx)
+	if err != nil {
+		d.say(broken, "postgres", "start Postgres, check DATABASE_URL, run `payaid migrate`", "%v", err)
+		return
+	}
+	if h.Major < 15 {
+		d.say(broken, "postgres", "upgrade to 15 or newer", "version %s", h.Version)
+	} else {
+		d.say(fine, "postgres", "", "version %s, %d of %d connections in use", h.Version, h.Connections, h.MaxConnections)
+	}
+	if h.Connections*10 > h.MaxConnections*8 {
+		d.say(uneasy, "connections", "raise max_connections or lower DB_POOL_SIZE", "%d of %d in use", h.Connections, h.MaxConnections)
+	}
+	if h.Fsync != "on" || h.SynchronousCommit == "off" {
+		d.say(broken, "durability", "set fsync and synchronous_commit to on", "fsync is %s, synchronous_commit is %s: a 202 may be lost", h.Fsync, h.SynchronousCommit)
+	}
+	if h.LoginSuper {
+		d.say(uneasy, "login", "use a login without superuser rights", "the login %s is a superuser", h.Login)
+	}
+	d.schema(ctx, url, h)
+	d.flow(h)
+	d.workers(ctx, a, db)
+}
+
+func (d *doctor) schema(ctx context.Context, url string, h store.Health) {
+	steps, err := migrations.Status(ctx, url)
+	if err != nil {
+		d.say(uneasy, "schema", "run doctor by the login that owns the tables", "%v", err)
+		return
+	}
+	pending := 0
+	for _, s := range steps {
+		if s.AppliedAt.IsZero() {
+			pending++
+		}
+	}
+	switch {
+	case pending > 0:
+		d.say(broken, "schema", "run `payaid migrate`", "%d migrations are pending", pending)
+	case len(h.InvalidIndexes) > 0:
+		d.say(broken, "schema", "REINDEX INDEX CONCURRENTLY each", "invalid indexes: %s", strings.Join(h.InvalidIndexes, ", "))
+	case len(h.OwnedByRoles) > 0:
+		d.say(broken, "schema", "ALTER TABLE … OWNER TO the migrating login", "the roles that answer requests own %s and so bypass row-level security",
+			strings.Join(h.OwnedByRoles, ", "))
+	default:
+		d.say(fine, "schema", "", "up to date, no invalid index")
+	}
+}
+
+// flow looks at the way from the outbox to River.
+func (d *doctor) flow(h store.Health) {
+	const late = time.Minute
+	if h.OldestUnrouted > late {
+		d.say(broken, "events", "is a relay running, and a worker? is NATS there?", "%d events wait to be routed, the oldest for %s",
+			h.Unrouted, h.OldestUnrouted.Round(time.Second))
+	} else {
+		d.say(fine, "events", "", "%d wait to be routed", h.Unrouted)
+	}
+	if h.DeadEvents > 0 {
+		d.say(uneasy, "dead events", "see `payaid events dead list`", "%d could not be routed", h.DeadEvents)
+	}
+	if h.DaysAhead < 2 {
+		d.say(uneasy, "outbox partitions", "is a worker for the queue maintenance running?", "made for %d days ahead only", h.DaysAhead)
+	}
+}
+
+func (d *doctor) workers(ctx context.Context, a *app, db *store.DB) {
+	list, err := db.Workers(ctx)
+	if err != nil {
+		d.say(broken, "workers", "run `payaid migrate`", "%v", err)
+		return
+	}
+	served := make(map[string]int)
+	for _, w := range list {
+		var queues map[string]int
+		if json.Unmarshal(w.Queues, &queues) == nil && time.Since(w.HeartbeatAt) < time.Minute {
+			for name, n := range queues {
+				served[name] += n
+			}
+		}
+	}
+	used := make(map[string]bool)
+	for _, j := range a.table(jobs.Deps{}) {
+		used[j.Spec.Queue.Name] = true
+	}
+	for name := range used {
+		if served[name] == 0 {
+			d.say(broken, "queue "+name, "start `payaid worker --queue "+name+"`", "no worker works it")
+			continue
+		}
+		d.say(fine, "queue "+name, "", "%d jobs at a time", served[name])
+	}
+}
+
+func (d *doctor) broker(ctx context.Context, a *app, url string) {
+	const remedy = "start nats-server 2.15 or newer with JetStream, and check NATS_URL"
+	if url == "" {
+		d.say(uneasy, "nats", "set NATS_URL", "not configured here")
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	quiet := telemetry.NewLog(a.stderr, telemetry.Text, 100)
+	nc, err := connectNATS(url, "payaid-doctor", quiet)
+	if err != nil {
+		d.say(broken, "nats", remedy, "%v", err)
+		return
+	}
+	defer nc.Close()
+	s, err := stream.Open(nc)
+	if err == nil {
+		err = nc.FlushWithContext(ctx)
+	}
+	if err != nil {
+		d.say(broken, "nats", remedy, "no answer: %v", err)
+		return
+	}
+	first, last, err := s.State(ctx)
+	if err != nil {
+		d.say(broken, "nats", remedy, "server %s, but: %v", nc.ConnectedServerVersion(), err)
+		return
+	}
+	d.say(fine, "nats", "", "server %s, stream holds %d to %d; that it syncs every write (sync_interval: always) can't be seen from here",
+		nc.ConnectedServerVersion(), first, last)
+}
+
+func (d *doctor) redis(ctx context.Context, url string) {
+	if url == "" {
+		d.say(uneasy, "redis", "set REDIS_URL; without it nothing is cached", "not configured here")
+		return
+	}
+	options, err := redis.ParseURL(url)
+	if err != nil {
+		d.say(broken, "redis", "check REDIS_URL", "%v", errors.New("REDIS_URL is not a Redis URL"))
+		return
+	}
+	client := redis.NewClient(options)
+	defer client.Close()
+	if err := client.Ping(ctx).Err(); err != nil {
+		d.say(uneasy, "redis", "start Redis; until then nothing is cached", "%v", err)
+		return
+	}
+	d.say(fine, "redis", "", "answers")
+}
+
+func (d *doctor) model(ctx context.Context, m model) {
+	look := lookAtModel(ctx, m.chain)
+	if look.reachable {
+		d.say(fine, "ai", "", "%s", look.text)
+		return
+	}
+	d.say(uneasy, "ai", "", "%s", look.text)
+}

@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// running is what `up` leaves in its folder for other commands: where its services are. It holds
+// passwords, so it is readable by its owner alone.
+type running struct {
+	PID         int    `json:"pid"`
+	API         string `json:"api"`
+	DatabaseURL string `json:"database_url"`
+	NATSURL     string `json:"nats_url"`
+	RedisURL    string `json:"redis_url"`
+}
+
+const runningFile = "running.json"
+
+func (r running) write(dir string) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, runningFile)
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return fmt.Errorf("note where the services are: %w", err)
+	}
+	return os.Rename(path+".new", path)
+}
+
+// readRunning finds the services of an `up` by its folder.
+func readRunning(dir string) (running, error) {
+	var r running
+	data, err := os.ReadFile(filepath.Join(dir, runningFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, fmt.Errorf("nothing runs in %s: start `payaid up --data %s`, or set DATABASE_URL", dir, dir)
+	}
+	if err != nil {
+		return r, fmt.Errorf("find the running services: %w", err)
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, fmt.Errorf("find the running services in %s: %w", dir, err)
+	}
+	return r, nil
+}
+
+// defaultData is where `up` keeps its data unless it is told otherwise. Root's home is closed to the
+// unprivileged user that runs Postgres for root.
+func defaultData(lookup func(string) (string, bool)) string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/payaid"
+	}
+	if dir, ok := lookup("XDG_DATA_HOME"); ok && dir != "" {
+		return filepath.Join(dir, "payaid")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "payaid-data"
+	}
+	return filepath.Join(home, ".local", "share", "payaid")
+}
+
+// operatorSettings are for commands that look into a running product from the side: its services, or
+// the folder of an `up`.
+type operatorSettings struct {
+	DatabaseURL string `env:"DATABASE_URL" secret:"" help:"Postgres. Without it, the services of a running 'payaid up' are used."`
+	NATSURL     string `name:"nats-url" env:"NATS_URL" secret:"" help:"NATS."`
+	Data        string `help:"Folder of the running 'payaid up'." placeholder:"DIR"`
+}
+
+func (s operatorSettings) find(a *app) (running, error) {
+	r := running{DatabaseURL: s.DatabaseURL, NATSURL: s.NATSURL}
+	if r.DatabaseURL != "" {
+		var p problems
+		p.url("DATABASE_URL", r.DatabaseURL, "postgres", "postgresql")
+		return r, p.err()
+	}
+	dir := s.Data
+	if dir == "" {
+		dir = defaultData(a.lookup)
+	}
+	return readRunning(dir)
+}

@@ -1,0 +1,249 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/payaid/payaid/internal/inference"
+	"github.com/payaid/payaid/internal/telemetry"
+)
+
+// settings are the variables that the environment or flags give, as text. Each command embeds the
+// groups that it needs; check reads them all and reports every problem at once.
+type (
+	logSettings struct {
+		LogLevel  string `env:"LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
+		LogFormat string `env:"LOG_FORMAT" default:"text" help:"text or json."`
+	}
+	databaseSettings struct {
+		DatabaseURL    string `env:"DATABASE_URL" secret:"" help:"Postgres, for example postgres://user:password@host/payaid."`
+		DBPoolSize     string `name:"db-pool-size" env:"DB_POOL_SIZE" default:"20" help:"Connections that a process keeps."`
+		DBPoolOverflow string `name:"db-pool-overflow" env:"DB_POOL_OVERFLOW" default:"10" help:"Connections beyond those under load."`
+		DBPoolTimeout  string `name:"db-pool-timeout" env:"DB_POOL_TIMEOUT" default:"30s" help:"Longest wait for a free connection."`
+	}
+	natsSettings struct {
+		NATSURL string `name:"nats-url" env:"NATS_URL" secret:"" help:"NATS, for example nats://user:password@host:4222."`
+	}
+	redisSettings struct {
+		RedisURL string `env:"REDIS_URL" secret:"" help:"Redis, for example redis://:password@host:6379/0."`
+	}
+	listenSettings struct {
+		Listen string `env:"LISTEN" default:"127.0.0.1:8080" help:"Address of the HTTP API."`
+	}
+	adminSettings struct {
+		AdminKey string `name:"payaid-admin-key" env:"PAYAID_ADMIN_KEY" secret:"" help:"Key with every right, 32 characters or more."`
+	}
+	aiSettings struct {
+		OllamaURL        string `env:"OLLAMA_URL" default:"http://127.0.0.1:11434" help:"The owner's Ollama."`
+		OllamaEnabled    string `env:"OLLAMA_ENABLED" default:"true" help:"false leaves all answers to Groq."`
+		OllamaModel      string `env:"OLLAMA_MODEL" default:"mistral:7b" help:"Model of the fast tier."`
+		OllamaModelLarge string `env:"OLLAMA_MODEL_LARGE" default:"llama2:13b" help:"Model of the large tier."`
+		OllamaParallel   string `env:"OLLAMA_PARALLEL" default:"2" help:"Calls at a time that the model host takes, over all processes."`
+		GroqKey          string `name:"groq-api-key-fallback" env:"GROQ_API_KEY_FALLBACK" secret:"" help:"Key of Groq, which answers when Ollama can't."`
+		GroqBaseURL      string `env:"GROQ_BASE_URL" default:"https://api.groq.com/openai/v1" help:"Groq's API, or another that speaks OpenAI's protocol."`
+		GroqModel        string `env:"GROQ_MODEL" default:"openai/gpt-oss-20b" help:"Groq's model of the fast tier."`
+		GroqModelLarge   string `env:"GROQ_MODEL_LARGE" default:"openai/gpt-oss-120b" help:"Groq's model of the large tier."`
+	}
+)
+
+// problems gathers what is wrong with the settings.
+type problems struct{ list []string }
+
+func (p *problems) add(name, format string, args ...any) {
+	p.list = append(p.list, name+": "+fmt.Sprintf(format, args...))
+}
+
+func (p *problems) err() error {
+	switch len(p.list) {
+	case 0:
+		return nil
+	case 1:
+		return errors.New("configuration: " + p.list[0])
+	}
+	return fmt.Errorf("configuration: %d problems\n  %s", len(p.list), strings.Join(p.list, "\n  "))
+}
+
+func (p *problems) number(name, value string, least, most int) int {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < least || n > most {
+		p.add(name, "want a whole number from %d to %d, got %q", least, most, value)
+	}
+	return n
+}
+
+func (p *problems) duration(name, value string) time.Duration {
+	d, err := time.ParseDuration(value)
+	if n, numErr := strconv.Atoi(value); err != nil && numErr == nil {
+		d, err = time.Duration(n)*time.Second, nil
+	}
+	if err != nil || d <= 0 {
+		p.add(name, "want a time such as 30s or 2m, got %q", value)
+	}
+	return d
+}
+
+func (p *problems) truth(name, value string) bool {
+	b, err := strconv.ParseBool(value)
+	if err != nil {
+		p.add(name, "want true or false, got %q", value)
+	}
+	return b
+}
+
+// url checks an address. The value is never shown, as it may hold a password.
+func (p *problems) url(name, value string, schemes ...string) string {
+	if value == "" {
+		p.add(name, "is not set")
+		return ""
+	}
+	u, err := url.Parse(value)
+	switch {
+	case err != nil:
+		p.add(name, "is not a URL")
+	case u.Host == "":
+		p.add(name, "names no host; want %s://host", schemes[0])
+	default:
+		for _, scheme := range schemes {
+			if u.Scheme == scheme {
+				return value
+			}
+		}
+		p.add(name, "want %s://…, got %s://…", strings.Join(schemes, ":// or "), u.Scheme)
+	}
+	return value
+}
+
+func (s logSettings) check(p *problems) (level slog.Level, format string) {
+	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
+		p.add("LOG_LEVEL", "want debug, info, warn or error, got %q", s.LogLevel)
+	}
+	if s.LogFormat != telemetry.Text && s.LogFormat != telemetry.JSON {
+		p.add("LOG_FORMAT", "want text or json, got %q", s.LogFormat)
+	}
+	return level, s.LogFormat
+}
+
+// pool is how a process connects to Postgres.
+type pool struct {
+	url     string
+	most    int
+	timeout time.Duration
+}
+
+func (s databaseSettings) check(p *problems) pool {
+	out := pool{url: p.url("DATABASE_URL", s.DatabaseURL, "postgres", "postgresql")}
+	size, overflow, timeout := s.DBPoolSize, s.DBPoolOverflow, s.DBPoolTimeout
+	// The names that SQLAlchemy's users write into the URL win over the variables.
+	if u, err := url.Parse(out.url); err == nil && out.url != "" {
+		q := u.Query()
+		for name, into := range map[string]*string{"pool_size": &size, "max_overflow": &overflow, "timeout": &timeout} {
+			if v := q.Get(name); v != "" {
+				*into = v
+			}
+			q.Del(name)
+		}
+		u.RawQuery = q.Encode()
+		out.url = u.String()
+	}
+	out.most = p.number("DB_POOL_SIZE", size, 1, 1000) + p.number("DB_POOL_OVERFLOW", overflow, 0, 1000)
+	out.timeout = p.duration("DB_POOL_TIMEOUT", timeout)
+	return out
+}
+
+func (s natsSettings) check(p *problems) string {
+	for one := range strings.SplitSeq(s.NATSURL, ",") {
+		p.url("NATS_URL", one, "nats", "tls", "ws", "wss")
+	}
+	return s.NATSURL
+}
+
+func (s listenSettings) check(p *problems) string {
+	if _, _, err := net.SplitHostPort(s.Listen); err != nil {
+		p.add("LISTEN", "want host:port, such as 127.0.0.1:8080, got %q", s.Listen)
+	}
+	return s.Listen
+}
+
+func (s adminSettings) check(p *problems) string {
+	if s.AdminKey != "" && len(s.AdminKey) < 32 {
+		p.add("PAYAID_ADMIN_KEY", "want 32 characters or more, got %d", len(s.AdminKey))
+	}
+	return s.AdminKey
+}
+
+// model is how answers are had.
+type model struct {
+	chain    inference.Config
+	parallel int
+}
+
+func (s aiSettings) check(p *problems) model {
+	return model{
+		chain: inference.Config{
+			OllamaURL:     p.url("OLLAMA_URL", s.OllamaURL, "http", "https"),
+			OllamaEnabled: p.truth("OLLAMA_ENABLED", s.OllamaEnabled),
+			OllamaModels:  inference.Models{Fast: s.OllamaModel, Large: s.OllamaModelLarge},
+			GroqKey:       s.GroqKey,
+			GroqBaseURL:   p.url("GROQ_BASE_URL", s.GroqBaseURL, "http", "https"),
+			GroqModels:    inference.Models{Fast: s.GroqModel, Large: s.GroqModelLarge},
+		},
+		parallel: p.number("OLLAMA_PARALLEL", s.OllamaParallel, 1, 1024),
+	}
+}
+
+// secretFiles lets a secret come from the file that NAME_FILE names, as container platforms mount them.
+func (a *app) secretFiles() kong.Resolver {
+	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		if !flag.Tag.Has("secret") || len(flag.Envs) == 0 {
+			return nil, nil
+		}
+		name := flag.Envs[0]
+		path, ok := a.lookup(name + "_FILE")
+		if !ok || path == "" {
+			return nil, nil
+		}
+		if v, ok := a.lookup(name); ok && v != "" {
+			return nil, fmt.Errorf("configuration: %s and %s_FILE are both set; keep one", name, name)
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("configuration: %s_FILE: %w", name, err)
+		}
+		return string(bytes.TrimRight(content, "\r\n")), nil
+	})
+}
+
+// redacted shows settings without their secrets: those that are set read "(set)".
+func redacted(settings any) map[string]string {
+	out := make(map[string]string)
+	v := reflect.ValueOf(settings)
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		name, ok := field.Tag.Lookup("env")
+		if !ok {
+			if field.Type.Kind() == reflect.Struct {
+				for k, val := range redacted(v.Field(i).Interface()) {
+					out[k] = val
+				}
+			}
+			continue
+		}
+		value := v.Field(i).String()
+		if _, secret := field.Tag.Lookup("secret"); secret && value != "" {
+			value = "(set)"
+		}
+		out[name] = value
+	}
+	return out
+}

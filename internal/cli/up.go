@@ -1,0 +1,225 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/payaid/payaid/internal/telemetry"
+	"github.com/payaid/payaid/jobs"
+	"github.com/payaid/payaid/migrations"
+	"github.com/payaid/payaid/workers"
+)
+
+type upCmd struct {
+	Data string `help:"Folder for the data (${default_data})." placeholder:"DIR"`
+	Demo bool   `help:"Make an organization and run the main jobs."`
+	Exit bool   `help:"End after the demo, with status 0 only if all of it worked."`
+	upServices
+	listenSettings
+	adminSettings
+	aiSettings
+	logSettings
+}
+
+// upServices are used instead of private ones where they are set.
+type upServices struct {
+	DatabaseURL    string `env:"DATABASE_URL" secret:"" help:"Postgres to use instead of a private one."`
+	DBPoolSize     string `name:"db-pool-size" env:"DB_POOL_SIZE" default:"20" help:"Connections that each part keeps."`
+	DBPoolOverflow string `name:"db-pool-overflow" env:"DB_POOL_OVERFLOW" default:"10" help:"Connections beyond those under load."`
+	DBPoolTimeout  string `name:"db-pool-timeout" env:"DB_POOL_TIMEOUT" default:"30s" help:"Longest wait for a free connection."`
+	RedisURL       string `env:"REDIS_URL" secret:"" help:"Redis to use instead of a private one."`
+	NATSURL        string `name:"nats-url" env:"NATS_URL" secret:"" help:"NATS to use instead of the one inside."`
+	SMTPHost       string `name:"smtp-host" env:"SMTP_HOST" help:"Mail server to use instead of the sink."`
+}
+
+// Help implements kong.HelpProvider.
+func (upCmd) Help() string {
+	return "Needs the programs of Postgres and Redis, and starts private servers of both under the data folder, NATS " +
+		"inside the process, a mail sink, the API, the relay and workers for every queue. A service that is configured is " +
+		"used instead. Ends cleanly on SIGTERM, and starts again on the same data after any end."
+}
+
+// upSetup is what `up` is started with.
+type upSetup struct {
+	data     string
+	listen   string
+	adminKey string
+	model    model
+	services upServices
+	log      *slog.Logger
+}
+
+// Run runs everything until it is told to stop.
+func (c *upCmd) Run(ctx context.Context, a *app) error {
+	setup, err := c.check(a)
+	if err != nil {
+		return err
+	}
+	// Taken first: there is no use in starting databases for an address that can't be had.
+	listener, err := listen(setup.listen)
+	if err != nil {
+		return err
+	}
+	unlock, err := lockData(setup.data)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer unlock()
+	services, err := startServices(ctx, setup)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer services.stop()
+	if _, err := migrations.Up(ctx, services.databaseURL); err != nil {
+		return errors.Join(fmt.Errorf("migrate: %w", err), listener.Close())
+	}
+	return c.work(ctx, a, setup, services, listener)
+}
+
+func (c *upCmd) check(a *app) (upSetup, error) {
+	var p problems
+	level, format := c.logSettings.check(&p)
+	s := upSetup{
+		data: c.Data, listen: c.listenSettings.check(&p), adminKey: c.adminSettings.check(&p),
+		model: c.aiSettings.check(&p), services: c.upServices,
+	}
+	if c.Exit && !c.Demo {
+		p.add("--exit", "ends after the demo, so it needs --demo")
+	}
+	if c.DatabaseURL != "" {
+		p.url("DATABASE_URL", c.DatabaseURL, "postgres", "postgresql")
+	}
+	if c.NATSURL != "" {
+		natsSettings{NATSURL: c.NATSURL}.check(&p)
+	}
+	if c.RedisURL != "" {
+		p.url("REDIS_URL", c.RedisURL, "redis", "rediss", "unix")
+	}
+	if s.data == "" {
+		s.data = defaultData(a.lookup)
+	}
+	if err := p.err(); err != nil {
+		return s, err
+	}
+	s.log = telemetry.NewLog(a.stderr, format, level)
+	data, err := filepath.Abs(s.data)
+	if err != nil {
+		return s, err
+	}
+	s.data = data
+	// Others must be able to pass through to their own folders below; secrets have their own modes.
+	if err := os.MkdirAll(s.data, 0o755); err != nil {
+		return s, fmt.Errorf("make the data folder: %w", err)
+	}
+	if s.adminKey == "" {
+		s.adminKey, err = keptSecret(filepath.Join(s.data, "admin-key"))
+	}
+	return s, err
+}
+
+// lockData keeps a second `up` off the same folder.
+func lockData(dir string) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(dir, "up.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the data folder: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		pid, _ := os.ReadFile(f.Name())
+		_ = f.Close()
+		return nil, fmt.Errorf("another `payaid up` (process %s) uses %s; stop it, or choose another folder with --data",
+			strings.TrimSpace(string(pid)), dir)
+	}
+	if err := f.Truncate(0); err == nil {
+		_, _ = fmt.Fprintln(f, os.Getpid())
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// work runs the parts of the product until ctx ends or one of them gives up.
+func (c *upCmd) work(ctx context.Context, a *app, s upSetup, services *services, listener net.Listener) error {
+	var p problems
+	pool := databaseSettings{DatabaseURL: services.databaseURL, DBPoolSize: c.DBPoolSize, DBPoolOverflow: c.DBPoolOverflow,
+		DBPoolTimeout: c.DBPoolTimeout}.check(&p)
+	if err := p.err(); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	address := "http://" + listener.Addr().String()
+	here := running{PID: os.Getpid(), API: address, DatabaseURL: services.databaseURL, NATSURL: services.natsURL,
+		RedisURL: services.redisURL}
+	if err := here.write(s.data); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer func() { _ = os.Remove(filepath.Join(s.data, runningFile)) }()
+
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	group, working := errgroup.WithContext(working)
+	group.Go(func() error {
+		return a.runAPI(working, apiSetup{pool: pool, natsURL: services.natsURL, redisURL: services.redisURL,
+			adminKey: s.adminKey}, listener, s.log.With("process", "api"))
+	})
+	group.Go(func() error {
+		return ended(a.runRelay(working, pool, services.natsURL, s.log.With("process", "relay")))
+	})
+	group.Go(func() error { return a.keepWorking(working, s, pool, services) })
+	group.Go(func() error {
+		if err := c.tell(working, a, s, address, services); err != nil || c.Exit {
+			stop()
+			return err
+		}
+		return nil
+	})
+	return ended(group.Wait())
+}
+
+// keepWorking runs a worker for every queue. One that others took for dead starts anew.
+func (a *app) keepWorking(ctx context.Context, s upSetup, p pool, services *services) error {
+	queues := make(map[string]int)
+	for _, q := range jobs.Queues() {
+		queues[q.Name] = q.Workers
+	}
+	for _, j := range a.table(jobs.Deps{}) {
+		queues[j.Spec.Queue.Name] = j.Spec.Queue.Workers
+	}
+	setup := workerSetup{pool: p, natsURL: services.natsURL, model: s.model, queues: queues}
+	for {
+		err := a.runWorker(ctx, setup, s.log.With("process", "worker"))
+		if !errors.Is(err, workers.ErrGivenAway) || ctx.Err() != nil {
+			return ended(err)
+		}
+		s.log.Warn("worker starts anew", "error", err)
+	}
+}
+
+// ended takes the end of a context for what it is.
+func ended(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// tell prints where everything is, once it is ready, and gives the demo.
+func (c *upCmd) tell(ctx context.Context, a *app, s upSetup, address string, services *services) error {
+	api := client{base: address, key: s.adminKey}
+	if err := api.waitReady(ctx, 30*time.Second); err != nil {
+		return err
+	}
+	model := lookAtModel(ctx, s.model.chain)
+	fmt.Fprintf(a.stdout, "\nPayAid is ready.\n\n  API        %s   (documentation: %s/docs)\n  admin key  %s\n%s  data       %s\n  AI         %s\n\n",
+		address, address, s.adminKey, services.describe(), s.data, model.text)
+	if !c.Demo {
+		return nil
+	}
+	return a.demo(ctx, api, model.reachable)
+}

@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/payaid/payaid/events/hint"
+	"github.com/payaid/payaid/events/outbox"
+	"github.com/payaid/payaid/events/stream"
+	"github.com/payaid/payaid/internal/inference"
+	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/jobs"
+	"github.com/payaid/payaid/workers"
+)
+
+// open connects to Postgres in a role. What part of the pool it may use depends on what the process
+// does with it.
+func open(ctx context.Context, p pool, role store.Role, name string, most int, relaxed bool) (*store.DB, error) {
+	return store.Open(ctx, store.PoolOptions{
+		URL: p.url, Role: role, Name: name, MaxConns: min(most, p.most), AcquireWait: p.timeout, Relaxed: relaxed,
+	})
+}
+
+// connectNATS connects and stays connected: a server that is away, even at the start, is waited for.
+func connectNATS(url, name string, log *slog.Logger) (*nats.Conn, error) {
+	nc, err := nats.Connect(url,
+		nats.Name(name), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true),
+		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
+		nats.Timeout(5*time.Second), nats.PingInterval(10*time.Second), nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("nats connection lost", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("nats connected again", "server", nc.ConnectedServerName()) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("nats", "error", err) }))
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	return nc, nil
+}
+
+// table is all the jobs, and those that the program was built with besides.
+func (a *app) table(d jobs.Deps) []jobs.Job {
+	table := jobs.All(d)
+	if a.moreJobs != nil {
+		table = append(table, a.moreJobs(d)...)
+	}
+	return table
+}
+
+// runRelay publishes the outbox until ctx ends.
+func (a *app) runRelay(ctx context.Context, p pool, natsURL string, log *slog.Logger) error {
+	db, err := open(ctx, p, store.System, "payaid-relay", 4, false)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	nc, err := connectNATS(natsURL, "payaid-relay", log)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	s, err := stream.Open(nc)
+	if err != nil {
+		return err
+	}
+	changed, err := hint.New(nc).Outbox()
+	if err != nil {
+		return err
+	}
+	return outbox.NewRelay(db.Pool(), s, changed, log).Run(ctx)
+}
+
+// workerSetup is what a worker process is started with.
+type workerSetup struct {
+	pool    pool
+	natsURL string
+	model   model
+	queues  map[string]int
+}
+
+// runWorker works queues until ctx ends.
+func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) error {
+	db, err := open(ctx, w.pool, store.System, "payaid-worker", w.pool.most, false)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	relaxed, err := open(ctx, w.pool, store.System, "payaid-river", w.pool.most, true)
+	if err != nil {
+		return err
+	}
+	defer relaxed.Close()
+	nc, err := connectNATS(w.natsURL, "payaid-worker", log)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	s, err := stream.Open(nc)
+	if err != nil {
+		return err
+	}
+	slots := store.NewSlots(relaxed, "ollama."+w.model.chain.OllamaURL, w.model.parallel)
+	defer slots.Close()
+	w.model.chain.Gate, w.model.chain.Log = slots, log
+	chain, err := inference.New(w.model.chain)
+	if err != nil {
+		return err
+	}
+	hints := hint.New(nc)
+	deps := jobs.Deps{DB: db, Relaxed: relaxed, Hints: hints, Model: chain, Log: log}
+	worker := workers.New(workers.Config{
+		DB: db, Relaxed: relaxed, Stream: s, Table: a.table(deps), Queues: w.queues, Hints: hints,
+		Version: version(), Log: log,
+	})
+	probing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	probed := make(chan error, 1)
+	go func() { probed <- chain.Run(probing) }()
+	err = worker.Run(ctx)
+	stop()
+	if probeErr := <-probed; !errors.Is(probeErr, context.Canceled) {
+		err = errors.Join(err, probeErr)
+	}
+	return err
+}
