@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // asParent makes the test binary start services and then hang, so that a test
@@ -15,7 +17,12 @@ func TestMain(m *testing.M) {
 	if dir, ok := os.LookupEnv(asParent); ok {
 		beParent(dir)
 	}
-	os.Exit(RunTests(m))
+	code := RunTests(m)
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, "after all was stopped:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
 }
 
 func beParent(dir string) {
