@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
 	"net/http"
 	"slices"
 	"strconv"
@@ -76,10 +75,10 @@ func (s *Server) createKey(ctx context.Context, in *createKeyInput) (*created[ne
 		return nil, err
 	}
 	a, err := s.once(ctx, func(tx pgx.Tx) (answer, error) {
-		text := newKey()
+		text, prefix, hash := NewKey()
 		k, err := store.CreateAPIKey(ctx, tx, store.APIKey{OrganizationID: x.caller.OrganizationID, ID: outbox.NewID(),
-			Name: in.Body.Name, Prefix: text[:keyPrefix], Scopes: in.Body.Scopes, RateLimit: in.Body.RateLimit,
-			IPAllow: in.Body.IPAllow, ExpiresAt: in.Body.ExpiresAt}, sha256.Sum256([]byte(text)))
+			Name: in.Body.Name, Prefix: prefix, Scopes: in.Body.Scopes, RateLimit: in.Body.RateLimit,
+			IPAllow: in.Body.IPAllow, ExpiresAt: in.Body.ExpiresAt}, hash)
 		if err != nil {
 			return answer{}, err
 		}

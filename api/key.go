@@ -2,6 +2,7 @@ package api
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"hash/crc32"
 )
 
@@ -17,8 +18,14 @@ const (
 
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// newKey makes the text of a key.
-func newKey() string {
+// NewKey makes a key: its text, which is shown once, its first characters, to recognise it by later, and
+// the hash that is stored.
+func NewKey() (text, prefix string, hash [32]byte) {
+	text = newKeyText()
+	return text, text[:keyPrefix], sha256.Sum256([]byte(text))
+}
+
+func newKeyText() string {
 	text := make([]byte, 0, keyLength)
 	text = append(text, keyMark...)
 	var random [64]byte

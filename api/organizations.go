@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -64,7 +63,8 @@ type createOrganizationInput struct {
 // createOrganization makes an organization with a key for its first steps.
 func (s *Server) createOrganization(ctx context.Context, in *createOrganizationInput) (*created[newOrganization], error) {
 	a, err := s.once(ctx, func(tx pgx.Tx) (answer, error) {
-		id, text := outbox.NewID(), newKey()
+		id := outbox.NewID()
+		text, prefix, hash := NewKey()
 		if err := store.ActAs(ctx, tx, id); err != nil {
 			return answer{}, err
 		}
@@ -74,7 +74,7 @@ func (s *Server) createOrganization(ctx context.Context, in *createOrganizationI
 			return answer{}, err
 		}
 		k, err := store.CreateAPIKey(ctx, tx, store.APIKey{OrganizationID: id, ID: outbox.NewID(), Name: "first key",
-			Prefix: text[:keyPrefix], Scopes: []string{"read", "write", "jobs"}}, sha256.Sum256([]byte(text)))
+			Prefix: prefix, Scopes: []string{"read", "write", "jobs"}}, hash)
 		if err != nil {
 			return answer{}, err
 		}
