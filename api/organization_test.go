@@ -1,0 +1,133 @@
+package api
+
+import (
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func TestCreateOrganization(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	r := g.call(t, testAdminKey, "POST", "/api/organizations", `{"name":"Acme","state":"Karnataka","gstin":"29ABCDE1234F1Z5","plan":"pro"}`).want(201)
+	var o map[string]any
+	r.json(&o)
+	for name, want := range map[string]any{"name": "Acme", "state": "Karnataka", "gstin": "29ABCDE1234F1Z5", "plan": "pro", "currency": "INR", "timezone": "Asia/Kolkata"} {
+		if o[name] != want {
+			t.Errorf("%s is %v", name, o[name])
+		}
+	}
+	const standard = `"settings":{"ai":{"local_only":false,"monthly_budget":null,"mode":"interactive"},"reminders":{"enabled":false}}`
+	if !strings.Contains(string(r.body), standard) {
+		t.Errorf("settings of %s", r.body)
+	}
+	var made newOrganization
+	r.json(&made)
+	if strings.Join(made.APIKey.Scopes, " ") != "read write jobs" || !wellFormedKey(made.APIKey.Key) || made.APIKey.ID == "" || made.APIKey.Name == "" {
+		t.Errorf("first key %+v", made.APIKey)
+	}
+	again := g.call(t, made.APIKey.Key, "GET", "/api/organization", "").want(200)
+	var read OrganizationView
+	if again.json(&read); read.ID != made.ID || strings.Contains(string(again.body), "api_key") {
+		t.Errorf("read %s", again.body)
+	}
+	g.call(t, made.APIKey.Key, "POST", "/api/organizations", `{"name":"x","state":"y"}`).problem(403, "forbidden")
+	for body, pointers := range map[string][]string{
+		`{}`:                                                      {"/name", "/state"},
+		`{"name":"","state":"x"}`:                                 {"/name"},
+		`{"name":5,"state":"x"}`:                                  {"/name"},
+		`{"name":"x","state":"x","gstin":"29"}`:                   {"/gstin"},
+		`{"name":"x","state":"x","plan":"gold"}`:                  {"/plan"},
+		`{"name":"x","state":"x","currency":"EUR"}`:               {"/currency"},
+		`{"name":"x\u0000","state":"x"}`:                          {"/name"},
+		`{"name":"` + strings.Repeat("x", 201) + `","state":"x"}`: {"/name"},
+	} {
+		g.call(t, testAdminKey, "POST", "/api/organizations", body).problem(422, "validation_failed", pointers...)
+	}
+	// A missing optional field may be null.
+	g.call(t, testAdminKey, "POST", "/api/organizations", `{"name":"x","state":"x","gstin":null,"plan":null}`).want(201)
+}
+
+func TestPatchOrganization(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	id, key := g.organization(t)
+	get := g.call(t, key, "GET", "/api/organization", "").want(200)
+	tag := get.header.Get("ETag")
+	g.call(t, key, "GET", "/api/organization", "", "If-None-Match", tag).want(304)
+
+	patch := func(body string, headers ...string) *reply {
+		return g.call(t, key, "PATCH", "/api/organization", body, headers...)
+	}
+	same := patch(`{}`).want(200)
+	if same.header.Get("ETag") != tag || len(g.facts(t, id)) != 0 {
+		t.Error("an empty patch changed something")
+	}
+	var o OrganizationView
+	r := patch(`{"name":"New","settings":{"ai":{"monthly_budget":50000,"mode":"relaxed"}}}`, "If-Match", tag).want(200)
+	r.json(&o)
+	if o.Name != "New" || o.State != "Karnataka" || *o.Settings.AI.MonthlyBudget != 50000 || o.Settings.AI.Mode != "relaxed" || o.Version != 2 {
+		t.Errorf("got %s", r.body)
+	}
+	facts := g.facts(t, id)
+	var changed struct{ Changed []string }
+	if len(facts) != 1 || facts[0].typ != "organization.updated" || json.Unmarshal([]byte(facts[0].data), &changed) != nil || strings.Join(changed.Changed, " ") != "name settings" {
+		t.Errorf("facts %+v", facts)
+	}
+	patch(`{"name":"Late"}`, "If-Match", tag).problem(412, "precondition_failed")
+	patch(`{"name":"Late"}`, "If-Match", "W/"+r.header.Get("ETag")).problem(412, "precondition_failed")
+	patch(`{"name":"Newer"}`, "If-Match", "*", "Content-Type", "application/merge-patch+json").want(200)
+	patch(`{"gstin":"29ABCDE1234F1Z5","settings":{"ai":{"local_only":true},"reminders":{"enabled":true}}}`).want(200).json(&o)
+	if *o.GSTIN != "29ABCDE1234F1Z5" || !o.Settings.AI.LocalOnly || o.Settings.AI.Mode != "relaxed" || !o.Settings.Reminders.Enabled {
+		t.Errorf("got %+v", o)
+	}
+	o = OrganizationView{}
+	patch(`{"gstin":null,"settings":{"ai":{"mode":null,"monthly_budget":null}}}`).want(200).json(&o)
+	if o.GSTIN != nil || o.Settings.AI.Mode != "interactive" || o.Settings.AI.MonthlyBudget != nil || !o.Settings.AI.LocalOnly {
+		t.Errorf("got %+v", o)
+	}
+	patch(`{"settings":{"ai":null}}`).want(200).json(&o)
+	if o.Settings.AI.LocalOnly || !o.Settings.Reminders.Enabled {
+		t.Errorf("got %+v", o.Settings)
+	}
+	patch(`{"settings":null}`).want(200).json(&o)
+	if o.Settings.Reminders.Enabled {
+		t.Errorf("got %+v", o.Settings)
+	}
+	for body, pointer := range map[string]string{
+		`{"name":null}`:                                "/name",
+		`{"name":""}`:                                  "/name",
+		`{"plan":"pro"}`:                               "/plan",
+		`{"settings":{"ai":{"mode":"fast"}}}`:          "/settings/ai/mode",
+		`{"settings":{"ai":{"monthly_budget":-1}}}`:    "/settings/ai/monthly_budget",
+		`{"settings":{"ai":{"monthly_budget":1.5}}}`:   "/settings/ai/monthly_budget",
+		`{"settings":{"ai":{"colour":1}}}`:             "/settings/ai/colour",
+		`{"settings":{"reminders":{"enabled":"yes"}}}`: "/settings/reminders/enabled",
+		`{"settings":[]}`:                              "/settings",
+		`{"gstin":"x"}`:                                "/gstin",
+		`{"settings":{"ai":{"monthly_budget":1e400}}}`: "",
+	} {
+		p := patch(body).problem(422, "validation_failed")
+		if p.Errors[0].Pointer != pointer {
+			t.Errorf("%s: %v, want %s", body, p.Errors, pointer)
+		}
+	}
+}
+
+func TestPatchesAtOnceLoseNothing(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	_, key := g.organization(t)
+	bodies := []string{`{"name":"N"}`, `{"state":"S"}`, `{"gstin":"29ABCDE1234F1Z5"}`, `{"settings":{"ai":{"local_only":true}}}`}
+	var wg sync.WaitGroup
+	for _, body := range bodies {
+		wg.Go(func() { g.call(t, key, "PATCH", "/api/organization", body).want(200) })
+	}
+	wg.Wait()
+	var o OrganizationView
+	g.call(t, key, "GET", "/api/organization", "").want(200).json(&o)
+	if o.Name != "N" || o.State != "S" || o.GSTIN == nil || !o.Settings.AI.LocalOnly || o.Version != 5 {
+		t.Errorf("got %+v", o)
+	}
+}
