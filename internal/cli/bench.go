@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"time"
 
 	"github.com/payaid/payaid/internal/localstack"
@@ -19,6 +21,7 @@ type benchCmd struct {
 	Clients  int           `default:"64" help:"Clients at a time."`
 	Duration time.Duration `default:"8s" help:"How long each rate is measured."`
 	Jobs     int           `default:"5000" help:"Jobs in a throughput measurement."`
+	Profile  string        `help:"Write a CPU profile of the whole run to this file." placeholder:"FILE"`
 }
 
 // Help implements kong.HelpProvider.
@@ -39,6 +42,11 @@ func (c *benchCmd) Run(ctx context.Context, a *app) error {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
+	stopProfile, err := profile(c.Profile)
+	if err != nil {
+		return err
+	}
+	defer stopProfile()
 	b := bench{app: a, benchCmd: *c, dir: dir, log: telemetry.NewLog(a.stderr, telemetry.Text, slog.LevelWarn)}
 	return b.run(ctx)
 }
@@ -116,4 +124,22 @@ func (b *bench) print(w io.Writer) {
 		}
 		fmt.Fprintf(w, "%-48s %-26s %-30s %6s  %s\n", r.what, r.value, r.against, ratio, r.target)
 	}
+}
+
+// profile records where the processor's time goes, until the returned function is called.
+func profile(path string) (stop func(), err error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("write the profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("write the profile: %w", err), f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close()
+	}, nil
 }

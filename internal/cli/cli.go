@@ -42,7 +42,7 @@ type Option func(*app)
 
 // WithJobs adds kinds of jobs that the product doesn't have, for measuring and for tests.
 func WithJobs(more func(jobs.Deps) []jobs.Job) Option {
-	return func(a *app) { a.moreJobs = more }
+	return func(a *app) { a.moreJobs = append(a.moreJobs, more) }
 }
 
 // Main runs a command line and returns the exit status: 0, 1 when the command went wrong, 2 when it was
@@ -61,7 +61,7 @@ func Main(args []string, stdout, stderr io.Writer, options ...Option) int {
 type app struct {
 	stdout, stderr io.Writer
 	lookup         func(string) (string, bool) // of the environment
-	moreJobs       func(jobs.Deps) []jobs.Job
+	moreJobs       []func(jobs.Deps) []jobs.Job
 }
 
 // exited carries kong's wish to end through a panic, as --help ends in the middle of parsing.

@@ -32,7 +32,7 @@ type jobsListCmd struct {
 // Run lists jobs.
 func (c *jobsListCmd) Run(ctx context.Context, a *app) error {
 	return c.withDB(ctx, a, func(db *store.DB) error {
-		list, err := db.AllJobs(ctx, organizationID(c.Organization), store.JobFilter{Status: c.Status, Kind: c.Kind, Limit: c.Limit})
+		list, err := c.list(ctx, db)
 		if err != nil {
 			return err
 		}
@@ -51,6 +51,14 @@ func (c *jobsListCmd) Run(ctx context.Context, a *app) error {
 		}
 		return w.Flush()
 	})
+}
+
+func (c *jobsListCmd) list(ctx context.Context, db *store.DB) ([]store.Job, error) {
+	f := store.JobFilter{Status: c.Status, Kind: c.Kind, Limit: c.Limit}
+	if c.Organization == "" {
+		return db.AllJobs(ctx, f)
+	}
+	return db.Jobs(ctx, organizationID(c.Organization), f)
 }
 
 type jobsShowCmd struct {

@@ -48,8 +48,8 @@ func connectNATS(url, name string, log *slog.Logger) (*nats.Conn, error) {
 // table is all the jobs, and those that the program was built with besides.
 func (a *app) table(d jobs.Deps) []jobs.Job {
 	table := jobs.All(d)
-	if a.moreJobs != nil {
-		table = append(table, a.moreJobs(d)...)
+	for _, more := range a.moreJobs {
+		table = append(table, more(d)...)
 	}
 	return table
 }

@@ -18,13 +18,13 @@ type OrganizationQueue struct {
 const overflowingOrganizations = `
 WITH RECURSIVE step AS (
     (SELECT organization_id, queue FROM jobs
-     WHERE overflow AND status IN ('queued', 'running')
+     WHERE overflow AND finished_at IS NULL
      ORDER BY organization_id, queue LIMIT 1)
     UNION ALL
     SELECT following.organization_id, following.queue
     FROM step, LATERAL (
         SELECT organization_id, queue FROM jobs
-        WHERE overflow AND status IN ('queued', 'running')
+        WHERE overflow AND finished_at IS NULL
           AND (organization_id, queue) > (step.organization_id, step.queue)
         ORDER BY organization_id, queue LIMIT 1) AS following
 )
@@ -51,13 +51,13 @@ const promoteJobs = `
 WITH room AS (
     SELECT greatest($3 - count(*), 0) AS places FROM (
         SELECT FROM jobs
-        WHERE organization_id = $1 AND queue = $2 AND status IN ('queued', 'running') AND NOT overflow
+        WHERE organization_id = $1 AND queue = $2 AND finished_at IS NULL AND NOT overflow
         LIMIT $3) AS admitted
 ), promoted AS (
     UPDATE jobs SET overflow = false
     WHERE (organization_id, id) IN (
         SELECT organization_id, id FROM jobs
-        WHERE organization_id = $1 AND queue = $2 AND overflow AND status = 'queued'
+        WHERE organization_id = $1 AND queue = $2 AND overflow AND finished_at IS NULL AND status = 'queued'
           AND run_at <= now() AND created_at < now() - interval '1 second'
         ORDER BY id LIMIT (SELECT places FROM room)
         FOR UPDATE SKIP LOCKED)

@@ -122,7 +122,7 @@ func oneRow(tag pgconn.CommandTag) error {
 
 const expiredJobs = `
 SELECT ` + jobColumns + ` FROM jobs
-WHERE deadline < now() AND deadline IS NOT NULL AND status IN ('queued', 'running')
+WHERE deadline < now() AND deadline IS NOT NULL AND finished_at IS NULL
 ORDER BY deadline LIMIT $1
 FOR UPDATE SKIP LOCKED`
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -103,42 +106,75 @@ type JobFilter struct {
 	Limit         int
 }
 
-// The filters are spelled so that each branch can use the index made for it.
-const selectJobs = `
-SELECT ` + jobColumns + ` FROM jobs
-WHERE organization_id = $1
-  AND ($2::text = '' OR status = $2)
-  AND ($3::text = '' OR kind = $3)
-  AND ($4::timestamptz IS NULL OR created_at >= $4)
-  AND ($5::timestamptz IS NULL OR created_at < $5)
-  AND ($6::text = '' OR id < nullif($6, '')::uuid)
-ORDER BY id DESC
-LIMIT $7`
-
 // Jobs lists an organization's jobs, newest first.
 func (db *DB) Jobs(ctx context.Context, organizationID string, f JobFilter) ([]Job, error) {
+	sql, args := f.query()
+	args = append(args, organizationID)
 	var jobs []Job
 	err := db.queryAs(ctx, organizationID, func(rows pgx.Rows) (err error) {
 		jobs, err = pgx.CollectRows(rows, pgx.RowToStructByName[Job])
 		return err
-	}, selectJobs, organizationID, f.Status, f.Kind, orNull(f.CreatedAfter), orNull(f.CreatedBefore), f.Before, f.Limit)
+	}, fmt.Sprintf(sql, fmt.Sprintf("organization_id = $%d", len(args))), args...)
 	if err != nil {
 		return nil, fmt.Errorf("list jobs of %s: %w", organizationID, err)
 	}
 	return jobs, nil
 }
 
-func orNull(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
+// query spells only the conditions that there are: a condition that may be absent keeps Postgres from
+// planning with the index made for it. The verb %s is left for whose jobs they are.
+func (f JobFilter) query() (sql string, args []any) {
+	conditions := []string{"%s"}
+	where := func(condition string, value any) {
+		args = append(args, value)
+		conditions = append(conditions, strings.ReplaceAll(condition, "?", "$"+strconv.Itoa(len(args))))
 	}
-	return &t
+	switch f.Status {
+	case "":
+	case Failed:
+		where("status = ? AND error IS NOT NULL", f.Status)
+	case Queued, Running:
+		where("status = ? AND finished_at IS NULL", f.Status)
+	default:
+		where("status = ?", f.Status)
+	}
+	if f.Kind != "" {
+		where("kind = ?", f.Kind)
+	}
+	// The id tells the time too, and is what the index is sorted by.
+	if !f.CreatedAfter.IsZero() {
+		where("created_at >= ?", f.CreatedAfter)
+		where("id >= ?", idAt(f.CreatedAfter.Add(-idSlack)))
+	}
+	if !f.CreatedBefore.IsZero() {
+		where("created_at < ?", f.CreatedBefore)
+		where("id < ?", idAt(f.CreatedBefore.Add(idSlack)))
+	}
+	if f.Before != "" {
+		where("id < ?", f.Before)
+	}
+	args = append(args, f.Limit)
+	return `SELECT ` + jobColumns + ` FROM jobs WHERE ` + strings.Join(conditions, " AND ") +
+		` ORDER BY id DESC LIMIT $` + strconv.Itoa(len(args)), args
+}
+
+// idSlack is more than the moments lie apart at which a job's id and its created_at were made.
+const idSlack = 10 * time.Second
+
+// idAt is the least UUIDv7 of a moment.
+func idAt(t time.Time) string {
+	var id uuid.UUID
+	ms := uint64(max(t.UnixMilli(), 0))
+	for i := range 6 {
+		id[i] = byte(ms >> (8 * (5 - i)))
+	}
+	return id.String()
 }
 
 const countAdmitted = `
 SELECT count(*) FROM (
     SELECT FROM jobs
-    WHERE organization_id = $1 AND queue = $2 AND status IN ('queued', 'running') AND NOT overflow
+    WHERE organization_id = $1 AND queue = $2 AND finished_at IS NULL AND NOT overflow
     ORDER BY id DESC LIMIT $3
 ) AS admitted`
 
