@@ -1,0 +1,33 @@
+# PayAid. `make help` lists what there is.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench chaos ollama build deps
+
+help: ## Show this
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+build: ## Build bin/payaid
+	go build -trimpath -o bin/payaid .
+
+run: deps build ## Start the whole product here and run its main jobs (ARGS="--exit" ends after them)
+	bin/payaid up --demo $(ARGS)
+
+test: deps ollama ## Run all tests
+	go tool gotestsum --format pkgname-and-test-fails --jsonfile test.json -- -race -timeout 20m ./...
+
+check: ## Formatting, vet, staticcheck
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -d $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+bench: deps build ## Measure this machine against the bare parts (BENCH="--duration 20s")
+	bin/payaid bench $(BENCH)
+
+chaos: deps ## Kill every process again and again under load, a few minutes long
+	go test -race -count 1 -timeout 15m -v -run TestChaos ./internal/cli/chaos -args -jobs 2000 -kills 25
+
+ollama: ## Build the real Ollama that tests use, once
+	@scripts/ollama.sh
+
+deps: ## Install the programs that the product needs here: Postgres and Redis
+	@scripts/deps.sh

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Installs the programs that run beside the product: Postgres and Redis. Their packages would also start
+# servers of their own; that is kept from happening, as the product starts private ones.
+set -euo pipefail
+
+packages=()
+if ! command -v initdb >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+	packages+=(postgresql postgresql-contrib)
+fi
+command -v redis-server >/dev/null || packages+=(redis-server)
+# The race detector, with which the tests run, needs a C compiler.
+command -v cc >/dev/null || packages+=(gcc libc6-dev)
+[ ${#packages[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+	echo "deps.sh: install these first, or what your system calls them: ${packages[*]}" >&2
+	exit 1
+fi
+
+if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+	mkdir -p /etc/postgresql-common
+	echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+fi
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+	printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+	chmod +x /usr/sbin/policy-rc.d
+	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update
+apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${packages[@]}"
