@@ -13,7 +13,7 @@ type exchange struct {
 	id          string // request id
 	traceParent string
 	method      string
-	path        string
+	path        string // escaped, as it was asked for
 	route       string // pattern of the route, "" until one was found
 	code        string // of the problem that was answered
 	caller      caller

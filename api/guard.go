@@ -75,6 +75,7 @@ func (s *Server) admit(x *exchange, rt route, r *http.Request) error {
 	if err := checkBody(body); err != nil {
 		return err
 	}
+	r.Header.Set("Content-Type", "application/json")
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return nil
 }

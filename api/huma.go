@@ -79,7 +79,6 @@ func (s *Server) mount() error {
 		},
 		Formats: map[string]huma.Format{
 			"application/json": jsonFormat, "json": jsonFormat,
-			"application/merge-patch+json": jsonFormat,
 		},
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,

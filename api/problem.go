@@ -97,6 +97,8 @@ func (s *Server) unexpected(x *exchange, err error) *Error {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return notFound()
+	case errors.Is(err, context.Canceled):
+		return refuse("unavailable", "the client has gone")
 	case unavailable(err):
 		s.Log.Warn("request refused for want of the database", "request_id", x.id, "route", x.route, "err", err)
 		return refuse("unavailable", "the service can't do this right now; try again").with("Retry-After", "2")
@@ -124,7 +126,7 @@ func unavailable(err error) bool {
 	var network net.Error
 	return errors.Is(err, store.ErrBusy) || errors.As(err, &connect) || errors.As(err, &network) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, pgconn.ErrConnClosed) ||
-		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+		errors.Is(err, context.DeadlineExceeded)
 }
 
 func isDataException(err error) bool {

@@ -24,6 +24,11 @@ func (r *reply) keepsPromises(g *rig, method, path string) {
 	if id == "" {
 		r.t.Errorf("%s: no X-Request-ID", r.what)
 	}
+	if c, err := served(); err != nil {
+		r.t.Errorf("read the OpenAPI document: %v", err)
+	} else if err := c.fulfils(method, path, r.status, r.header.Get("Content-Type"), r.body); err != nil {
+		r.t.Errorf("%s: %d %s: not as documented: %v", r.what, r.status, r.body, err)
+	}
 	if r.status < 400 {
 		return
 	}
