@@ -13,14 +13,14 @@ import (
 
 // Ids are given before the commit and become visible in another order, so a cursor on id alone skips
 // rows. Below the oldest transaction that is still open nothing can appear any more; up to there the
-// order (xid, id) is final.
+// order (xid, id) is final. The order names the table's columns: the result has an xid of its own, a text.
 const selectPending = `
 SELECT xid::text, id, event_id::text, organization_id::text, type, subject, aggregate_version,
        coalesce(causation_id, ''), coalesce(correlation_id, ''), coalesce(traceparent, ''), data::text, created_at,
        xid < pg_snapshot_xmin(pg_current_snapshot())
 FROM outbox
 WHERE (xid, id) > ($1::text::xid8, $2)
-ORDER BY xid, id
+ORDER BY outbox.xid, outbox.id
 LIMIT $3`
 
 // An Execer runs a statement: a pool, a connection or a transaction.
