@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,19 +29,47 @@ const publishTimeout = 10 * time.Second
 func (s *Stream) Publish(ctx context.Context, after uint64, entries []outbox.Entry) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
+	ctx, done := s.whileConnected(ctx)
+	defer done()
 	if len(entries) <= singles {
 		return s.publishEach(ctx, after, entries)
 	}
 	return s.publishBatch(ctx, after, entries)
 }
 
-// publishEach sends the messages without waiting in between; each names the sequence that the one
-// before must have got, so that after a lost one none is stored out of order.
+var errDisconnected = errors.New("the connection to NATS was lost")
+
+// whileConnected ends the context when the connection breaks: an answer that was under way is lost with
+// it, and would be waited for in vain.
+func (s *Stream) whileConnected(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	broken := s.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-broken:
+			cancel(errDisconnected)
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		cancel(nil)
+		watch.Wait()
+		s.nc.RemoveStatusListener(broken)
+	}
+}
+
+// publishEach sends the messages without waiting in between. Each names the sequence and the id of the
+// one before, so that after a lost one none is stored. The sequence alone would not do: were it taken by
+// somebody else, the first would be refused and the second fit behind the stranger.
 func (s *Stream) publishEach(ctx context.Context, after uint64, entries []outbox.Entry) (uint64, error) {
 	futures := make([]jetstream.PubAckFuture, 0, len(entries))
 	for i, entry := range entries {
-		f, err := s.js.PublishMsgAsync(message(entry),
-			jetstream.WithExpectLastSequence(after+uint64(i)), jetstream.WithRetryAttempts(0))
+		options := []jetstream.PublishOpt{jetstream.WithExpectLastSequence(after + uint64(i)), jetstream.WithRetryAttempts(0)}
+		if i > 0 {
+			options = append(options, jetstream.WithExpectLastMsgID(entries[i-1].Event.ID))
+		}
+		f, err := s.js.PublishMsgAsync(message(entry), options...)
 		if err != nil {
 			return 0, fmt.Errorf("%w: %w", outbox.ErrUncertain, err)
 		}
@@ -55,7 +84,7 @@ func (s *Stream) publishEach(ctx context.Context, after uint64, entries []outbox
 		case err := <-f.Err():
 			return 0, publishError(err)
 		case <-ctx.Done():
-			return 0, fmt.Errorf("%w: %w", outbox.ErrUncertain, ctx.Err())
+			return 0, fmt.Errorf("%w: %w", outbox.ErrUncertain, context.Cause(ctx))
 		}
 	}
 	return after + uint64(len(entries)), nil
@@ -80,6 +109,9 @@ func (s *Stream) publishBatch(ctx context.Context, after uint64, entries []outbo
 		}
 		msg.Header.Set("Nats-Batch-Commit", "1")
 		reply, err := s.nc.RequestMsgWithContext(ctx, msg)
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		if err != nil {
 			return 0, fmt.Errorf("%w: %w", outbox.ErrUncertain, err)
 		}
@@ -107,6 +139,7 @@ func batchAnswer(data []byte, want uint64) (uint64, error) {
 
 // Error codes of the server (errors.json in nats-server).
 const (
+	wrongLastMessage          = 10070
 	wrongLastSequence         = 10071
 	wrongLastSequenceConstant = 10164
 	batchHasDuplicate         = 10201
@@ -118,7 +151,7 @@ func publishError(err error) error {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
 		switch api.ErrorCode {
-		case wrongLastSequence, wrongLastSequenceConstant, batchHasDuplicate:
+		case wrongLastMessage, wrongLastSequence, wrongLastSequenceConstant, batchHasDuplicate:
 			return fmt.Errorf("%w: %w", outbox.ErrFenced, err)
 		}
 	}
