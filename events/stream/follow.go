@@ -52,7 +52,6 @@ func (s *Stream) Follow(ctx context.Context, from uint64, atMost int, deliver fu
 	}
 	arrived := make(chan Message, 2*atMost)
 	stopped := make(chan struct{})
-	defer close(stopped)
 	consuming, err := consumer.Consume(func(m jetstream.Msg) {
 		meta, err := m.Metadata()
 		if err != nil {
@@ -66,7 +65,11 @@ func (s *Stream) Follow(ctx context.Context, from uint64, atMost int, deliver fu
 	if err != nil {
 		return fmt.Errorf("follow the stream %s from %d: %w", Name, from, err)
 	}
-	defer consuming.Stop()
+	defer func() {
+		consuming.Stop()
+		close(stopped)
+		<-consuming.Closed()
+	}()
 	return s.deliverBatches(ctx, from, atMost, arrived, deliver)
 }
 
@@ -128,6 +131,9 @@ func (s *Stream) checkSilence(ctx context.Context, next uint64) error {
 	_, last, err := s.State(ctx)
 	if err != nil {
 		return err
+	}
+	if last+1 < next {
+		return fmt.Errorf("follow the stream: it ends at %d and is read up to %d: its end was lost", last, next-1)
 	}
 	if last >= next {
 		return fmt.Errorf("follow the stream: nothing came for %s, but it goes on to %d beyond %d", silence, last, next)

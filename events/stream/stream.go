@@ -110,43 +110,52 @@ func (s *Stream) Tail(ctx context.Context) (outbox.Tail, error) {
 	if err != nil {
 		return outbox.Tail{}, fmt.Errorf("look up the stream %s: %w", Name, err)
 	}
-	state := st.CachedInfo().State
-	last := outbox.Tail{Seq: state.LastSeq}
-	if state.Msgs == 0 {
-		return last, nil
-	}
-	p, ok, err := s.positionAt(ctx, st, state.LastSeq)
-	if err != nil {
-		return last, err
-	}
-	last.Position, last.Known = p, ok
-	return last, nil
+	last := outbox.Tail{Seq: st.CachedInfo().State.LastSeq}
+	last.Position, last.Known, err = s.positionUpTo(ctx, st, last.Seq)
+	return last, err
 }
 
-// Holds reports whether the message at seq is the one written at p: a stream that was lost and made
-// again holds something else there, or nothing.
+// Holds reports whether the relay's last message up to seq is the one written at p: a stream that was
+// lost and made again holds something else there, or nothing.
 func (s *Stream) Holds(ctx context.Context, seq uint64, p events.Position) (bool, error) {
 	st, err := s.js.Stream(ctx, Name)
 	if err != nil {
 		return false, fmt.Errorf("look up the stream %s: %w", Name, err)
 	}
-	got, ok, err := s.positionAt(ctx, st, seq)
+	if seq > st.CachedInfo().State.LastSeq {
+		return false, nil
+	}
+	got, ok, err := s.positionUpTo(ctx, st, seq)
 	return ok && got == p, err
 }
 
-func (s *Stream) positionAt(ctx context.Context, st jetstream.Stream, seq uint64) (events.Position, bool, error) {
-	msg, err := st.GetMsg(ctx, seq)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+// mostForeign is how many messages of others in a row are looked past. Nobody but the relay should write
+// to the stream, but a message once written can't be taken back, and must not stop the relay for ever.
+const mostForeign = 1000
+
+// positionUpTo reads the position of the relay's last message up to a sequence.
+func (s *Stream) positionUpTo(ctx context.Context, st jetstream.Stream, seq uint64) (events.Position, bool, error) {
+	state := st.CachedInfo().State
+	if state.Msgs == 0 {
 		return events.Position{}, false, nil
 	}
-	if err != nil {
-		return events.Position{}, false, fmt.Errorf("read message %d of the stream: %w", seq, err)
+	for at := seq; at >= max(state.FirstSeq, 1); at-- {
+		if seq-at >= mostForeign {
+			return events.Position{}, false, fmt.Errorf(
+				"none of the messages %d to %d of the stream was written by the relay: find out who else writes to it", at+1, seq)
+		}
+		msg, err := st.GetMsg(ctx, at)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return events.Position{}, false, fmt.Errorf("read message %d of the stream: %w", at, err)
+		}
+		if p, err := events.ParsePosition(msg.Header.Get(positionHeader)); err == nil {
+			return p, true, nil
+		}
 	}
-	p, err := events.ParsePosition(msg.Header.Get(positionHeader))
-	if err != nil {
-		return events.Position{}, false, fmt.Errorf("message %d of the stream was not written by the relay: %w", seq, err)
-	}
-	return p, true, nil
+	return events.Position{}, false, nil
 }
 
 // State gives the first and the last sequence of the stream.
@@ -157,4 +166,38 @@ func (s *Stream) State(ctx context.Context) (first, last uint64, err error) {
 	}
 	state := st.CachedInfo().State
 	return state.FirstSeq, state.LastSeq, nil
+}
+
+// EventIDs calls each with the id of every event that the stream holds, oldest first.
+func (s *Stream) EventIDs(ctx context.Context, each func(id string)) error {
+	st, err := s.js.Stream(ctx, Name)
+	if err != nil {
+		return fmt.Errorf("look up the stream %s: %w", Name, err)
+	}
+	state := st.CachedInfo().State
+	if state.Msgs == 0 {
+		return nil
+	}
+	consumer, err := s.js.OrderedConsumer(ctx, Name, jetstream.OrderedConsumerConfig{HeadersOnly: true})
+	if err != nil {
+		return fmt.Errorf("read the ids of the stream %s: %w", Name, err)
+	}
+	messages, err := consumer.Messages()
+	if err != nil {
+		return fmt.Errorf("read the ids of the stream %s: %w", Name, err)
+	}
+	defer messages.Stop()
+	for seq := uint64(0); seq < state.LastSeq; {
+		m, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return fmt.Errorf("read the ids of the stream %s behind %d: %w", Name, seq, err)
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return fmt.Errorf("read the ids of the stream %s behind %d: %w", Name, seq, err)
+		}
+		each(m.Headers().Get(jetstream.MsgIDHeader))
+		seq = meta.Sequence.Stream
+	}
+	return nil
 }
