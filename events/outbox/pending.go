@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -77,27 +78,31 @@ func scanEntry(rows pgx.Rows, epoch string) (Entry, bool, error) {
 }
 
 const selectEpoch = `
-SELECT epoch::text, started_xid::text, pg_snapshot_xmax(pg_current_snapshot())::text
-FROM outbox_epochs ORDER BY started_at DESC LIMIT 1`
+SELECT epoch::text, started_xid::text, pg_snapshot_xmax(pg_current_snapshot())::text,
+       coalesce((SELECT xid FROM outbox ORDER BY xid DESC, id DESC LIMIT 1), '0')::text
+FROM outbox_epochs ORDER BY started_at DESC, started_xid DESC LIMIT 1`
 
-// epoch is the present life of the outbox: where it began, and the first xid that is not given yet.
+// epoch is the present life of the outbox: where it began, the first xid that is not given yet, and the
+// newest in the outbox. That one is the greater only in a copy, restored into a younger cluster.
 type epoch struct {
-	start   events.Position
-	nextXID uint64
+	start     events.Position
+	nextXID   uint64
+	newestXID uint64
 }
 
 func currentEpoch(ctx context.Context, db querier) (epoch, error) {
-	var id, started, next string
-	if err := db.QueryRow(ctx, selectEpoch).Scan(&id, &started, &next); err != nil {
-		return epoch{}, fmt.Errorf("read the outbox's epoch: %w", err)
-	}
-	startedXID, err := strconv.ParseUint(started, 10, 64)
+	var now epoch
+	var started, next, newest string
+	err := db.QueryRow(ctx, selectEpoch).Scan(&now.start.Epoch, &started, &next, &newest)
 	if err != nil {
-		return epoch{}, fmt.Errorf("read the outbox's epoch: %w", err)
+		return now, fmt.Errorf("read the outbox's epoch: %w", err)
 	}
-	nextXID, err := strconv.ParseUint(next, 10, 64)
-	if err != nil {
-		return epoch{}, fmt.Errorf("read the outbox's epoch: %w", err)
+	var bad [3]error
+	now.start.XID, bad[0] = strconv.ParseUint(started, 10, 64)
+	now.nextXID, bad[1] = strconv.ParseUint(next, 10, 64)
+	now.newestXID, bad[2] = strconv.ParseUint(newest, 10, 64)
+	if err := errors.Join(bad[:]...); err != nil {
+		return now, fmt.Errorf("read the outbox's epoch: %w", err)
 	}
-	return epoch{start: events.Position{Epoch: id, XID: startedXID}, nextXID: nextXID}, nil
+	return now, nil
 }

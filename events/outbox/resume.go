@@ -29,15 +29,21 @@ func (r *Relay) resume(ctx context.Context, db querier) (seq uint64, from events
 			return 0, from, err
 		}
 	}
+	if now.newestXID >= now.nextXID {
+		return 0, from, restored("the outbox holds", now.newestXID, now.nextXID)
+	}
 	if from.Epoch != now.start.Epoch {
 		return last.Seq, now.start, nil
 	}
 	if from.XID >= now.nextXID {
-		return 0, from, fmt.Errorf(
-			"the stream is ahead of the outbox (transaction %d, but the database is at %d): the database was restored "+
-				"from a copy; begin a new life of the outbox with `payaid events new-epoch`", from.XID, now.nextXID)
+		return 0, from, restored("the stream has come to", from.XID, now.nextXID)
 	}
 	return last.Seq, from, nil
+}
+
+func restored(what string, xid, next uint64) error {
+	return fmt.Errorf("%s transaction %d, but the database is only at %d: it was restored from a copy; "+
+		"begin a new life of the outbox with `payaid events new-epoch`", what, xid, next)
 }
 
 // Router is the name under which the router keeps its position.
