@@ -22,6 +22,9 @@ const (
 	pollEvery = 50 * time.Millisecond
 	// How often a stand-by asks for the lock.
 	lockEvery = time.Second
+	// How often an idle relay looks whether the stream still holds what it published: a stream that lost
+	// its end, or was deleted, is filled again without waiting for the next fact.
+	tailEvery = 2 * time.Second
 	// After a session broke: first and longest pause before the next.
 	retryFirst, retryMost = 100 * time.Millisecond, 5 * time.Second
 )
@@ -124,6 +127,7 @@ func (r *Relay) lead(ctx context.Context, conn *pgx.Conn) error {
 func (r *Relay) relay(ctx context.Context, conn *pgx.Conn, seq uint64, position events.Position) error {
 	const heldFirst, heldMost = time.Millisecond, 20 * time.Millisecond
 	pause := heldFirst
+	looked := time.Now()
 	for {
 		entries, held, err := pending(ctx, conn, position, maxBatch)
 		if err != nil {
@@ -134,7 +138,7 @@ func (r *Relay) relay(ctx context.Context, conn *pgx.Conn, seq uint64, position 
 				return err
 			}
 			position = entries[len(entries)-1].Position
-			pause = heldFirst
+			pause, looked = heldFirst, time.Now()
 			continue
 		}
 		if held {
@@ -145,10 +149,27 @@ func (r *Relay) relay(ctx context.Context, conn *pgx.Conn, seq uint64, position 
 			continue
 		}
 		pause = heldFirst
+		if time.Since(looked) >= tailEvery {
+			if err := r.endsAt(ctx, seq); err != nil {
+				return err
+			}
+			looked = time.Now()
+		}
 		if err := r.idle(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// endsAt looks whether the stream still ends where this relay wrote last.
+func (r *Relay) endsAt(ctx context.Context, seq uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, retryMost)
+	defer cancel()
+	last, err := r.stream.Tail(ctx)
+	if err == nil && last.Seq != seq {
+		err = fmt.Errorf("%w: it ends at %d, not at %d", ErrFenced, last.Seq, seq)
+	}
+	return err
 }
 
 // idle returns when there may be something to do.
