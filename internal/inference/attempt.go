@@ -105,9 +105,13 @@ func (r *run) call(ctx context.Context, t turn, c call, a *Attempt) (reply, *fai
 			r.sink.Token(text)
 		}
 	})
-	a.Run = time.Since(begun)
+	a.Run = max(0, time.Since(begun)-rep.queue)
 	a.Queue += rep.queue
-	f = r.judge(ctx, t, c, rep, f, a.FirstToken > 0)
+	spoke := a.FirstToken > 0
+	if spoke {
+		a.FirstToken = max(1, a.FirstToken-rep.queue)
+	}
+	f = r.judge(ctx, t, c, rep, f, spoke)
 	if f == nil && r.schema != nil {
 		f = r.parse(t, &rep)
 	}
@@ -120,8 +124,8 @@ func (r *run) judge(ctx context.Context, t turn, c call, rep reply, f *failure, 
 	complete := f == nil && rep.done
 	if over := ended(ctx, Timeout, r.late(t, spoke)); over != nil && (over.ended != nil || !complete) {
 		over.status = rep.status
-		if t.provider == Ollama && !spoke && over.ended == nil {
-			r.chain.board.warm(c.model)
+		if t.provider == Ollama && !complete {
+			r.chain.board.tend(c.model)
 		}
 		return over
 	}
@@ -129,6 +133,9 @@ func (r *run) judge(ctx context.Context, t turn, c call, rep reply, f *failure, 
 	case f != nil:
 		return f
 	case !rep.done:
+		if t.provider == Ollama {
+			r.chain.board.tend(c.model)
+		}
 		return truncated(rep.status)
 	case rep.reason == "stop":
 		return nil

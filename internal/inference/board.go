@@ -19,18 +19,18 @@ const (
 type target struct{ provider, model string }
 
 // board holds the breakers of all models, and the models that wait to be
-// loaded.
+// tended.
 type board struct {
 	wake  chan struct{}
 	delay time.Duration // of the first probe of a breaker
 
 	mu       sync.Mutex
 	breakers map[target]*breaker
-	cold     map[string]bool // models of Ollama that are to be loaded; true: being loaded
+	left     map[string]care // models of Ollama that are to be tended
 }
 
 func newBoard() *board {
-	return &board{wake: make(chan struct{}, 1), delay: firstDelay, breakers: map[target]*breaker{}, cold: map[string]bool{}}
+	return &board{wake: make(chan struct{}, 1), delay: firstDelay, breakers: map[target]*breaker{}, left: map[string]care{}}
 }
 
 // configure gives a model a breaker that stays.
@@ -101,32 +101,42 @@ func (b *board) due() ([]*breaker, time.Time) {
 	return now, next
 }
 
-// warm asks for model to be loaded, once.
-func (b *board) warm(model string) {
+// care is how far the tending of a model is.
+type care struct {
+	busy  bool
+	again bool // it was left once more meanwhile
+}
+
+// tend asks for model to be looked after: it was left before its answer ended.
+func (b *board) tend(model string) {
 	b.mu.Lock()
-	if _, ok := b.cold[model]; !ok && len(b.cold) < maxBreakers {
-		b.cold[model] = false
+	if now, ok := b.left[model]; ok || len(b.left) < maxBreakers {
+		b.left[model] = care{busy: now.busy, again: now.busy}
 	}
 	b.mu.Unlock()
 	b.signal()
 }
 
-// toLoad gives the models that are to be loaded now, marked as being loaded.
-func (b *board) toLoad() []string {
+// toTend gives the models that are to be tended now, marked as being so.
+func (b *board) toTend() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var models []string
-	for model, loading := range b.cold {
-		if !loading {
-			b.cold[model] = true
+	for model, now := range b.left {
+		if !now.busy {
+			b.left[model] = care{busy: true}
 			models = append(models, model)
 		}
 	}
 	return models
 }
 
-func (b *board) loaded(model string) {
+func (b *board) tended(model string) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.cold, model)
+	again := b.left[model].again
+	delete(b.left, model)
+	b.mu.Unlock()
+	if again {
+		b.tend(model)
+	}
 }

@@ -14,6 +14,7 @@ type Chain struct {
 	ollama *ollama // nil: disabled
 	groq   *groq   // nil: not configured
 	board  *board
+	stuck  time.Duration // after which a model that gives no token is unloaded
 }
 
 // New builds a chain; it refuses a configuration that could never work. A chain
@@ -25,7 +26,7 @@ func New(cfg Config) (*Chain, error) {
 	if err := errors.Join(localErr, remoteErr, checkKey(cfg.GroqKey)); err != nil {
 		return nil, err
 	}
-	c := &Chain{cfg: cfg, board: newBoard()}
+	c := &Chain{cfg: cfg, board: newBoard(), stuck: stuckTime}
 	if cfg.OllamaEnabled {
 		c.ollama = newOllama(local, cfg.KeepAlive)
 		c.board.configure(Ollama, cfg.OllamaModels.Fast)
@@ -54,25 +55,19 @@ func (c *Chain) Answer(ctx context.Context, p Prompt, s Sink) (Answer, error) {
 	return answer, nil
 }
 
-// The times that a probe has. A cold model of 13 billion parameters loads for a
-// minute and more.
-const (
-	ollamaProbeTime = 2 * time.Minute
-	groqProbeTime   = 10 * time.Second
-)
-
-// Run probes models whose breaker is open, and loads those that were left while
-// they were cold, the fast one at the start. It returns when ctx has ended and
-// nothing of its own is in flight. Without it an open breaker stays open.
+// Run probes models whose breaker is open, and tends those whose answer was left
+// before its end; at the start it loads the fast one. It returns when ctx has
+// ended and nothing of its own is in flight. Without it an open breaker stays
+// open.
 func (c *Chain) Run(ctx context.Context) error {
 	var busy sync.WaitGroup
 	defer busy.Wait()
 	if c.ollama != nil {
-		c.board.warm(c.cfg.OllamaModels.Fast)
+		c.board.tend(c.cfg.OllamaModels.Fast)
 	}
 	for {
-		for _, model := range c.board.toLoad() {
-			busy.Go(func() { c.load(ctx, model) })
+		for _, model := range c.board.toTend() {
+			busy.Go(func() { c.tend(ctx, model) })
 		}
 		ready, next := c.board.due()
 		for _, b := range ready {
@@ -99,36 +94,6 @@ func (c *Chain) rest(ctx context.Context, next time.Time) bool {
 	case <-c.board.wake:
 	}
 	return ctx.Err() == nil
-}
-
-func (c *Chain) probe(ctx context.Context, b *breaker) {
-	limit, provider := ollamaProbeTime, backend(c.ollama)
-	if b.provider == Groq {
-		limit, provider = groqProbeTime, c.groq
-	}
-	probe, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	f := provider.probe(probe, b.model)
-	switch {
-	case ctx.Err() != nil:
-		f = &failure{class: Cancelled}
-	case probe.Err() != nil:
-		f = &failure{class: Timeout}
-	}
-	b.endProbe(f)
-	c.board.signal()
-	if f == nil {
-		c.cfg.Log.Info("model answers again", "provider", b.provider, "model", b.model)
-	}
-}
-
-func (c *Chain) load(ctx context.Context, model string) {
-	defer c.board.loaded(model)
-	loading, cancel := context.WithTimeout(ctx, c.cfg.Patience)
-	defer cancel()
-	if f := c.ollama.load(loading, model); f != nil && ctx.Err() == nil {
-		c.cfg.Log.Warn("model not loaded", "provider", Ollama, "model", model, "class", f.class, "detail", f.detail)
-	}
 }
 
 // Status is the state of every model that is configured or was asked lately,

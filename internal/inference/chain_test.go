@@ -158,11 +158,14 @@ func TestLocalOnlyRefusesTheCloudOfOllama(t *testing.T) {
 
 // TestCancellationStopsOllama has the slow model begin an answer of a minute.
 // The server makes one answer at a time, so that a second one comes soon only
-// if the first was stopped.
+// if the first was stopped. Run is there for the case that Ollama stops, but
+// forgets to free the slot.
 func TestCancellationStopsOllama(t *testing.T) {
 	t.Parallel()
 	own := localstack.NewOllama(t)
 	r := newRig(t, func(c *Config) { c.OllamaURL, c.OllamaModels.Fast = own.URL(), "tiny-slow" })
+	r.stuck = 2 * time.Second
+	r.run(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	r.heard.onText = cancel

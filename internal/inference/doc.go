@@ -19,8 +19,10 @@
 // answer late rather than never.
 //
 // Ollama gives up loading a model when the client that caused the load leaves.
-// A model that was left before its first token is therefore loaded by
-// [Chain.Run], outside any budget, or it would stay cold for ever.
+// A model that was left is therefore loaded by [Chain.Run], outside any budget,
+// or it would stay cold for ever. Run also sees to it that such a model still
+// generates: Ollama may keep the slot of an answer whose client has left, and
+// is then healed by unloading the model.
 //
 // # What counts as an answer
 //

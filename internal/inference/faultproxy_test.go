@@ -3,6 +3,7 @@ package inference
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -84,6 +85,7 @@ func (p *faultProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.seen = append(p.seen, seen{r.URL.Path, body, r.Header.Clone()})
 	p.mu.Unlock()
+	r.Body = io.NopCloser(bytes.NewReader(raw))
 	pass := func(w http.ResponseWriter, r *http.Request) { p.pass(w, r, raw, body) }
 	if f == nil {
 		pass(w, r)
@@ -93,7 +95,9 @@ func (p *faultProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // pass hands a request to Ollama, without what Groq knows and Ollama's
-// OpenAI-compatible server doesn't, and its answer back line by line.
+// OpenAI-compatible server doesn't, and its answer back line by line. Ollama is
+// heard to the end even if the client is not: many tests share it, and a client
+// that leaves may cost it its only slot.
 func (p *faultProxy) pass(w http.ResponseWriter, r *http.Request, raw []byte, body map[string]any) {
 	if strings.HasSuffix(r.URL.Path, "/chat/completions") {
 		body = maps.Clone(body)
@@ -101,7 +105,7 @@ func (p *faultProxy) pass(w http.ResponseWriter, r *http.Request, raw []byte, bo
 		delete(body, "reasoning_effort")
 		raw, _ = json.Marshal(body)
 	}
-	req, err := http.NewRequestWithContext(r.Context(), r.Method, p.upstream+r.URL.Path, bytes.NewReader(raw))
+	req, err := http.NewRequestWithContext(context.WithoutCancel(r.Context()), r.Method, p.upstream+r.URL.Path, bytes.NewReader(raw))
 	if err != nil {
 		w.WriteHeader(http.StatusBadGateway)
 		return
@@ -112,7 +116,10 @@ func (p *faultProxy) pass(w http.ResponseWriter, r *http.Request, raw []byte, bo
 		w.WriteHeader(http.StatusBadGateway)
 		return
 	}
-	defer res.Body.Close()
+	defer func() {
+		_, _ = io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+	}()
 	w.Header().Set("Content-Type", res.Header.Get("Content-Type"))
 	w.WriteHeader(res.StatusCode)
 	lines := bufio.NewReader(res.Body)

@@ -85,9 +85,9 @@ func (a Answer) LogValue() slog.Value {
 type Attempt struct {
 	Provider, Model string
 	StartedAt       time.Time
-	// Queue is the wait at the gate and in Ollama's own queue, FirstToken the
-	// time from the request to the first token (0: none came), Run the time from
-	// the request to its end.
+	// Queue is the wait at the gate and in the provider's own queue, FirstToken
+	// the time from there to the first token (0: none came), Run the time from
+	// there to the end. Queue and Run together are all the time it took.
 	Queue, FirstToken, Run time.Duration
 	// PromptTokens and CompletionTokens are the provider's count. Of an attempt
 	// that broke off they are what was seen, a lower bound.

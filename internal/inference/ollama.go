@@ -113,6 +113,15 @@ func (o *ollama) load(ctx context.Context, model string) *failure {
 	return f
 }
 
+// unload takes model out of memory once nobody uses it; the next call loads it
+// afresh.
+func (o *ollama) unload(ctx context.Context, model string) *failure {
+	req := o.request(model, nil)
+	req.KeepAlive = &api.Duration{}
+	_, f := o.send(ctx, req, func(string) {})
+	return f
+}
+
 // inHouse refuses a model that Ollama hands on to its cloud.
 func (o *ollama) inHouse(ctx context.Context, model string) *failure {
 	o.mu.Lock()

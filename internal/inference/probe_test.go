@@ -2,6 +2,9 @@ package inference
 
 import (
 	"context"
+	"encoding/json"
+	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -154,6 +157,64 @@ func TestColdModelIsLoaded(t *testing.T) {
 			t.Fatal("the model was not loaded")
 		case <-time.After(20 * time.Millisecond):
 		}
+	}
+}
+
+// TestStuckModelIsUnloaded has a model that is loaded, and gives no token until
+// it was unloaded.
+func TestStuckModelIsUnloaded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, brief)
+	r.stuck = 300 * time.Millisecond
+	r.groq.every(groqSays("Hot.", "stop"))
+	var healed atomic.Bool
+	r.ollama.every(func(w http.ResponseWriter, req *http.Request, pass http.HandlerFunc) {
+		var body struct {
+			KeepAlive string `json:"keep_alive"`
+			Messages  []any
+		}
+		if err := json.NewDecoder(req.Body).Decode(&body); err != nil {
+			t.Error(err)
+		}
+		if body.KeepAlive == "0s" {
+			healed.Store(true)
+		}
+		if len(body.Messages) > 0 && !healed.Load() {
+			hang(w, req, pass)
+		}
+		pass(w, req)
+	})
+	if a := r.mustAnswer(t, score(), Groq); a.FallbackReason != Timeout {
+		t.Fatalf("fallback %q, want timeout", a.FallbackReason)
+	}
+	r.run(t)
+	for deadline := time.After(20 * time.Second); !healed.Load(); {
+		select {
+		case <-deadline:
+			t.Fatal("the model was not unloaded")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	r.heard.text.Reset()
+	r.mustAnswer(t, Prompt{Messages: score().Messages, Mode: Relaxed}, Ollama)
+}
+
+func TestModelThatIsLeftAgainIsTendedAgain(t *testing.T) {
+	t.Parallel()
+	b := newBoard()
+	b.tend("m")
+	b.tend("m")
+	if got := b.toTend(); len(got) != 1 || len(b.toTend()) != 0 {
+		t.Errorf("%q to tend, want m once", got)
+	}
+	b.tend("m")
+	b.tended("m")
+	if got := b.toTend(); len(got) != 1 {
+		t.Errorf("%q to tend after m was left meanwhile, want m", got)
+	}
+	b.tended("m")
+	if got := b.toTend(); len(got) != 0 {
+		t.Errorf("%q to tend, want nothing", got)
 	}
 }
 

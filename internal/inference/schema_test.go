@@ -84,6 +84,9 @@ func TestInvalidSchemas(t *testing.T) {
 		p := score()
 		p.Schema = json.RawMessage(tc.schema)
 		e := r.mustFail(t, p)
+		if early := CheckSchema(p.Schema); early == nil || early.Error() != e.Error() {
+			t.Errorf("%s: the check before says %v, the call %v", tc.name, early, e)
+		}
 		if !e.Permanent() || e.Class != Request || e.Pointer != tc.pointer || !strings.Contains(e.Detail, tc.detail) {
 			t.Errorf("%s: %+v, want %q at %q", tc.name, e, tc.detail, tc.pointer)
 		}
@@ -100,6 +103,9 @@ func TestInvalidSchemas(t *testing.T) {
 
 func TestSchemaWithReferencesInside(t *testing.T) {
 	t.Parallel()
+	if err := CheckSchema(json.RawMessage(lead)); err != nil {
+		t.Error(err)
+	}
 	s, bad := compileSchema(json.RawMessage(`{"type":"object","properties":{"a":{"$ref":"#/$defs/n"}},
 		"required":["a"],"additionalProperties":false,"$defs":{"n":{"type":"integer"}}}`))
 	if bad != nil {

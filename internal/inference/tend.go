@@ -1,0 +1,75 @@
+package inference
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	ollamaProbeTime = time.Minute
+	groqProbeTime   = 10 * time.Second
+
+	// stuckTime is longer than a loaded model needs for one token behind other
+	// people's answers, most of the time.
+	stuckTime = time.Minute
+)
+
+// probe finds out for a breaker whether its model can be asked again.
+func (c *Chain) probe(ctx context.Context, b *breaker) {
+	var f *failure
+	if b.provider == Ollama {
+		f = c.revive(ctx, b.model, ollamaProbeTime)
+	} else {
+		f = within(ctx, groqProbeTime, func(ctx context.Context) *failure { return c.groq.probe(ctx, b.model) })
+	}
+	b.endProbe(f)
+	c.board.signal()
+	if f == nil {
+		c.cfg.Log.Info("model answers again", "provider", b.provider, "model", b.model)
+	}
+}
+
+// tend loads a model that was left while it was cold, and has one that was left
+// in the middle of an answer show that it still answers.
+func (c *Chain) tend(ctx context.Context, model string) {
+	f := c.revive(ctx, model, c.stuck)
+	c.board.tended(model)
+	if f != nil && f.class != Cancelled {
+		c.cfg.Log.Warn("model not ready", "provider", Ollama, "model", model, "class", f.class, "detail", f.detail)
+	}
+}
+
+// revive loads a model, which may take minutes, and has it generate a token. One
+// that is loaded and gives none is unloaded: when a client leaves in the middle
+// of an answer, Ollama 0.17 may keep the model's only slot for it, and each call
+// after that waits for ever, while the server looks well from outside. A model
+// that is merely busy is unloaded when its work is done.
+func (c *Chain) revive(ctx context.Context, model string, patience time.Duration) *failure {
+	f := within(ctx, c.cfg.Patience, func(ctx context.Context) *failure { return c.ollama.load(ctx, model) })
+	if f != nil {
+		return f
+	}
+	f = within(ctx, patience, func(ctx context.Context) *failure { return c.ollama.probe(ctx, model) })
+	if f == nil || f.class != Timeout {
+		return f
+	}
+	c.cfg.Log.Warn("model unloaded because it gave no token", "provider", Ollama, "model", model, "ms", patience.Milliseconds())
+	if out := within(ctx, patience, func(ctx context.Context) *failure { return c.ollama.unload(ctx, model) }); out != nil {
+		return out
+	}
+	return f
+}
+
+// within bounds a call, and names the end of its time.
+func within(ctx context.Context, limit time.Duration, do func(context.Context) *failure) *failure {
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	f := do(bounded)
+	switch {
+	case ctx.Err() != nil:
+		return &failure{class: Cancelled, detail: "was told to stop"}
+	case bounded.Err() != nil:
+		return &failure{class: Timeout, detail: "gave no token within " + rounded(limit)}
+	}
+	return f
+}
