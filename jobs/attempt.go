@@ -18,12 +18,11 @@ import (
 // An attempt is one execution of a requested job: it takes the job, does the work, and writes down in
 // one transaction how it ended.
 type attempt struct {
-	deps     Deps
-	spec     Spec
-	row      *rivertype.JobRow
-	request  Request
-	work     func(context.Context, *Task) (Result, error)
-	complete func(context.Context, pgx.Tx) error
+	deps    Deps
+	spec    Spec
+	row     *rivertype.JobRow
+	request Request
+	work    func(context.Context, *Task) (Result, error)
 }
 
 // errOvertaken ends the context of work whose job somebody else has taken or ended.
@@ -91,7 +90,7 @@ func (a attempt) succeed(ctx context.Context, t *Task, result Result) error {
 	// What is done is done: a process that stops now, or a timeout that strikes now, must not undo it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
-	err := finish(ctx, a.deps, t, result, a.complete)
+	err := finish(ctx, a.deps, t, result, a.row)
 	if errors.Is(err, store.ErrConflict) {
 		a.keepRecords(ctx, t)
 		return river.JobCancel(errOvertaken)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/payaid/payaid/events"
 	"github.com/payaid/payaid/events/outbox"
@@ -15,7 +16,7 @@ import (
 
 // finish is the one transaction that says it all: the result, what was done outside, the fact that the
 // job completed, and River's completion.
-func finish(ctx context.Context, d Deps, t *Task, r Result, complete func(context.Context, pgx.Tx) error) error {
+func finish(ctx context.Context, d Deps, t *Task, r Result, row *rivertype.JobRow) error {
 	output, err := encode(r.Output)
 	if err != nil {
 		return err
@@ -29,6 +30,7 @@ func finish(ctx context.Context, d Deps, t *Task, r Result, complete func(contex
 		for _, queue := range t.records {
 			queue(b)
 		}
+		store.QueueRiverCompletion(b, row.ID, row.Attempt)
 		if err := queueEnd(b, t.Job, events.JobCompleted{
 			JobID: t.ID, Kind: t.Kind, Attempt: t.Attempt, Version: t.Version + 1,
 		}); err != nil {
@@ -41,9 +43,6 @@ func finish(ctx context.Context, d Deps, t *Task, r Result, complete func(contex
 			if err := store.SettleEffect(ctx, tx, t.Hold(), e); err != nil {
 				return err
 			}
-		}
-		if err := complete(ctx, tx); err != nil {
-			return fmt.Errorf("complete job %s: %w", t.ID, err)
 		}
 		return nil
 	})

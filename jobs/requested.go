@@ -4,22 +4,18 @@ import (
 	"context"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"github.com/payaid/payaid/events"
 )
 
 // Request is what River's row holds of a job that a client asked for: where its own row is, and nothing
-// of its content, as River's rows are open to every operator.
+// of its content, as River's rows are open to every operator. River keeps a GIN index of all of it and
+// writes each row three times, so it is as little as can be.
 type Request struct {
 	JobID          string `json:"job_id"`
 	OrganizationID string `json:"organization_id"`
 	Run            int    `json:"run"`
-	EventID        string `json:"event_id"`
-	RequestID      string `json:"request_id,omitempty"`
-	TraceParent    string `json:"traceparent,omitempty"`
 }
 
 func (r Request) request() Request { return r }
@@ -72,10 +68,7 @@ func insertRequested(e events.Envelope, f events.JobRequested) river.InsertManyP
 		opts.ScheduledAt = f.RunAt
 	}
 	return river.InsertManyParams{
-		Args: routedArgs{kind: f.Kind, Request: Request{
-			JobID: f.JobID, OrganizationID: e.OrganizationID, Run: f.Run,
-			EventID: e.ID, RequestID: e.CorrelationID, TraceParent: e.TraceParent,
-		}},
+		Args:       routedArgs{kind: f.Kind, Request: Request{JobID: f.JobID, OrganizationID: e.OrganizationID, Run: f.Run}},
 		InsertOpts: opts,
 	}
 }
@@ -112,9 +105,5 @@ func (w *requestedWorker[A]) Work(ctx context.Context, j *river.Job[A]) error {
 		row:     j.JobRow,
 		request: j.Args.request(),
 		work:    func(ctx context.Context, t *Task) (Result, error) { return w.work.Run(ctx, j.Args, t) },
-		complete: func(ctx context.Context, tx pgx.Tx) error {
-			_, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, j)
-			return err
-		},
 	}.run(ctx)
 }

@@ -116,13 +116,13 @@ func (b *bench) database(ctx context.Context, name string) (string, error) {
 func (b *bench) add(r row) { b.rows = append(b.rows, r) }
 
 func (b *bench) print(w io.Writer) {
-	fmt.Fprintf(w, "\n%-48s %-26s %-30s %6s  %s\n", "what", "measured", "against", "ratio", "target")
+	fmt.Fprintf(w, "\n%-48s %-26s %-40s %6s  %s\n", "what", "measured", "against", "ratio", "target")
 	for _, r := range b.rows {
 		ratio := ""
 		if r.ratio > 0 {
 			ratio = fmt.Sprintf("%.2f", r.ratio)
 		}
-		fmt.Fprintf(w, "%-48s %-26s %-30s %6s  %s\n", r.what, r.value, r.against, ratio, r.target)
+		fmt.Fprintf(w, "%-48s %-26s %-40s %6s  %s\n", r.what, r.value, r.against, ratio, r.target)
 	}
 }
 

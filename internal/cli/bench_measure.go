@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -204,24 +205,47 @@ func (b *bench) saturated(ctx context.Context) error {
 		return err
 	}
 	defer closeAll()
-	began := time.Now()
-	if err := repeat(ctx, b.Jobs, strikes); err != nil {
-		return err
-	}
-	if err := until(ctx, func() (bool, error) { return allDone(ctx, db) }); err != nil {
-		return err
-	}
-	ours := float64(b.Jobs) / time.Since(began).Seconds()
-	if err := s.stop(); err != nil {
+	ours, err := b.throughput(func() error {
+		if err := repeat(ctx, b.Jobs, strikes); err != nil {
+			return err
+		}
+		return until(ctx, func() (bool, error) { return allDone(ctx, db) })
+	})
+	if err := errors.Join(err, s.stop()); err != nil {
 		return err
 	}
 	alone, err := b.riverSaturated(ctx)
 	if err != nil {
 		return err
 	}
-	b.add(row{what: fmt.Sprintf("submit to done, %d jobs, %d clients", b.Jobs, b.Clients), value: fmt.Sprintf("%.0f /s", ours),
-		against: fmt.Sprintf("River alone %.0f /s", alone), ratio: ours / alone, target: ">= 0.6"})
+	b.add(row{what: fmt.Sprintf("submit to done, %d jobs, %d clients", b.Jobs, b.Clients), value: ours.String(),
+		against: "River alone " + alone.String(), ratio: ours.perSecond / alone.perSecond, target: ">= 0.6"})
 	return nil
+}
+
+// A throughput is how many jobs were done per second, and what each took of the processors.
+type throughput struct {
+	perSecond float64
+	cpu       time.Duration
+}
+
+func (t throughput) String() string {
+	return fmt.Sprintf("%.0f /s (%.2f ms cpu)", t.perSecond, millis(t.cpu))
+}
+
+// throughput measures work that does all the jobs.
+func (b *bench) throughput(work func() error) (throughput, error) {
+	before, err := cpu(b.postgres.Pid())
+	if err != nil {
+		return throughput{}, err
+	}
+	began := time.Now()
+	if err := work(); err != nil {
+		return throughput{}, err
+	}
+	took := time.Since(began)
+	after, err := cpu(b.postgres.Pid())
+	return throughput{perSecond: float64(b.Jobs) / took.Seconds(), cpu: (after - before) / time.Duration(b.Jobs)}, err
 }
 
 // repeat calls each of do over and over, all at once, until there were total calls.

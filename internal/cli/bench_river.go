@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -117,22 +118,21 @@ func (b *bench) riverIdle(ctx context.Context, n int) (*latencies, error) {
 	return &l, r.stop(ctx)
 }
 
-func (b *bench) riverSaturated(ctx context.Context) (float64, error) {
+func (b *bench) riverSaturated(ctx context.Context) (throughput, error) {
 	r, err := b.startRiver(ctx, "river_saturated")
 	if err != nil {
-		return 0, err
+		return throughput{}, err
 	}
-	began := time.Now()
-	if err := repeat(ctx, b.Jobs, slices.Repeat([]func(context.Context) error{r.insert}, b.Clients)); err != nil {
-		return 0, err
-	}
-	err = until(ctx, func() (bool, error) {
-		var left bool
-		err := r.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM river_job WHERE state IN ('available', 'running'))`).Scan(&left)
-		return !left, err
+	alone, err := b.throughput(func() error {
+		err := repeat(ctx, b.Jobs, slices.Repeat([]func(context.Context) error{r.insert}, b.Clients))
+		if err != nil {
+			return err
+		}
+		return until(ctx, func() (bool, error) {
+			var left bool
+			err := r.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM river_job WHERE state IN ('available', 'running'))`).Scan(&left)
+			return !left, err
+		})
 	})
-	if err != nil {
-		return 0, err
-	}
-	return float64(b.Jobs) / time.Since(began).Seconds(), r.stop(ctx)
+	return alone, errors.Join(err, r.stop(ctx))
 }

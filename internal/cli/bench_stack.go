@@ -39,7 +39,7 @@ func (b *bench) start(ctx context.Context, database string, what parts) (*stack,
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	const key = "the-admin-key-of-a-measurement-run"
-	p := pool{url: url, most: 80, timeout: 30 * time.Second}
+	p := pool{url: url, most: 30, timeout: 30 * time.Second}
 	running, cancel := context.WithCancel(ctx)
 	group, running := errgroup.WithContext(running)
 	group.Go(func() error {

@@ -29,7 +29,7 @@ type Health struct {
 
 const selectHealth = `
 SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000,
-       (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+       (SELECT sum(numbackends)::int FROM pg_stat_database),
        current_setting('max_connections')::int, current_setting('fsync'),
        (SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit'),
        session_user, (SELECT rolsuper FROM pg_roles WHERE rolname = session_user),

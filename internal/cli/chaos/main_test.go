@@ -18,6 +18,7 @@ var (
 	jobsFlag  = flag.Int("jobs", 300, "how many jobs TestChaos submits")
 	killsFlag = flag.Int("kills", 9, "how many processes and services TestChaos kills")
 	seedFlag  = flag.Uint64("seed", 0, "of TestChaos's schedule; 0: another one each time")
+	logsFlag  = flag.String("logs", "", "a folder to keep the logs of the processes in")
 )
 
 func TestMain(m *testing.M) {

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,10 +23,12 @@ type process struct {
 	env  []string
 	log  *journal
 
-	mu     sync.Mutex
-	life   *life
-	born   int // mark in the log of the present life
-	deaths int // without having been asked to
+	mu   sync.Mutex
+	life *life
+	born int // mark in the log of the present life
+
+	hold   sync.Mutex   // held by whoever keeps it down
+	deaths atomic.Int32 // without having been asked to
 }
 
 // life is one life of a process.
@@ -52,8 +56,8 @@ func (p *process) audit(t *testing.T) {
 		}
 	}
 	lines := p.log.since(0)
-	if dir := os.Getenv("PAYAID_CHAOS_LOGS"); dir != "" {
-		path := dir + "/" + strings.ReplaceAll(t.Name(), "/", "-") + "." + p.name + ".log"
+	if *logsFlag != "" {
+		path := filepath.Join(*logsFlag, strings.ReplaceAll(t.Name(), "/", "-")+"."+p.name+".log")
 		if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 			t.Error(err)
 		}
@@ -153,27 +157,50 @@ func (p *process) says(ctx context.Context, texts ...string) (string, error) {
 	return line, nil
 }
 
+// Between its own end and its next life a process manager waits, so that one that dies at once is not
+// started a thousand times.
+const restartPause = 200 * time.Millisecond
+
 // keep restarts the process when it ends by itself, as a process manager would, until ctx ends. Whoever
-// kills on purpose holds it down meanwhile.
-func (p *process) keep(ctx context.Context, down *sync.Mutex) error {
+// kills it on purpose holds it meanwhile.
+func (p *process) keep(ctx context.Context) {
 	for {
 		l, _ := p.current()
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-l.exited:
 		}
-		down.Lock()
-		again, _ := p.current()
-		if again == l && ctx.Err() == nil {
-			p.mu.Lock()
-			p.deaths++
-			p.mu.Unlock()
-			if err := p.start(); err != nil {
-				down.Unlock()
-				return err
-			}
+		if pause(ctx, restartPause) != nil {
+			return
 		}
-		down.Unlock()
+		p.hold.Lock()
+		if again, _ := p.current(); again == l && ctx.Err() == nil {
+			p.deaths.Add(1)
+			_ = p.start()
+		}
+		p.hold.Unlock()
+	}
+}
+
+// strike kills the process, leaves it dead for a while, and starts it again.
+func (p *process) strike(ctx context.Context, dead time.Duration) error {
+	p.hold.Lock()
+	defer p.hold.Unlock()
+	p.kill()
+	if err := pause(ctx, dead); err != nil {
+		return err
+	}
+	return p.start()
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }
