@@ -102,6 +102,13 @@ type deadlines struct {
 	set []time.Time
 }
 
+func (d *deadlines) Flush() {}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	d.set = append(d.set, t)
+	return nil
+}
+
 func (d *deadlines) SetReadDeadline(t time.Time) error {
 	d.set = append(d.set, t)
 	return nil

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -344,4 +345,43 @@ func TestDrainEndsStreamsAndWaits(t *testing.T) {
 	g.call(t, "", "GET", "/readyz", "").problem(503, "not_ready")
 	g.call(t, "", "GET", "/livez", "").want(200)
 	g.submit(t, key, aCompletion)
+}
+
+// The server's write timeout is for answers that end; a silent stream lives on by its heartbeat.
+func TestStreamOutlivesWriteTimeout(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	g.beat = 100 * time.Millisecond
+	_, key := g.organization(t)
+	v := g.submit(t, key, aCompletion)
+	server := httptest.NewUnstartedServer(g.Handler())
+	server.Config.WriteTimeout = 300 * time.Millisecond
+	server.Start()
+	t.Cleanup(server.Close)
+	other := *g
+	other.url, other.http = server.URL, server.Client()
+	s := other.follow(t, key, v.ID, "")
+	if _, ok := s.next(); !ok {
+		t.Fatal("no stream")
+	}
+	cancelled := time.AfterFunc(1200*time.Millisecond, func() { g.call(t, key, "POST", "/api/jobs/"+v.ID+"/cancel", "").want(200) })
+	defer cancelled.Stop()
+	if rest := s.rest(); fmt.Sprint(rest) != "[2 done]" || s.beats < 5 {
+		t.Errorf("got %v after %d heartbeats", rest, s.beats)
+	}
+}
+
+func TestStreamLeavesNoDeadlineBehind(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	_, key := g.organization(t)
+	v := g.submit(t, key, aCompletion)
+	g.call(t, key, "POST", "/api/jobs/"+v.ID+"/cancel", "").want(200)
+	w := &deadlines{ResponseWriter: httptest.NewRecorder()}
+	req := httptest.NewRequest("GET", "/api/jobs/"+v.ID+"/events", nil)
+	req.Header.Set("Authorization", "Bearer "+key)
+	g.Handler().ServeHTTP(w, req)
+	if len(w.set) < 2 || w.set[0].IsZero() || !w.set[len(w.set)-1].IsZero() {
+		t.Errorf("deadlines %v", w.set)
+	}
 }

@@ -157,7 +157,9 @@ func (f *follower) event(number int64, kind string, data []byte) {
 // stream sends until the job has ended, the client has gone, or the process is about to end.
 func (f *follower) stream(ctx context.Context, w http.ResponseWriter, changed <-chan struct{}) {
 	control := http.NewResponseController(w)
-	beat := time.NewTicker(heartbeat)
+	// The connection may serve other requests, whose deadlines are not this one's.
+	defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
+	beat := time.NewTicker(f.server.beat)
 	defer beat.Stop()
 	poll := time.NewTicker(jobPoll)
 	defer poll.Stop()

@@ -121,11 +121,7 @@ func (s *Server) accept(ctx context.Context, x *exchange, js []store.Job, a answ
 
 func (s *Server) storeJobs(ctx context.Context, x *exchange, js []store.Job, a answer) (answer, error) {
 	if !x.repeatable {
-		b := store.BatchAs(x.caller.OrganizationID)
-		if err := queueJobs(b, x, js); err != nil {
-			return a, err
-		}
-		return a, s.DB.Send(ctx, b)
+		return a, s.gather.store(ctx, x, js)
 	}
 	return s.once(ctx, func(tx pgx.Tx) (answer, error) {
 		b := &pgx.Batch{}

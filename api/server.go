@@ -65,8 +65,10 @@ type Server struct {
 	adminKey *[sha256.Size]byte
 	keys     *keyCache
 	touches  *toucher
+	gather   *gatherer
 	shares   shares
 	streams  streamCount
+	beat     time.Duration // of streams on which nothing happens
 	health   healthCache
 	started  time.Time
 
@@ -97,6 +99,8 @@ func build(c Config) (*Server, error) {
 		Config:   c,
 		kinds:    make(map[string]*Kind, len(c.Kinds)),
 		keys:     newKeyCache(),
+		gather:   &gatherer{db: c.DB},
+		beat:     heartbeat,
 		draining: make(chan struct{}),
 		started:  time.Now(),
 	}

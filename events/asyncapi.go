@@ -77,6 +77,9 @@ func schema(t reflect.Type) object {
 	if t == reflect.TypeFor[time.Time]() {
 		return object{"type": "string", "format": "date-time"}
 	}
+	if t == reflect.TypeFor[json.RawMessage]() {
+		return object{}
+	}
 	switch t.Kind() {
 	case reflect.Pointer:
 		return object{"anyOf": []any{schema(t.Elem()), object{"type": "null"}}}

@@ -96,6 +96,9 @@ func KeepAnswer(ctx context.Context, tx pgx.Tx, k IdempotencyKey, a KeptAnswer) 
 	return nil
 }
 
+// QueueActAs changes the organization that the rest of a batch sees.
+func QueueActAs(b *pgx.Batch, organizationID string) { b.Queue(setOrganization, organizationID) }
+
 // ActAs changes the organization that a transaction sees, for the writes that make an organization.
 func ActAs(ctx context.Context, tx pgx.Tx, organizationID string) error {
 	if _, err := tx.Exec(ctx, setOrganization, organizationID); err != nil {
