@@ -23,22 +23,26 @@ type attempt struct {
 	row     *rivertype.JobRow
 	request Request
 	work    func(context.Context, *Task) (Result, error)
+	start   func(context.Context, *starting) error
+	finish  func(context.Context, finishing) error
 }
 
 // errOvertaken ends the context of work whose job somebody else has taken or ended.
 var errOvertaken = errors.New("the job was taken over or ended elsewhere")
 
 func (a attempt) run(ctx context.Context) error {
-	job, err := store.StartJob(ctx, a.deps.Relaxed.Pool(), store.Start{
+	s := &starting{start: store.Start{
 		OrganizationID: a.request.OrganizationID, JobID: a.request.JobID, Run: a.request.Run,
 		RiverJobID: a.row.ID, Attempt: a.row.Attempt,
-	})
+	}}
+	err := a.start(ctx, s)
 	if errors.Is(err, store.ErrConflict) {
 		return river.JobCancel(err) // cancelled, ended, or overtaken by a retry: nothing is left to do
 	}
 	if err != nil {
 		return err
 	}
+	job := s.job
 	a.deps.Hints.JobChanged(job.ID)
 
 	working, overtaken := context.WithCancelCause(ctx)
@@ -88,9 +92,8 @@ func (a attempt) end(ctx, working context.Context, t *Task, result Result, err e
 
 func (a attempt) succeed(ctx context.Context, t *Task, result Result) error {
 	// What is done is done: a process that stops now, or a timeout that strikes now, must not undo it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
-	defer cancel()
-	err := finish(ctx, a.deps, t, result, a.row)
+	ctx = context.WithoutCancel(ctx)
+	err := a.finish(ctx, finishing{task: t, result: result, row: a.row})
 	if errors.Is(err, store.ErrConflict) {
 		a.keepRecords(ctx, t)
 		return river.JobCancel(errOvertaken)

@@ -14,44 +14,68 @@ import (
 	"github.com/payaid/payaid/internal/store"
 )
 
+// A finishing is a job whose work has come to a result.
+type finishing struct {
+	task   *Task
+	result Result
+	row    *rivertype.JobRow
+}
+
+// finishTogether ends jobs whose work is done at the same time, in one transaction. If one of them can't
+// be ended, each is ended by itself.
+func finishTogether(ctx context.Context, d Deps, list []finishing) []error {
+	errs := make([]error, len(list))
+	err := finish(ctx, d, list...)
+	if err == nil {
+		return errs
+	}
+	if len(list) == 1 {
+		return []error{err}
+	}
+	for i, f := range list {
+		errs[i] = finish(ctx, d, f)
+	}
+	return errs
+}
+
 // finish is the one transaction that says it all: the result, what was done outside, the fact that the
 // job completed, and River's completion.
-func finish(ctx context.Context, d Deps, t *Task, r Result, row *rivertype.JobRow) error {
-	output, err := encode(r.Output)
-	if err != nil {
-		return err
-	}
-	err = d.DB.Tx(ctx, func(tx pgx.Tx) error {
-		b := &pgx.Batch{}
-		store.QueueSucceed(b, t.Hold(), output)
-		if r.Save != nil {
-			r.Save(b)
-		}
-		for _, queue := range t.records {
-			queue(b)
-		}
-		store.QueueRiverCompletion(b, row.ID, row.Attempt)
-		if err := queueEnd(b, t.Job, events.JobCompleted{
-			JobID: t.ID, Kind: t.Kind, Attempt: t.Attempt, Version: t.Version + 1,
-		}); err != nil {
+func finish(ctx context.Context, d Deps, list ...finishing) error {
+	b := &pgx.Batch{}
+	for _, f := range list {
+		if err := f.queue(b); err != nil {
 			return err
 		}
-		if err := tx.SendBatch(ctx, b).Close(); err != nil {
-			return fmt.Errorf("finish job %s: %w", t.ID, err)
-		}
-		for _, e := range r.Effects {
-			if err := store.SettleEffect(ctx, tx, t.Hold(), e); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	err := d.DB.Tx(ctx, func(tx pgx.Tx) error { return tx.SendBatch(ctx, b).Close() })
+	if err != nil {
+		return fmt.Errorf("finish job %s: %w", list[0].task.ID, err)
+	}
+	d.Hints.OutboxChanged()
+	for _, f := range list {
+		d.Hints.JobChanged(f.task.ID)
+	}
+	return nil
+}
+
+func (f finishing) queue(b *pgx.Batch) error {
+	output, err := encode(f.result.Output)
 	if err != nil {
 		return err
 	}
-	d.Hints.OutboxChanged()
-	d.Hints.JobChanged(t.ID)
-	return nil
+	t := f.task
+	store.QueueSucceed(b, t.Hold(), output)
+	store.QueueRiverCompletion(b, f.row.ID, f.row.Attempt)
+	if f.result.Save != nil {
+		f.result.Save(b)
+	}
+	for _, e := range f.result.Effects {
+		store.QueueEffect(b, t.Hold(), e)
+	}
+	for _, queue := range t.records {
+		queue(b)
+	}
+	return queueEnd(b, t.Job, events.JobCompleted{JobID: t.ID, Kind: t.Kind, Attempt: t.Attempt, Version: t.Version + 1})
 }
 
 // Fail ends a job without a result, in the caller's transaction, and states the fact. The job must

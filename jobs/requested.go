@@ -48,7 +48,7 @@ func Requested[A requestArgs](d Deps, w Work[A], spec Spec) Job {
 			return []river.InsertManyParams{insertRequested(e, requested)}
 		},
 		register: func(workers *river.Workers) {
-			river.AddWorker(workers, &requestedWorker[A]{deps: d, work: w, spec: spec})
+			river.AddWorker(workers, newRequestedWorker(d, w, spec))
 		},
 	}
 }
@@ -84,9 +84,18 @@ func (a routedArgs) Kind() string { return a.kind }
 
 type requestedWorker[A requestArgs] struct {
 	river.WorkerDefaults[A]
-	deps Deps
-	work Work[A]
-	spec Spec
+	deps   Deps
+	work   Work[A]
+	spec   Spec
+	starts gather[*starting]
+	ends   gather[finishing]
+}
+
+func newRequestedWorker[A requestArgs](d Deps, work Work[A], spec Spec) *requestedWorker[A] {
+	w := &requestedWorker[A]{deps: d, work: work, spec: spec}
+	w.starts.send = func(ctx context.Context, list []*starting) []error { return startTogether(ctx, d, list) }
+	w.ends.send = func(ctx context.Context, list []finishing) []error { return finishTogether(ctx, d, list) }
+	return w
 }
 
 // Timeout implements river.Worker.
@@ -105,5 +114,7 @@ func (w *requestedWorker[A]) Work(ctx context.Context, j *river.Job[A]) error {
 		row:     j.JobRow,
 		request: j.Args.request(),
 		work:    func(ctx context.Context, t *Task) (Result, error) { return w.work.Run(ctx, j.Args, t) },
+		start:   w.starts.do,
+		finish:  w.ends.do,
 	}.run(ctx)
 }

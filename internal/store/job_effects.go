@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // An Effect is something that a job did outside Postgres, with the receipt for it.
@@ -57,15 +58,13 @@ WHERE job_effects.state <> 'done'`
 // ErrEffectDone means that the ledger holds a receipt for this effect already.
 var ErrEffectDone = errors.New("the effect was recorded before")
 
-// SettleEffect records what became of an effect, with its receipt. Once an effect is done a second
-// record is ErrEffectDone.
-func SettleEffect(ctx context.Context, db Execer, h Hold, e Effect) error {
-	tag, err := db.Exec(ctx, settleEffect, h.OrganizationID, h.JobID, e.Key, e.State, e.Attempt, e.Receipt)
-	if err != nil {
-		return fmt.Errorf("settle effect %s of job %s: %w", e.Key, h.JobID, err)
-	}
-	if tag.RowsAffected() != 1 {
-		return fmt.Errorf("settle effect %s of job %s: %w", e.Key, h.JobID, ErrEffectDone)
-	}
-	return nil
+// QueueEffect adds the record of an effect, with its receipt, to a batch. Once an effect is done a second
+// record is ErrEffectDone, which comes from the batch.
+func QueueEffect(b *pgx.Batch, h Hold, e Effect) {
+	b.Queue(settleEffect, h.OrganizationID, h.JobID, e.Key, e.State, e.Attempt, e.Receipt).Exec(func(tag pgconn.CommandTag) error {
+		if tag.RowsAffected() != 1 {
+			return fmt.Errorf("settle effect %s of job %s: %w", e.Key, h.JobID, ErrEffectDone)
+		}
+		return nil
+	})
 }

@@ -27,21 +27,26 @@ SET status = 'running', lease = lease + 1, attempt = $4, river_job_id = $5, wait
 WHERE organization_id = $1 AND id = $2 AND run = $3 AND status IN ('queued', 'running')
 RETURNING ` + jobColumns
 
-// StartJob takes the job for a worker. A job that has ended, or whose run was overtaken by a retry, is
-// ErrConflict: there is nothing to do any more.
-func StartJob(ctx context.Context, db Execer, s Start) (Job, error) {
-	rows, err := db.Query(ctx, startJob, s.OrganizationID, s.JobID, s.Run, s.Attempt, s.RiverJobID)
-	if err != nil {
-		return Job{}, fmt.Errorf("start job %s: %w", s.JobID, err)
+// StartJobs takes jobs for workers, each for itself. A job that has ended, or whose run was overtaken by
+// a retry, is ErrConflict: there is nothing to do any more.
+func StartJobs(ctx context.Context, db *DB, starts []Start) ([]Job, []error) {
+	jobs, errs := make([]Job, len(starts)), make([]error, len(starts))
+	b := &pgx.Batch{}
+	for i, s := range starts {
+		b.Queue(startJob, s.OrganizationID, s.JobID, s.Run, s.Attempt, s.RiverJobID).Query(func(rows pgx.Rows) (err error) {
+			jobs[i], err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Job])
+			if errors.Is(err, pgx.ErrNoRows) {
+				errs[i], err = fmt.Errorf("start job %s: %w", s.JobID, ErrConflict), nil
+			}
+			return err
+		})
 	}
-	j, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Job])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return j, fmt.Errorf("start job %s: %w", s.JobID, ErrConflict)
+	if err := db.Send(ctx, b); err != nil {
+		for i := range errs {
+			errs[i] = fmt.Errorf("start job %s: %w", starts[i].JobID, err)
+		}
 	}
-	if err != nil {
-		return j, fmt.Errorf("start job %s: %w", s.JobID, err)
-	}
-	return j, nil
+	return jobs, errs
 }
 
 // A Hold is a worker's claim on a job: it ends when the job is started again, overtaken, or ended.
