@@ -94,17 +94,14 @@ type worker struct {
 
 func (g *rig) work(t testing.TB, org, id string) *worker {
 	t.Helper()
-	run := g.count(t, `SELECT run FROM jobs WHERE id = '`+id+`'`)
-	j, err := store.StartJob(t.Context(), g.system.Pool(), store.Start{OrganizationID: org, JobID: id, Run: run, RiverJobID: 1, Attempt: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	lease := g.count(t, `UPDATE jobs SET status = 'running', lease = lease + 1, attempt = 1, river_job_id = 1, started_at = now(),
+		version = version + 1 WHERE id = '`+id+`' RETURNING lease`)
 	last, _, err := store.LastJobEvent(t.Context(), g.system.Pool(), org, id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.hints.JobChanged(id)
-	return &worker{g: g, t: t, hold: j.Hold(), seq: max(last, 1)}
+	return &worker{g: g, t: t, hold: store.Hold{OrganizationID: org, JobID: id, Lease: lease}, seq: max(last, 1)}
 }
 
 func (w *worker) tell(kind string, data ...string) {

@@ -72,11 +72,12 @@ func TestGatheredSubmits(t *testing.T) {
 func TestGatheredSubmitsShareATransaction(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
-	_, key := g.organization(t)
+	_, one := g.organization(t)
+	_, two := g.organization(t)
 	release := g.gather.hold()
 	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() { g.submit(t, key, aCompletion) })
+	for i := range 20 {
+		wg.Go(func() { g.submit(t, []string{one, two}[i%2], aCompletion) })
 	}
 	eventually(t, func() bool { return g.gather.queued() == 20 })
 	release()

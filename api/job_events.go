@@ -3,6 +3,8 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"sync"
@@ -113,8 +115,11 @@ func (f *follower) look(ctx context.Context) error {
 		}
 		for _, e := range page {
 			behind, stored = e.Seq, true
-			if e.Seq > f.seen {
-				f.event(e.Seq, e.Type, e.Data)
+			if e.Seq <= f.seen {
+				continue
+			}
+			if err := f.stored(e, j); err != nil {
+				return err
 			}
 		}
 		if len(page) == streamPage {
@@ -125,6 +130,24 @@ func (f *follower) look(ctx context.Context) error {
 		}
 		return nil
 	}
+}
+
+// stored renders an event of a worker. Its status says what was different then; the rest is the job.
+func (f *follower) stored(e store.JobEvent, j store.Job) error {
+	if e.Type != "status" {
+		f.event(e.Seq, e.Type, e.Data)
+		return nil
+	}
+	view := viewOf(j)
+	if err := json.Unmarshal(e.Data, &view); err != nil {
+		return fmt.Errorf("read event %d of job %s: %w", e.Seq, j.ID, err)
+	}
+	data, err := encode(view)
+	if err != nil {
+		return err
+	}
+	f.event(e.Seq, e.Type, data)
+	return nil
 }
 
 // asQueued is a job as it was when it was handed over.
