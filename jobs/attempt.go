@@ -55,6 +55,10 @@ func (a attempt) run(ctx context.Context) error {
 	t := &Task{Job: job}
 	t.Follow = newFollow(a.deps, &t.Job, func() { overtaken(errOvertaken) })
 	result, err := safely(working, t, a.work)
+	var wait *Wait
+	if errors.As(err, &wait) {
+		t.Follow.Waits(wait.Reason, time.Now().Add(wait.pause()))
+	}
 	err = errors.Join(err, t.Follow.Close())
 	return a.end(ctx, working, t, result, err)
 }
@@ -121,7 +125,7 @@ func (a attempt) fail(ctx context.Context, t *Task, cause error) error {
 
 // wait puts the job off. River counts a snooze as no attempt.
 func (a attempt) wait(ctx context.Context, t *Task, w *Wait) error {
-	after := max(w.After, time.Second)
+	after := w.pause()
 	if err := a.postpone(ctx, t, w.Reason, after); err != nil {
 		return err
 	}

@@ -44,14 +44,27 @@ func (f *Follow) Started(ctx context.Context) error {
 		return err
 	}
 	f.seq = max(seq, 1)
+	if f.job.Run > 1 && f.job.Attempt == 1 {
+		f.seq++ // the number that ended the run before
+	}
 	f.dirty, f.closing, f.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	go f.write(context.WithoutCancel(ctx))
-	f.add("status", map[string]any{"id": f.job.ID, "kind": f.job.Kind, "status": store.Running, "attempt": f.job.Attempt,
-		"max_attempts": f.job.MaxAttempts, "started_at": f.job.StartedAt})
+	f.status(nil)
 	if text {
 		f.Reset("", fmt.Sprintf("attempt %d begins", f.job.Attempt))
 	}
 	return nil
+}
+
+// status tells what of the job's own fields is different now; whoever sends it to a client adds the rest.
+func (f *Follow) status(waiting any) {
+	f.add("status", map[string]any{"status": store.Running, "attempt": f.job.Attempt, "started_at": f.job.StartedAt,
+		"waiting": waiting, "output": nil, "error": nil, "finished_at": nil})
+}
+
+// Waits says why the job does not go on now, and when it is tried again.
+func (f *Follow) Waits(reason string, next time.Time) {
+	f.status(map[string]any{"reason": reason, "next_attempt_at": next.UTC()})
 }
 
 // Provider says who is asked now, and why, if it is not the first choice.

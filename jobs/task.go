@@ -51,6 +51,9 @@ type Wait struct {
 // Error says the reason.
 func (w *Wait) Error() string { return "waits: " + w.Reason }
 
+// pause is how long to wait; less than a second would only keep the queue busy.
+func (w *Wait) pause() time.Duration { return max(w.After, time.Second) }
+
 // problem is the RFC 9457 object that a failed job shows.
 type problem struct {
 	Type      string         `json:"type"`
