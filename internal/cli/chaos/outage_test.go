@@ -43,6 +43,7 @@ func TestPostgresIsAway(t *testing.T) {
 	pool := s.pool()
 	_, admin := s.api("api")
 	organization, own := admin.organization(t, "Patient")
+	_, unseen := admin.organization(t, "Unseen")
 	s.relay("relay")
 	worker := s.worker("worker")
 	before := own.submit(t, "bench.noop", `{"effect":true}`).ID
@@ -62,7 +63,7 @@ func TestPostgresIsAway(t *testing.T) {
 	refuses(t, "readiness without Postgres", time.Now(), r, nil)
 	// A key that this process has not seen can't be told from none, and must not be called wrong.
 	began := time.Now()
-	r, err := own.as("pay_unseen").call(t.Context(), http.MethodGet, "/api/jobs/"+before, "")
+	r, err := unseen.call(t.Context(), http.MethodGet, "/api/jobs/"+before, "")
 	refuses(t, "a key that can't be looked up", began, r, err)
 	// Long enough for the worker to miss its heartbeats.
 	must(t, "pause", pause(t.Context(), 12*time.Second))
