@@ -59,7 +59,7 @@ func pending(ctx context.Context, db querier, after events.Position, limit int) 
 	return entries, false, nil
 }
 
-func scanEntry(rows pgx.Rows, epoch string) (Entry, bool, error) {
+func scanEntry(row pgx.Row, epoch string) (Entry, bool, error) {
 	var (
 		e     events.Envelope
 		p     = events.Position{Epoch: epoch}
@@ -67,7 +67,7 @@ func scanEntry(rows pgx.Rows, epoch string) (Entry, bool, error) {
 		data  string
 		ready bool
 	)
-	err := rows.Scan(&xid, &p.ID, &e.ID, &e.OrganizationID, &e.Type, &e.Subject, &e.AggregateVersion,
+	err := row.Scan(&xid, &p.ID, &e.ID, &e.OrganizationID, &e.Type, &e.Subject, &e.AggregateVersion,
 		&e.CausationID, &e.CorrelationID, &e.TraceParent, &data, &e.Time, &ready)
 	if err != nil {
 		return Entry{}, false, err
