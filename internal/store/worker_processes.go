@@ -93,19 +93,31 @@ type Orphan struct {
 	Run            int
 }
 
-// The attempt that died stays counted: a job that kills its worker must come to an end.
+// The work goes on in a new row: whatever River's client of a process that was taken for dead still
+// writes, it writes by the id of the old row, which is final, and so can't cancel or end the work of
+// those that it was given to. The attempt that died stays counted: a job that kills its worker must come
+// to an end.
 const giveBack = `
-UPDATE river_job j
-SET state = CASE WHEN attempt >= max_attempts THEN 'discarded' ELSE 'available' END::river_job_state,
-    scheduled_at = CASE WHEN attempt >= max_attempts THEN scheduled_at ELSE now() END,
-    finalized_at = CASE WHEN attempt >= max_attempts THEN now() END,
-    errors = array_append(errors, jsonb_build_object('at', now(), 'attempt', attempt,
-        'error', 'the worker process died: ' || coalesce(attempted_by[array_upper(attempted_by, 1)], 'unknown'), 'trace', ''))
-WHERE state = 'running' AND `
+WITH dead AS (
+    UPDATE river_job j
+    SET state = CASE WHEN attempt >= max_attempts THEN 'discarded' ELSE 'cancelled' END::river_job_state,
+        finalized_at = now(),
+        errors = array_append(errors, jsonb_build_object('at', now(), 'attempt', attempt,
+            'error', 'the worker process died: ' || coalesce(attempted_by[array_upper(attempted_by, 1)], 'unknown'), 'trace', ''))
+    WHERE state = 'running' AND `
 
 const giveBackReturning = `
-RETURNING id, kind, attempt, state = 'discarded', coalesce(args ->> 'organization_id', ''),
-          coalesce(args ->> 'job_id', ''), coalesce((args ->> 'run')::int, 0)`
+    RETURNING *
+), again AS (
+    INSERT INTO river_job (args, attempt, attempted_at, attempted_by, errors, kind, max_attempts, metadata, priority,
+                           queue, scheduled_at, state, tags)
+    SELECT args, attempt, attempted_at, attempted_by, errors, kind, max_attempts,
+           metadata || jsonb_build_object('payaid:instead_of', id), priority, queue, now(), 'available', tags
+    FROM dead WHERE state = 'cancelled'
+)
+SELECT id, kind, attempt, state = 'discarded', coalesce(args ->> 'organization_id', ''),
+       coalesce(args ->> 'job_id', ''), coalesce((args ->> 'run')::int, 0)
+FROM dead`
 
 // A job that was only just taken may belong to a process that this snapshot doesn't show yet.
 const giveBackOrphans = giveBack + `
