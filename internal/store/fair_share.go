@@ -46,27 +46,34 @@ func OverflowingOrganizations(ctx context.Context, tx pgx.Tx) ([]OrganizationQue
 	return list, nil
 }
 
-// The oldest go first. A job of the last second may not have reached River yet.
+// The oldest that have reached River go first: one that takes a place and keeps its priority there, as
+// its event is still under way, would hold the place against the others.
 const promoteJobs = `
 WITH room AS (
     SELECT greatest($3 - count(*), 0) AS places FROM (
         SELECT FROM jobs
         WHERE organization_id = $1 AND queue = $2 AND finished_at IS NULL AND NOT overflow
         LIMIT $3) AS admitted
-), promoted AS (
-    UPDATE jobs SET overflow = false
-    WHERE (organization_id, id) IN (
-        SELECT organization_id, id FROM jobs
-        WHERE organization_id = $1 AND queue = $2 AND overflow AND finished_at IS NULL AND status = 'queued'
-          AND run_at <= now() AND created_at < now() - interval '1 second'
-        ORDER BY id LIMIT (SELECT places FROM room)
-        FOR UPDATE SKIP LOCKED)
-    RETURNING id, priority
+), oldest AS (
+    SELECT id, priority FROM jobs
+    WHERE organization_id = $1 AND queue = $2 AND overflow AND finished_at IS NULL AND status = 'queued'
+      AND run_at <= now()
+    ORDER BY id LIMIT (SELECT CASE WHEN places > 0 THEN places + 50 ELSE 0 END FROM room)
+    FOR UPDATE SKIP LOCKED
+), reached AS (
+    SELECT oldest.id, oldest.priority, work.id AS work_id
+    FROM oldest, LATERAL (
+        SELECT id FROM river_job
+        WHERE args @> jsonb_build_object('job_id', oldest.id::text)
+          AND state = 'available' AND queue = $2 AND river_job.priority = 4 LIMIT 1) AS work
+    ORDER BY oldest.id LIMIT (SELECT places FROM room)
+), moved AS (
+    UPDATE river_job SET priority = reached.priority
+    FROM reached
+    WHERE river_job.id = reached.work_id AND river_job.state = 'available'
+    RETURNING reached.id
 )
-UPDATE river_job SET priority = promoted.priority
-FROM promoted
-WHERE river_job.args @> jsonb_build_object('job_id', promoted.id::text)
-  AND river_job.state = 'available' AND river_job.queue = $2 AND river_job.priority = 4`
+UPDATE jobs SET overflow = false WHERE organization_id = $1 AND id IN (SELECT id FROM moved)`
 
 // PromoteJobs fills an organization's free places in a queue with its oldest jobs beyond them.
 func PromoteJobs(ctx context.Context, tx pgx.Tx, organizationID, queue string, share int) error {
