@@ -58,9 +58,16 @@ func (s *Slots) Close() {
 func (s *Slots) try(ctx context.Context) (func(), error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
+	// A caller that goes away in the middle of a question would close the connection, and with it the
+	// slots of all the others.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
 	for i, mine := range s.held {
 		if mine {
 			continue // the session would get its own lock a second time
