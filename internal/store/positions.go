@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -116,22 +117,37 @@ type DeadEvent struct {
 	RedrivenAt *time.Time
 }
 
+// A stream that is read from its beginning again shows what was kept before.
 const insertDeadEvent = `
-INSERT INTO dead_events (consumer, stream_seq, subject, headers, body, reason) VALUES ($1, $2, $3, $4, $5, $6)`
+INSERT INTO dead_events (consumer, stream_seq, subject, headers, body, reason)
+SELECT $1, $2, $3, $4, $5, $6
+WHERE NOT EXISTS (SELECT FROM dead_events WHERE consumer = $1 AND stream_seq = $2 AND subject = $3 AND body = $5)`
 
 // PutDeadEvents keeps messages that could not be read, in the transaction that moves on behind them.
 func PutDeadEvents(ctx context.Context, tx pgx.Tx, dead []DeadEvent) error {
 	for _, d := range dead {
-		headers, err := json.Marshal(d.Headers)
+		headers := make(map[string][]string, len(d.Headers))
+		for name, values := range d.Headers {
+			for _, v := range values {
+				headers[storable(name)] = append(headers[storable(name)], storable(v))
+			}
+		}
+		encoded, err := json.Marshal(headers)
 		if err != nil {
 			return fmt.Errorf("keep dead event %d: %w", d.StreamSeq, err)
 		}
-		_, err = tx.Exec(ctx, insertDeadEvent, d.Consumer, d.StreamSeq, d.Subject, headers, d.Body, d.Reason)
+		body := append([]byte{}, d.Body...) // never NULL
+		_, err = tx.Exec(ctx, insertDeadEvent, d.Consumer, d.StreamSeq, storable(d.Subject), encoded, body, storable(d.Reason))
 		if err != nil {
 			return fmt.Errorf("keep dead event %d: %w", d.StreamSeq, err)
 		}
 	}
 	return nil
+}
+
+// storable makes a text of any bytes: Postgres takes no NUL and nothing but UTF-8.
+func storable(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 const selectDeadEvents = `
