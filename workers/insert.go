@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/riverqueue/river"
 
 	"github.com/payaid/payaid/events"
@@ -16,10 +17,21 @@ func insertJobs(ctx context.Context, tx pgx.Tx, client *river.Client[pgx.Tx], in
 	if len(inserts) == 0 {
 		return nil
 	}
-	if _, err := client.InsertManyFastTx(ctx, tx, inserts); err != nil {
+	_, err := client.InsertManyFastTx(ctx, tx, inserts)
+	var refused *pgconn.PgError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused) || ctx.Err() != nil || tx.Conn().IsClosed():
 		return fmt.Errorf("insert %d jobs: %w", len(inserts), err)
 	}
-	return nil
+	// River looked at them and would not have them.
+	return fmt.Errorf("%w: insert %d jobs: %w", events.ErrNotAnEvent, len(inserts), err)
+}
+
+// unroutable reports whether an event is at fault for an error, and not the times.
+func unroutable(err error) bool {
+	return store.IsDataError(err) || errors.Is(err, events.ErrNotAnEvent)
 }
 
 // cancelWork ends the work that is under way, or waits, for a job that was cancelled or asked for anew.

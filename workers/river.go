@@ -65,11 +65,11 @@ func NewInserter(pool *pgxpool.Pool, table []jobs.Job, log *slog.Logger) (*river
 	return client, nil
 }
 
-// stopClient lets running jobs end, then ends their contexts, and waits for them either way.
-func stopClient(client *river.Client[pgx.Tx], soft time.Duration) error {
+// stopClient waits for running jobs: until they end, or their contexts are ended and they go back.
+func stopClient(stop func(context.Context) error, soft time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), soft+10*time.Second)
 	defer cancel()
-	if err := client.Stop(ctx); err != nil {
+	if err := stop(ctx); err != nil {
 		return fmt.Errorf("stop river: %w", err)
 	}
 	return nil

@@ -81,7 +81,7 @@ func (r *router) session(ctx context.Context) error {
 	}
 	r.log.Info("router routes", "stream_seq", from, "outbox_position", r.position.Position().String())
 	return r.stream.Follow(ctx, from, routeAtOnce, func(batch []stream.Message) error {
-		return r.route(ctx, conn, batch)
+		return r.routeAll(ctx, conn, batch)
 	})
 }
 
@@ -137,24 +137,61 @@ type routing struct {
 	skipped  int
 }
 
+// start has River cancel and begin work.
+func (r routing) start(ctx context.Context, tx pgx.Tx, client *river.Client[pgx.Tx]) error {
+	for _, e := range r.overtake {
+		if err := cancelWork(ctx, tx, client, e); err != nil {
+			return err
+		}
+	}
+	return insertJobs(ctx, tx, client, r.inserts)
+}
+
+// routeAll routes a batch. One event that can't be carried out takes the batch's transaction with it;
+// then each is routed by itself, and that one becomes a dead event.
+func (r *router) routeAll(ctx context.Context, conn *pgx.Conn, batch []stream.Message) error {
+	err := r.route(ctx, conn, batch)
+	if err == nil || !unroutable(err) {
+		return err
+	}
+	for _, m := range batch {
+		err := r.route(ctx, conn, []stream.Message{m})
+		if err != nil && unroutable(err) {
+			err = r.bury(ctx, conn, m, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r *router) route(ctx context.Context, conn *pgx.Conn, batch []stream.Message) error {
 	routed, err := r.sort(ctx, conn, batch)
 	if err != nil {
 		return err
 	}
-	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	return r.carryOut(ctx, conn, routed)
+}
+
+func (r *router) bury(ctx context.Context, conn *pgx.Conn, m stream.Message, why error) error {
+	routed := routing{next: r.position, dead: []store.DeadEvent{deadEvent(m, why)}}
+	routed.next.StreamSeq = m.Seq
+	if _, p, err := m.Event(); err == nil {
+		routed.next.SetPosition(p)
+	}
+	return r.carryOut(ctx, conn, routed)
+}
+
+func (r *router) carryOut(ctx context.Context, conn *pgx.Conn, routed routing) error {
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if err := store.MovePosition(ctx, tx, r.position, routed.next); err != nil {
 			return err
 		}
 		if err := store.PutDeadEvents(ctx, tx, routed.dead); err != nil {
 			return err
 		}
-		for _, e := range routed.overtake {
-			if err := cancelWork(ctx, tx, r.river, e); err != nil {
-				return err
-			}
-		}
-		return insertJobs(ctx, tx, r.river, routed.inserts)
+		return routed.start(ctx, tx, r.river)
 	})
 	if err != nil {
 		return fmt.Errorf("route events up to %d: %w", routed.next.StreamSeq, err)
@@ -173,9 +210,9 @@ func (r *router) sort(ctx context.Context, conn *pgx.Conn, batch []stream.Messag
 	out := routing{next: r.position}
 	for _, m := range batch {
 		out.next.StreamSeq = m.Seq
-		e, p, err := m.Event()
-		if err != nil {
-			out.dead = append(out.dead, deadEvent(m, err))
+		e, p, unreadable := m.Event()
+		if p.Epoch == "" { // a stranger's
+			out.dead = append(out.dead, deadEvent(m, unreadable))
 			continue
 		}
 		newer, err := r.behind(ctx, conn, p, out.next)
@@ -187,8 +224,11 @@ func (r *router) sort(ctx context.Context, conn *pgx.Conn, batch []stream.Messag
 			continue
 		}
 		out.next.SetPosition(p)
-		if err := r.translate(e, &out); err != nil {
-			out.dead = append(out.dead, deadEvent(m, err))
+		if unreadable == nil {
+			unreadable = translate(r.table, e, &out)
+		}
+		if unreadable != nil {
+			out.dead = append(out.dead, deadEvent(m, unreadable))
 		}
 	}
 	return out, nil
@@ -213,12 +253,13 @@ func (r *router) behind(ctx context.Context, conn *pgx.Conn, p events.Position, 
 	return now.Epoch == "" || order > r.epochs[now.Epoch], nil
 }
 
-func (r *router) translate(e events.Envelope, out *routing) error {
+// translate adds what an event starts.
+func translate(table []jobs.Job, e events.Envelope, out *routing) error {
 	fact, err := events.Decode(e)
 	if err != nil {
 		return err
 	}
-	inserts := jobs.Route(r.table, e, fact)
+	inserts := jobs.Route(table, e, fact)
 	switch f := fact.(type) {
 	case events.JobRequested:
 		if len(inserts) == 0 {

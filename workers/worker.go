@@ -83,19 +83,24 @@ func (w *Worker) Run(ctx context.Context) error {
 		stopLoops()
 		return errors.Join(fmt.Errorf("start river: %w", err), group.Wait(), life.end(ctx))
 	}
+	working, stopWorking := context.WithCancel(ctx)
+	defer stopWorking()
 	router := &router{pool: w.DB.Pool(), stream: w.Stream, river: client, table: w.Table, log: w.Log}
-	group.Go(func() error { return quiet(router.run(ctx)) })
+	group.Go(func() error { return quiet(router.run(working)) })
 	schedules := &schedules{db: w.DB, river: client, table: w.Table, log: w.Log}
-	group.Go(func() error { return quiet(schedules.run(ctx)) })
+	group.Go(func() error { return quiet(schedules.run(working)) })
 	sweep := &sweep{db: w.DB, hints: w.Hints, log: w.Log}
-	group.Go(func() error { return quiet(sweep.run(ctx)) })
+	group.Go(func() error { return quiet(sweep.run(working)) })
 	w.Log.Info("worker works", "worker_id", w.id, "queues", w.Queues)
 
+	stop := client.Stop
 	select {
 	case <-ctx.Done():
-	case <-loops.Done(): // a loop gave up
+	case <-loops.Done(): // the jobs run elsewhere by now
+		stop = client.StopAndCancel
 	}
-	err = stopClient(client, w.SoftStop)
+	stopWorking()
+	err = stopClient(stop, w.SoftStop)
 	stopLoops()
 	err = errors.Join(err, group.Wait(), life.end(ctx))
 	w.Log.Info("worker stopped", "worker_id", w.id)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -165,6 +166,13 @@ func notFound(err error) error {
 		return ErrNotFound
 	}
 	return err
+}
+
+// IsDataError reports whether Postgres refused what it was given, as it would again: a text that it can't
+// store, or a value that a constraint forbids.
+func IsDataError(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23"))
 }
 
 // IsUniqueViolation reports whether err is a duplicate under the named constraint or index.
