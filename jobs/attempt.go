@@ -40,7 +40,7 @@ func (a attempt) run(ctx context.Context) error {
 		return river.JobCancel(err) // cancelled, ended, or overtaken by a retry: nothing is left to do
 	}
 	if err != nil {
-		return err
+		return a.undecided(err)
 	}
 	job := s.job
 	a.deps.Hints.JobChanged(job.ID)
@@ -70,7 +70,7 @@ func (a attempt) end(ctx, working context.Context, t *Task, result Result, err e
 	switch cause := context.Cause(working); {
 	case err == nil:
 		return a.succeed(ctx, t, result)
-	case errors.Is(cause, errOvertaken) || errors.Is(err, store.ErrConflict):
+	case errors.Is(cause, errOvertaken) || errors.Is(err, store.ErrConflict) && a.lost(ctx, t):
 		a.keepRecords(ctx, t)
 		return river.JobCancel(errOvertaken)
 	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -98,11 +98,34 @@ func (a attempt) succeed(ctx context.Context, t *Task, result Result) error {
 	// What is done is done: a process that stops now, or a timeout that strikes now, must not undo it.
 	ctx = context.WithoutCancel(ctx)
 	err := a.finish(ctx, finishing{task: t, result: result, row: a.row})
-	if errors.Is(err, store.ErrConflict) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrConflict) && a.lost(ctx, t):
 		a.keepRecords(ctx, t)
 		return river.JobCancel(errOvertaken)
+	case store.IsDataError(err):
+		return a.fail(ctx, t, err) // it would be refused again
 	}
-	return err
+	a.deps.Log.Warn("result could not be stored", "job_id", t.ID, "kind", t.Kind, "attempt", a.row.Attempt, "error", err)
+	return a.undecided(err)
+}
+
+// undecided is for an attempt whose outcome could not be written down. River would throw a job away
+// after its last attempt, and nobody would be told.
+func (a attempt) undecided(err error) error {
+	if a.row.Attempt < a.row.MaxAttempts {
+		return err
+	}
+	return river.JobSnooze(max(time.Second, a.spec.Backoff.jittered(a.row.ID, a.row.Attempt)))
+}
+
+// lost reports whether somebody else has the job by now, or it has ended.
+func (a attempt) lost(ctx context.Context, t *Task) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	held, err := store.IsHeld(ctx, a.deps.DB.Pool(), t.Hold())
+	return err == nil && !held
 }
 
 func (a attempt) fail(ctx context.Context, t *Task, cause error) error {
@@ -111,12 +134,16 @@ func (a attempt) fail(ctx context.Context, t *Task, cause error) error {
 	a.deps.Log.Info("job failed", "job_id", t.ID, "kind", t.Kind, "attempt", a.row.Attempt,
 		"organization_id", t.OrganizationID, "error", cause)
 	err := a.deps.DB.Tx(ctx, func(tx pgx.Tx) error { return Fail(ctx, tx, t.Job, cause, t.records...) })
+	if store.IsDataError(err) {
+		// What came of it can't be stored; that it failed can.
+		err = a.deps.DB.Tx(ctx, func(tx pgx.Tx) error { return Fail(ctx, tx, t.Job, err) })
+	}
 	if errors.Is(err, store.ErrConflict) {
 		a.keepRecords(ctx, t)
 		return river.JobCancel(errOvertaken)
 	}
 	if err != nil {
-		return err
+		return a.undecided(err)
 	}
 	a.deps.Hints.OutboxChanged()
 	a.deps.Hints.JobChanged(t.ID)
@@ -156,7 +183,7 @@ func (a attempt) postpone(ctx context.Context, t *Task, reason string, after tim
 		return river.JobCancel(errOvertaken)
 	}
 	if err != nil {
-		return err
+		return a.undecided(err)
 	}
 	a.deps.Hints.JobChanged(t.ID)
 	return nil

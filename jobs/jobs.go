@@ -92,7 +92,14 @@ type Backoff func(attempt int) time.Duration
 // exponential doubles from first to most.
 func exponential(first, most time.Duration) Backoff {
 	return func(attempt int) time.Duration {
-		return min(most, first<<min(attempt-1, 30))
+		d := first
+		for range attempt - 1 {
+			if d >= most/2 {
+				return most
+			}
+			d *= 2
+		}
+		return min(d, most)
 	}
 }
 

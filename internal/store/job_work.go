@@ -61,6 +61,17 @@ func (j Job) Hold() Hold {
 	return Hold{OrganizationID: j.OrganizationID, JobID: j.ID, Lease: j.Lease}
 }
 
+const isHeld = `
+SELECT EXISTS (SELECT FROM jobs WHERE organization_id = $1 AND id = $2 AND lease = $3 AND status = 'running')`
+
+// IsHeld reports whether a claim on a job still stands.
+func IsHeld(ctx context.Context, db Execer, h Hold) (held bool, err error) {
+	if err := db.QueryRow(ctx, isHeld, h.OrganizationID, h.JobID, h.Lease).Scan(&held); err != nil {
+		return false, fmt.Errorf("look who holds job %s: %w", h.JobID, err)
+	}
+	return held, nil
+}
+
 const succeedJob = `
 UPDATE jobs
 SET status = 'succeeded', output = $4, finished_at = now(), waiting_reason = NULL, next_attempt_at = NULL,
