@@ -146,7 +146,7 @@ func (f *Follow) poke() {
 // write stores what gathers until the follow is closed: the first at once, what follows in gulps.
 func (f *Follow) write(ctx context.Context) {
 	defer close(f.done)
-	defer f.flush(ctx)
+	defer func() { f.lost = f.flush(ctx) }()
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for {
@@ -160,36 +160,39 @@ func (f *Follow) write(ctx context.Context) {
 			return
 		case <-pause.C:
 		}
-		if !f.flush(ctx) {
+		switch err := f.flush(ctx); {
+		case errors.Is(err, store.ErrConflict):
+			f.overtaken()
 			return
+		case err != nil:
+			f.poke()
+			pause.Reset(20 * flushEvery)
+		default:
+			pause.Reset(flushEvery)
 		}
-		pause.Reset(flushEvery)
 	}
 }
 
-func (f *Follow) flush(ctx context.Context) bool {
+// flush stores what has gathered. What can't be stored now stays, as a number that is left out would
+// be a gap to whoever follows.
+func (f *Follow) flush(ctx context.Context) error {
 	f.mu.Lock()
 	f.cutText()
 	events := f.buffer
-	f.buffer = nil
 	f.mu.Unlock()
 	if len(events) == 0 {
-		return true
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
-	err := store.AppendJobEvents(ctx, f.deps.Relaxed.Pool(), f.job.Hold(), events)
-	if err != nil {
-		f.mu.Lock()
-		f.lost = errors.Join(f.lost, err)
-		f.mu.Unlock()
-		if errors.Is(err, store.ErrConflict) {
-			f.overtaken()
-		}
-		return false
+	if err := store.AppendJobEvents(ctx, f.deps.Relaxed.Pool(), f.job.Hold(), events); err != nil {
+		return err
 	}
+	f.mu.Lock()
+	f.buffer = f.buffer[len(events):]
+	f.mu.Unlock()
 	f.deps.Hints.JobChanged(f.job.ID)
-	return true
+	return nil
 }
 
 // Close writes what is left and gives back what went wrong. Nothing may be added afterwards.

@@ -15,14 +15,21 @@ type JobEvent struct {
 	Data json.RawMessage `db:"data"`
 }
 
+// The lock keeps the job from being taken over between the look and the write, so that two workers never
+// write under one number. A number that is there already comes from a write whose answer was lost.
 const insertJobEvents = `
-INSERT INTO job_events (organization_id, job_id, seq, type, data)
-SELECT $1, $2, seq, type, data
-FROM unnest($4::bigint[], $5::text[], $6::json[]) AS e (seq, type, data)
-WHERE EXISTS (SELECT FROM jobs WHERE organization_id = $1 AND id = $2 AND lease = $3 AND status = 'running')`
+WITH held AS MATERIALIZED (
+    SELECT FROM jobs WHERE organization_id = $1 AND id = $2 AND lease = $3 AND status = 'running' FOR SHARE
+), written AS (
+    INSERT INTO job_events (organization_id, job_id, seq, type, data)
+    SELECT $1, $2, seq, type, data
+    FROM held, unnest($4::bigint[], $5::text[], $6::json[]) AS e (seq, type, data)
+    ON CONFLICT DO NOTHING
+)
+SELECT EXISTS (SELECT FROM held)`
 
 // AppendJobEvents writes events of a held job. ErrConflict when the hold is lost, and then none is
-// written.
+// written. Writing the same again does nothing.
 func AppendJobEvents(ctx context.Context, db Execer, h Hold, events []JobEvent) error {
 	seqs := make([]int64, len(events))
 	types := make([]string, len(events))
@@ -30,9 +37,10 @@ func AppendJobEvents(ctx context.Context, db Execer, h Hold, events []JobEvent) 
 	for i, e := range events {
 		seqs[i], types[i], data[i] = e.Seq, e.Type, string(e.Data)
 	}
-	tag, err := db.Exec(ctx, insertJobEvents, h.OrganizationID, h.JobID, h.Lease, seqs, types, data)
-	if IsUniqueViolation(err, "job_events_pkey") || err == nil && tag.RowsAffected() != int64(len(events)) {
-		return fmt.Errorf("append events of job %s: %w", h.JobID, ErrConflict)
+	var held bool
+	err := db.QueryRow(ctx, insertJobEvents, h.OrganizationID, h.JobID, h.Lease, seqs, types, data).Scan(&held)
+	if err == nil && !held {
+		err = ErrConflict
 	}
 	if err != nil {
 		return fmt.Errorf("append events of job %s: %w", h.JobID, err)
