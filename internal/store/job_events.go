@@ -17,6 +17,7 @@ type JobEvent struct {
 
 // The lock keeps the job from being taken over between the look and the write, so that two workers never
 // write under one number. A number that is there already comes from a write whose answer was lost.
+// The lock keeps the job from ending between the look and the commit: an ended job has all its events.
 const insertJobEvents = `
 WITH held AS MATERIALIZED (
     SELECT FROM jobs WHERE organization_id = $1 AND id = $2 AND lease = $3 AND status = 'running' FOR SHARE
