@@ -1,5 +1,3 @@
-//go:build later
-
 package cli
 
 import (
@@ -14,6 +12,7 @@ import (
 	"time"
 
 	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/events/outbox"
 	"github.com/payaid/payaid/events/stream"
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/internal/telemetry"
@@ -108,8 +107,7 @@ func (c *eventsReplayCmd) Run(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprint(a.stdout, plan)
-		if plan.Jobs() == 0 {
+		if printPlan(a, plan) == 0 {
 			return nil
 		}
 		if !c.Yes && !confirmed(a, "Start them?") {
@@ -121,6 +119,19 @@ func (c *eventsReplayCmd) Run(ctx context.Context, a *app) error {
 		}
 		return err
 	})
+}
+
+// printPlan says what a replay would start, and returns how many jobs that is.
+func printPlan(a *app, p workers.Plan) int {
+	total := 0
+	for _, n := range p.Jobs {
+		total += n
+	}
+	fmt.Fprintf(a.stdout, "%d events since %s; routing them again starts %d jobs\n", p.Events, moment(&p.Since), total)
+	for _, kind := range sortedNames(p.Jobs) {
+		fmt.Fprintf(a.stdout, "  %6d  %s\n", p.Jobs[kind], kind)
+	}
+	return total
 }
 
 func readSince(s string, now time.Time) (time.Time, error) {
@@ -204,5 +215,33 @@ func (c *eventsDeadRedriveCmd) Run(ctx context.Context, a *app) error {
 			err = fmt.Errorf("%d dead events are as they were", len(failed))
 		}
 		return err
+	})
+}
+
+type eventsNewEpochCmd struct {
+	operatorSettings
+	Reason string `default:"the database was restored from a copy" help:"Noted with the epoch."`
+	Yes    bool   `help:"Don't ask."`
+}
+
+// Help implements kong.HelpProvider.
+func (eventsNewEpochCmd) Help() string {
+	return "The relay says when this is needed: transaction numbers begin again in a restored database, and positions in " +
+		"the stream mean nothing any more. Events that the stream lacks are published once; those that it has are not."
+}
+
+// Run begins a new life of the outbox.
+func (c *eventsNewEpochCmd) Run(ctx context.Context, a *app) error {
+	if !c.Yes && !confirmed(a, "Was the database restored from a copy, and is this its event stream?") {
+		return errors.New("nothing was changed")
+	}
+	return c.withStream(ctx, a, func(s *stream.Stream) error {
+		return c.withDB(ctx, a, func(db *store.DB) error {
+			again, err := outbox.NewEpoch(ctx, db.Pool(), s, c.Reason)
+			if err == nil {
+				fmt.Fprintf(a.stdout, "a new epoch has begun; %d events are published that the stream lacked\n", again)
+			}
+			return err
+		})
 	})
 }
