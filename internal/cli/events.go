@@ -161,7 +161,7 @@ func confirmed(a *app, question string) bool {
 }
 
 type eventsDeadCmd struct {
-	List    eventsDeadListCmd    `cmd:"" default:"1" help:"List them (the default)."`
+	List    eventsDeadListCmd    `cmd:"" default:"withargs" help:"List them (the default)."`
 	Redrive eventsDeadRedriveCmd `cmd:"" help:"Route them again."`
 }
 

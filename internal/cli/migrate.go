@@ -8,7 +8,7 @@ import (
 )
 
 type migrateCmd struct {
-	Up     migrateUpCmd     `cmd:"" default:"1" help:"Apply what is pending (the default)."`
+	Up     migrateUpCmd     `cmd:"" default:"withargs" help:"Apply what is pending (the default)."`
 	Down   migrateDownCmd   `cmd:"" help:"Take back the newest migration."`
 	Status migrateStatusCmd `cmd:"" help:"List the migrations."`
 }
@@ -25,7 +25,7 @@ func (s migrateSettings) url() (string, error) {
 		return r.DatabaseURL, err
 	}
 	var p problems
-	url := p.url("DATABASE_URL", s.DatabaseURL, "postgres", "postgresql")
+	url := p.postgres("DATABASE_URL", s.DatabaseURL)
 	return url, p.err()
 }
 
