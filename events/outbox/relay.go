@@ -92,7 +92,7 @@ func (r *Relay) session(ctx context.Context) error {
 		}
 		r.log.Info("relay publishes", "stream_seq", seq, "outbox_position", position.String())
 		err = r.relay(ctx, own, seq, position)
-		if !errors.Is(err, ErrFenced) && !errors.Is(err, ErrUncertain) {
+		if ctx.Err() != nil || !errors.Is(err, ErrFenced) && !errors.Is(err, ErrUncertain) {
 			return err
 		}
 		// The stream knows what was stored: look, and go on behind it.
