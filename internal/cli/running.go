@@ -77,7 +77,7 @@ func (s operatorSettings) find(a *app) (running, error) {
 	r := running{DatabaseURL: s.DatabaseURL, NATSURL: s.NATSURL}
 	if r.DatabaseURL != "" {
 		var p problems
-		p.url("DATABASE_URL", r.DatabaseURL, "postgres", "postgresql")
+		p.postgres("DATABASE_URL", r.DatabaseURL)
 		return r, p.err()
 	}
 	dir := s.Data

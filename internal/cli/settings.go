@@ -8,12 +8,12 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/payaid/payaid/internal/inference"
 	"github.com/payaid/payaid/internal/telemetry"
@@ -119,7 +119,25 @@ func (p *problems) url(name, value string, schemes ...string) string {
 				return value
 			}
 		}
-		p.add(name, "want %s://…, got %s://…", strings.Join(schemes, ":// or "), u.Scheme)
+		p.add(name, "want %s://… at its beginning", strings.Join(schemes, ":// or "))
+	}
+	return value
+}
+
+// postgres checks the address of a database as the driver will read it, which repeats all of it but the
+// password in front of the host when it does not understand it.
+func (p *problems) postgres(name, value string) string {
+	before := len(p.list)
+	p.url(name, value, "postgres", "postgresql")
+	if len(p.list) > before {
+		return value
+	}
+	if _, err := pgxpool.ParseConfig(value); err != nil {
+		why := errors.Unwrap(err)
+		if why == nil {
+			why = errors.New("the driver does not understand it")
+		}
+		p.add(name, "is no URL of a Postgres: %v", why)
 	}
 	return value
 }
@@ -142,7 +160,7 @@ type pool struct {
 }
 
 func (s databaseSettings) check(p *problems) pool {
-	out := pool{url: p.url("DATABASE_URL", s.DatabaseURL, "postgres", "postgresql")}
+	out := pool{url: s.DatabaseURL}
 	size, overflow, timeout := s.DBPoolSize, s.DBPoolOverflow, s.DBPoolTimeout
 	// The names that SQLAlchemy's users write into the URL win over the variables.
 	if u, err := url.Parse(out.url); err == nil && out.url != "" {
@@ -156,6 +174,7 @@ func (s databaseSettings) check(p *problems) pool {
 		u.RawQuery = q.Encode()
 		out.url = u.String()
 	}
+	p.postgres("DATABASE_URL", out.url)
 	out.most = p.number("DB_POOL_SIZE", size, 1, 1000) + p.number("DB_POOL_OVERFLOW", overflow, 0, 1000)
 	out.timeout = p.duration("DB_POOL_TIMEOUT", timeout)
 	return out
@@ -222,28 +241,4 @@ func (a *app) secretFiles() kong.Resolver {
 		}
 		return string(bytes.TrimRight(content, "\r\n")), nil
 	})
-}
-
-// redacted shows settings without their secrets: those that are set read "(set)".
-func redacted(settings any) map[string]string {
-	out := make(map[string]string)
-	v := reflect.ValueOf(settings)
-	for i := range v.NumField() {
-		field := v.Type().Field(i)
-		name, ok := field.Tag.Lookup("env")
-		if !ok {
-			if field.Type.Kind() == reflect.Struct {
-				for k, val := range redacted(v.Field(i).Interface()) {
-					out[k] = val
-				}
-			}
-			continue
-		}
-		value := v.Field(i).String()
-		if _, secret := field.Tag.Lookup("secret"); secret && value != "" {
-			value = "(set)"
-		}
-		out[name] = value
-	}
-	return out
 }

@@ -97,7 +97,7 @@ func (c *upCmd) check(a *app) (upSetup, error) {
 		p.add("--exit", "ends after the demo, so it needs --demo")
 	}
 	if c.DatabaseURL != "" {
-		p.url("DATABASE_URL", c.DatabaseURL, "postgres", "postgresql")
+		p.postgres("DATABASE_URL", c.DatabaseURL)
 	}
 	if c.NATSURL != "" {
 		natsSettings{NATSURL: c.NATSURL}.check(&p)
