@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/payaid/payaid/api"
 	"github.com/payaid/payaid/events/outbox"
@@ -34,8 +35,24 @@ func (s operatorSettings) withDB(ctx context.Context, a *app, do func(*store.DB)
 		return err
 	}
 	defer db.Close()
-	return do(db)
+	return advised(do(db))
 }
+
+// advised says what to do where the database has no schema yet, or an older one.
+func advised(err error) error {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && (refused.Code == undefinedTable || refused.Code == undefinedColumn) {
+		return fmt.Errorf("%w: run `payaid migrate`", err)
+	}
+	return err
+}
+
+// Codes of Postgres (appendix A of its manual).
+const (
+	undefinedTable  = "42P01"
+	undefinedColumn = "42703"
+	noForeignKey    = "23503"
+)
 
 type keysCreateCmd struct {
 	operatorSettings
@@ -62,6 +79,10 @@ func (c *keysCreateCmd) Run(ctx context.Context, a *app) error {
 			return err
 		})
 	})
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == noForeignKey {
+		return fmt.Errorf("there is no organization %s", k.OrganizationID)
+	}
 	if err != nil {
 		return err
 	}
