@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// canary stands in every secret; nothing that anybody can read may sing it.
+const canary = "canary4canary4canary4canary4canary4"
+
+// secretSettings are all the variables that are secret: as they should be, and mistaken in ways that
+// tempt a program to repeat them.
+var secretSettings = map[string][]string{
+	"nobody answers": {
+		"DATABASE_URL=postgres://user:" + canary + "@127.0.0.1:1/payaid?sslmode=disable",
+		"NATS_URL=nats://user:" + canary + "@127.0.0.1:1", "REDIS_URL=redis://:" + canary + "@127.0.0.1:1/0",
+		"PAYAID_ADMIN_KEY=" + canary, "GROQ_API_KEY_FALLBACK=" + canary,
+	},
+	"no URLs": {
+		"DATABASE_URL=postgres://user:" + canary + "@127.0.0.1:port/payaid", "NATS_URL=nats://user:" + canary + "@%zz",
+		"REDIS_URL=redis://:" + canary + "@[::1/0", "PAYAID_ADMIN_KEY=" + canary, "GROQ_API_KEY_FALLBACK=" + canary + "\x01",
+	},
+	"other schemes": {
+		"DATABASE_URL=" + canary + "://user:" + canary + "@host/payaid", "NATS_URL=" + canary, "REDIS_URL=" + canary + "://host",
+		"PAYAID_ADMIN_KEY=" + canary, "GROQ_API_KEY_FALLBACK=" + canary + " " + canary,
+	},
+	"right at first sight": {
+		"DATABASE_URL=postgres://user:" + canary + "@127.0.0.1:1/payaid?sslmode=x&password=" + canary,
+		"NATS_URL=nats://" + canary + "@127.0.0.1:1", "REDIS_URL=redis://:" + canary + "@127.0.0.1:1/" + canary,
+		"PAYAID_ADMIN_KEY=" + canary, "GROQ_API_KEY_FALLBACK=" + canary + "\n" + canary,
+	},
+	"as flags": nil,
+}
+
+func TestNothingShowsASecret(t *testing.T) {
+	t.Parallel()
+	commands := [][]string{
+		{"api"}, {"relay"}, {"worker", "--queue=ai"}, {"migrate", "status"}, {"doctor"}, {"keys", "list", "--organization=operator"},
+		{"jobs", "list"}, {"healthcheck"}, {"up", "--exit"}, {"bench", "--help"},
+	}
+	for name, env := range secretSettings {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, args := range commands {
+				if env == nil {
+					args = append(args, "--database-url="+canary, "--nonsense="+canary)
+				}
+				silent(t, env, args)
+				silent(t, env, append(args, "--help"))
+			}
+		})
+	}
+}
+
+// silent runs a command, which ends by itself or is asked to after a while, and searches its output.
+func silent(t *testing.T, env, args []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	cmd.Args[0] = "payaid" // what testscript goes by
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	cmd.Env = append([]string{"LOG_LEVEL=debug", "LISTEN=127.0.0.1:0", "OLLAMA_URL=http://127.0.0.1:1",
+		"GROQ_BASE_URL=http://127.0.0.1:1/v1"}, env...)
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	_ = cmd.Run() // whether it worked is not what is asked here
+	if output.Len() == 0 {
+		t.Errorf("payaid %s says nothing", strings.Join(args, " "))
+	}
+	if strings.Contains(output.String(), canary) {
+		t.Errorf("payaid %s shows a secret:\n%s", strings.Join(args, " "), output.String())
+	}
+}
