@@ -68,7 +68,7 @@ WITH room AS (
           AND state = 'available' AND queue = $2 AND river_job.priority = 4 LIMIT 1) AS work
     ORDER BY oldest.id LIMIT (SELECT places FROM room)
 ), moved AS (
-    UPDATE river_job SET priority = reached.priority
+    UPDATE river_job SET priority = reached.priority, scheduled_at = now()
     FROM reached
     WHERE river_job.id = reached.work_id AND river_job.state = 'available'
     RETURNING reached.id
