@@ -119,17 +119,25 @@ func (c client) await(ctx context.Context, id string, most time.Duration) (jobVi
 	}
 }
 
-// follow reads a job's events until it is done, and returns the text that they add up to.
-func (c client) follow(ctx context.Context, id string, most time.Duration) (text string, tokens int, err error) {
+// followed is what a client that follows a job is told of its answer.
+type followed struct {
+	text   string
+	tokens int
+	err    error
+}
+
+// follow reads a job's events until it is done, and gives the text that they add up to.
+func (c client) follow(ctx context.Context, id string, most time.Duration) (f followed) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	response, err := c.send(ctx, http.MethodGet, "/api/jobs/"+id+"/events", nil)
+	path := "/api/jobs/" + id + "/events"
+	response, err := c.send(ctx, http.MethodGet, path, nil)
 	if err != nil {
-		return "", 0, err
+		return followed{err: err}
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return "", 0, refusal(http.MethodGet, "/api/jobs/"+id+"/events", response)
+		return followed{err: refusal(http.MethodGet, path, response)}
 	}
 	var event string
 	lines := bufio.NewScanner(response.Body)
@@ -144,18 +152,19 @@ func (c client) follow(ctx context.Context, id string, most time.Duration) (text
 			var token struct {
 				Text string `json:"text"`
 			}
-			if err := json.Unmarshal([]byte(value), &token); err != nil {
-				return text, tokens, fmt.Errorf("read a token: %w", err)
+			if f.err = json.Unmarshal([]byte(value), &token); f.err != nil {
+				return f
 			}
-			text += token.Text
-			tokens++
+			f.text += token.Text
+			f.tokens++
 		case name == "data" && event == "reset":
-			text = ""
+			f.text = ""
 		case name == "data" && event == "done":
-			return text, tokens, nil
+			return f
 		}
 	}
-	return text, tokens, errors.Join(errors.New("the stream of events ended before the job did"), lines.Err())
+	f.err = errors.Join(errors.New("the stream of events ended before the job did"), lines.Err())
+	return f
 }
 
 // waitReady polls until the API can answer requests.

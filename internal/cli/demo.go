@@ -125,21 +125,26 @@ func (a *app) demoOne(ctx context.Context, api client, d demoJob, model bool) (s
 		}
 		return fmt.Sprintf("cancelled   accepted in %s", ms(accepted)), nil
 	}
-	var text string
-	var tokens int
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	heard := make(chan followed, 1)
 	if d.follow && model {
-		if text, tokens, err = api.follow(ctx, j.ID, demoPatience); err != nil {
-			return "", err
-		}
+		go func() { heard <- api.follow(following, j.ID, demoPatience) }()
+	} else {
+		heard <- followed{}
 	}
 	j, err = api.await(ctx, j.ID, demoPatience)
+	if err != nil || !j.ended() {
+		stop() // a stream goes on for as long as its job waits
+	}
+	f := <-heard
 	if err != nil {
 		return "", err
 	}
 	if !model {
 		return waits(j)
 	}
-	return a.demoEnded(d, j, text, tokens, accepted, time.Since(began))
+	return a.demoEnded(d, j, f, accepted, time.Since(began))
 }
 
 func waits(j jobView) (string, error) {
@@ -149,12 +154,14 @@ func waits(j jobView) (string, error) {
 	return "waits: " + j.Waiting.Reason, nil
 }
 
-func (a *app) demoEnded(d demoJob, j jobView, text string, tokens int, accepted, took time.Duration) (string, error) {
+func (a *app) demoEnded(d demoJob, j jobView, f followed, accepted, took time.Duration) (string, error) {
 	switch {
 	case j.Waiting != nil:
 		return "", errors.New("it waits: " + j.Waiting.Reason)
 	case j.Error != nil:
 		return "", j.Error
+	case f.err != nil:
+		return "", f.err
 	}
 	var answer demoAnswer
 	if err := json.Unmarshal(j.Output, &answer); err != nil {
@@ -170,10 +177,10 @@ func (a *app) demoEnded(d demoJob, j jobView, text string, tokens int, accepted,
 		out += ", as the first choice was " + *answer.FallbackReason
 	}
 	if d.follow {
-		if text != answer.Text {
-			return "", fmt.Errorf("the streamed text is not the result's: %q and %q", text, answer.Text)
+		if f.text != answer.Text {
+			return "", fmt.Errorf("the streamed text is not the result's: %q and %q", f.text, answer.Text)
 		}
-		out += fmt.Sprintf(", streamed in %d pieces", tokens)
+		out += fmt.Sprintf(", streamed in %d pieces", f.tokens)
 	}
 	return out, nil
 }
