@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/payaid/payaid/api"
 	"github.com/payaid/payaid/events/hint"
@@ -120,11 +119,10 @@ func (s apiSetup) checks(db *store.DB, nc *nats.Conn) ([]api.Check, func(), erro
 	if s.redisURL == "" {
 		return list, func() {}, nil
 	}
-	options, err := redis.ParseURL(s.redisURL)
+	client, err := openRedis(s.redisURL)
 	if err != nil {
-		return nil, nil, errors.New("configuration: REDIS_URL: is not a Redis URL")
+		return nil, nil, fmt.Errorf("configuration: %w", err)
 	}
-	client := redis.NewClient(options)
 	list = append(list, api.Check{Name: "redis", Probe: func(ctx context.Context) (string, error) {
 		return "", client.Ping(ctx).Err()
 	}})

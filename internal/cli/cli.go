@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/payaid/payaid/jobs"
 )
@@ -48,6 +49,7 @@ func WithJobs(more func(jobs.Deps) []jobs.Job) Option {
 // Main runs a command line and returns the exit status: 0, 1 when the command went wrong, 2 when it was
 // not understood.
 func Main(args []string, stdout, stderr io.Writer, options ...Option) int {
+	redis.SetLogger(silence{})
 	a := &app{stdout: stdout, stderr: stderr, lookup: os.LookupEnv}
 	for _, option := range options {
 		option(a)

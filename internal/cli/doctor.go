@@ -3,12 +3,9 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/payaid/payaid/events/stream"
 	"github.com/payaid/payaid/internal/store"
@@ -192,11 +189,11 @@ func (d *doctor) workers(ctx context.Context, a *app, db *store.DB) {
 			}
 		}
 	}
-	used := make(map[string]bool)
+	used := make(map[string]int)
 	for _, j := range a.table(jobs.Deps{}) {
-		used[j.Spec.Queue.Name] = true
+		used[j.Spec.Queue.Name] = 1
 	}
-	for name := range used {
+	for _, name := range sortedNames(used) {
 		if served[name] == 0 {
 			d.say(broken, "queue "+name, "start `payaid worker --queue "+name+"`", "no worker works it")
 			continue
@@ -242,12 +239,11 @@ func (d *doctor) redis(ctx context.Context, url string) {
 		d.say(uneasy, "redis", "set REDIS_URL; without it nothing is cached", "not configured here")
 		return
 	}
-	options, err := redis.ParseURL(url)
+	client, err := openRedis(url)
 	if err != nil {
-		d.say(broken, "redis", "check REDIS_URL", "%v", errors.New("REDIS_URL is not a Redis URL"))
+		d.say(broken, "redis", "check REDIS_URL", "%v", err)
 		return
 	}
-	client := redis.NewClient(options)
 	defer client.Close()
 	if err := client.Ping(ctx).Err(); err != nil {
 		d.say(uneasy, "redis", "start Redis; until then nothing is cached", "%v", err)
@@ -258,9 +254,9 @@ func (d *doctor) redis(ctx context.Context, url string) {
 
 func (d *doctor) model(ctx context.Context, m model) {
 	look := lookAtModel(ctx, m.chain)
-	if look.reachable {
+	if look.reachable && look.remedy == "" {
 		d.say(fine, "ai", "", "%s", look.text)
 		return
 	}
-	d.say(uneasy, "ai", "", "%s", look.text)
+	d.say(uneasy, "ai", look.remedy, "%s", look.text)
 }

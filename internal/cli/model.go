@@ -16,15 +16,12 @@ import (
 type modelLook struct {
 	reachable bool // somebody can answer prompts
 	text      string
+	remedy    string // what the owner can do, if that is not enough
 }
 
 // lookAtModel asks Ollama what it has, and says what the owner can do if that is not enough.
 func lookAtModel(ctx context.Context, c inference.Config) modelLook {
 	groq := c.GroqKey != ""
-	fallback := " Groq answers instead."
-	if !groq {
-		fallback = ""
-	}
 	if !c.OllamaEnabled {
 		if groq {
 			return modelLook{reachable: true, text: "Groq alone (OLLAMA_ENABLED=false)"}
@@ -34,14 +31,21 @@ func lookAtModel(ctx context.Context, c inference.Config) modelLook {
 	names, err := ollamaModels(ctx, c.OllamaURL)
 	switch {
 	case err != nil && groq:
-		return modelLook{reachable: true, text: "Ollama at " + c.OllamaURL + " does not answer." + fallback}
+		return modelLook{reachable: true, text: "Ollama at " + c.OllamaURL + " does not answer. Groq answers instead, for money.",
+			remedy: "start Ollama, or correct OLLAMA_URL"}
 	case err != nil:
-		return modelLook{text: fmt.Sprintf("Ollama at %s does not answer and no GROQ_API_KEY_FALLBACK is set. AI jobs wait for a model:\n"+
-			"             install Ollama, then `ollama pull %s`; or set OLLAMA_URL, or GROQ_API_KEY_FALLBACK.",
-			c.OllamaURL, c.OllamaModels.Fast)}
+		return modelLook{text: "Ollama at " + c.OllamaURL + " does not answer and no GROQ_API_KEY_FALLBACK is set. AI jobs wait for a model.",
+			remedy: "install Ollama, then `ollama pull " + c.OllamaModels.Fast + "`; or set OLLAMA_URL, or GROQ_API_KEY_FALLBACK"}
 	case !hasModel(names, c.OllamaModels.Fast):
-		return modelLook{reachable: groq, text: fmt.Sprintf("Ollama at %s has no model %s; run `ollama pull %s`, or name one that it has (%s) in OLLAMA_MODEL.%s",
-			c.OllamaURL, c.OllamaModels.Fast, c.OllamaModels.Fast, strings.Join(names, ", "), fallback)}
+		look := modelLook{reachable: groq, text: "Ollama at " + c.OllamaURL + " has no model " + c.OllamaModels.Fast + ".",
+			remedy: "run `ollama pull " + c.OllamaModels.Fast + "`"}
+		if len(names) > 0 {
+			look.remedy += ", or name one that it has (" + strings.Join(names, ", ") + ") in OLLAMA_MODEL"
+		}
+		if groq {
+			look.text += " Groq answers instead, for money."
+		}
+		return look
 	}
 	text := "Ollama at " + c.OllamaURL + " with " + c.OllamaModels.Fast
 	if groq {

@@ -216,6 +216,9 @@ func (c *upCmd) tell(ctx context.Context, a *app, s upSetup, address string, ser
 		return err
 	}
 	model := lookAtModel(ctx, s.model.chain)
+	if model.remedy != "" {
+		model.text += "\n             → " + model.remedy
+	}
 	fmt.Fprintf(a.stdout, "\nPayAid is ready.\n\n  API        %s   (documentation: %s/docs)\n  admin key  %s\n%s  data       %s\n  AI         %s\n\n",
 		address, address, s.adminKey, services.describe(), s.data, model.text)
 	if !c.Demo {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/payaid/payaid/events/hint"
 	"github.com/payaid/payaid/events/outbox"
@@ -44,6 +45,22 @@ func connectNATS(url, name string, log *slog.Logger) (*nats.Conn, error) {
 	}
 	return nc, nil
 }
+
+// openRedis makes a client, which connects when it is first used. Its error does not repeat the URL.
+func openRedis(url string) (*redis.Client, error) {
+	options, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, errors.New("REDIS_URL: is not a Redis URL")
+	}
+	return redis.NewClient(options), nil
+}
+
+// silence is for a library that writes each refused connection to the standard error; its callers get
+// the same as errors.
+type silence struct{}
+
+// Printf implements the logger of go-redis.
+func (silence) Printf(context.Context, string, ...any) {}
 
 // table is all the jobs, and those that the program was built with besides.
 func (a *app) table(d jobs.Deps) []jobs.Job {
