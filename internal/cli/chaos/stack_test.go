@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/payaid/payaid/internal/localstack"
@@ -118,6 +119,21 @@ func (s *stack) pool() *pgxpool.Pool {
 	}
 	s.t.Cleanup(pool.Close)
 	return pool
+}
+
+// superuser runs a statement that the owner of the database may not.
+func (s *stack) superuser(sql string) {
+	s.t.Helper()
+	conn, err := pgx.Connect(s.t.Context(), s.postgres.SuperURL("payaid"))
+	if err == nil {
+		_, err = conn.Exec(s.t.Context(), sql)
+	}
+	if err == nil {
+		err = conn.Close(s.t.Context())
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // process starts a process of the product on the services. Later settings win.
