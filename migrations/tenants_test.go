@@ -1,0 +1,156 @@
+package migrations_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const mine, theirs = "0197aaaa-0000-7000-8000-00000000000a", "0197aaaa-0000-7000-8000-00000000000b"
+
+// rowOf makes one row of each tenant's table; $1 is the organization.
+var rowOf = map[string]string{
+	"organizations":    `INSERT INTO organizations (id, name, state) VALUES ($1, 'x', 'x')`,
+	"api_keys":         `INSERT INTO api_keys (organization_id, id, name, prefix, key_hash, scopes) VALUES ($1, gen_random_uuid(), 'x', 'x', sha256(gen_random_uuid()::text::bytea), '{read}')`,
+	"outbox":           `INSERT INTO outbox (event_id, organization_id, type, subject, aggregate_version, data) VALUES (gen_random_uuid(), $1, 'x', 'x', 1, '{}')`,
+	"jobs":             `INSERT INTO jobs (organization_id, id, kind, queue, max_attempts, input, event_id) VALUES ($1, gen_random_uuid(), 'x', 'x', 1, '{}', gen_random_uuid())`,
+	"job_events":       `INSERT INTO job_events (organization_id, job_id, seq, type, data) VALUES ($1, gen_random_uuid(), 1, 'token', '{}')`,
+	"job_effects":      `INSERT INTO job_effects (organization_id, job_id, effect_key, state, attempt) VALUES ($1, gen_random_uuid(), 'x', 'done', 1)`,
+	"idempotency_keys": `INSERT INTO idempotency_keys (organization_id, scope, key, fingerprint) VALUES ($1, 'x', gen_random_uuid()::text, '')`,
+	"ai_calls":         `INSERT INTO ai_calls (organization_id, id, job_id, attempt, kind, provider, model, outcome, started_at) VALUES ($1, gen_random_uuid(), gen_random_uuid(), 1, 'x', 'x', 'x', 'ok', now())`,
+}
+
+const tenantTables = `
+SELECT c.relname::text FROM pg_class c
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+AND (c.relname = 'organizations' OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'organization_id'))`
+
+func owner(table string) string {
+	if table == "organizations" {
+		return "id"
+	}
+	return "organization_id"
+}
+
+// A role tries to do things to a table as an organization; each in a transaction that is taken back.
+type intruder struct {
+	t    *testing.T
+	conn *pgx.Conn
+}
+
+// try gives the rows that a statement saw or changed, or -1 when it was refused.
+func (i intruder) try(as any, sql string, args ...any) int64 {
+	i.t.Helper()
+	tx, err := i.conn.Begin(i.t.Context())
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	defer tx.Rollback(i.t.Context())
+	if as != nil {
+		if _, err := tx.Exec(i.t.Context(), `SELECT set_config('app.organization_id', $1, true)`, as); err != nil {
+			i.t.Fatal(err)
+		}
+	}
+	tag, err := tx.Exec(i.t.Context(), sql, args...)
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "42501" {
+		return -1
+	}
+	if err != nil {
+		i.t.Fatalf("%s: %v", sql, err)
+	}
+	return tag.RowsAffected()
+}
+
+func TestTenantsAreApart(t *testing.T) {
+	t.Parallel()
+	url, conn := migrated(t)
+	for _, org := range []string{mine, theirs} {
+		if _, err := conn.Exec(t.Context(), rowOf["organizations"], org); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tables := list(t, conn, tenantTables)
+	for _, table := range tables {
+		if rowOf[table] == "" {
+			t.Errorf("this test knows no row of %s: add one", table)
+			continue
+		}
+		if table == "organizations" {
+			continue
+		}
+		for _, org := range []string{mine, theirs} {
+			if _, err := conn.Exec(t.Context(), rowOf[table], org); err != nil {
+				t.Fatalf("%s: %v", table, err)
+			}
+		}
+	}
+	app := connect(t, url)
+	if _, err := app.Exec(t.Context(), `SET ROLE payaid_app`); err != nil {
+		t.Fatal(err)
+	}
+	i := intruder{t, app}
+	for _, table := range tables {
+		t.Run(table, func(t *testing.T) {
+			i := intruder{t, i.conn}
+			i.apart(table)
+		})
+	}
+	system := connect(t, url)
+	if _, err := system.Exec(t.Context(), `SET ROLE payaid_system`); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range tables {
+		if n := (intruder{t, system}).try(nil, `SELECT FROM `+table); n < 2 {
+			t.Errorf("the system sees %d rows of %s", n, table)
+		}
+	}
+	// The system appends to the outbox and moves nothing but places in it.
+	if n := (intruder{t, system}).try(nil, `UPDATE outbox SET data = '{}'`); n != -1 {
+		t.Error("the system can change what an event says")
+	}
+}
+
+func (i intruder) apart(table string) {
+	t, col := i.t, owner(table)
+	visible := int64(1)
+	if table == "outbox" {
+		visible = -1 // requests append and never read
+	}
+	if n := i.try(mine, `SELECT FROM `+table); n != visible {
+		t.Errorf("as itself an organization sees %d rows, want %d", n, visible)
+	}
+	for what, as := range map[string]any{"unset": nil, "empty": ""} {
+		if n := i.try(as, `SELECT FROM `+table); n > 0 {
+			t.Errorf("%s: %d rows are visible", what, n)
+		}
+		if n := i.try(as, rowOf[table], mine); n != -1 {
+			t.Errorf("%s: a row can be written", what)
+		}
+	}
+	if n := i.try(mine, fmt.Sprintf(`SELECT FROM %s WHERE %s = $1`, table, col), theirs); n > 0 {
+		t.Errorf("%d rows of another are visible", n)
+	}
+	other := theirs
+	if table == "organizations" {
+		other = strings.Replace(theirs, "b", "c", 1)
+	}
+	if n := i.try(mine, rowOf[table], other); n != -1 {
+		t.Error("a row of another can be written")
+	}
+	for _, sql := range []string{`DELETE FROM %s WHERE %s = $1`, `UPDATE %s SET created_at = now() WHERE %s = $1`} {
+		if !slices.Contains([]string{"job_effects"}, table) || !strings.HasPrefix(sql, "UPDATE") {
+			if n := i.try(mine, fmt.Sprintf(sql, table, col), theirs); n > 0 {
+				t.Errorf("%s changes %d rows of another", sql, n)
+			}
+		}
+	}
+	if n := i.try(mine, fmt.Sprintf(`UPDATE %s SET %s = $1`, table, col), theirs); n != -1 {
+		t.Error("a row can be given to another")
+	}
+}
