@@ -51,7 +51,7 @@ func CreateAPIKey(ctx context.Context, tx pgx.Tx, k APIKey, hash [32]byte) (APIK
 const selectAPIKeys = `
 SELECT ` + apiKeyColumns + ` FROM api_keys
 WHERE organization_id = $1 AND ($2 = '' OR id < nullif($2, '')::uuid)
-ORDER BY id DESC LIMIT $3`
+ORDER BY api_keys.id DESC LIMIT $3`
 
 // APIKeys lists an organization's keys, newest first, behind the id in before ("" from the start).
 func (db *DB) APIKeys(ctx context.Context, organizationID, before string, limit int) ([]APIKey, error) {

@@ -123,6 +123,7 @@ func (db *DB) Jobs(ctx context.Context, organizationID string, f JobFilter) ([]J
 
 // query spells only the conditions that there are: a condition that may be absent keeps Postgres from
 // planning with the index made for it. The verb %s is left for whose jobs they are.
+// The order names the table: the list has an id too, a text, which no index is sorted by.
 func (f JobFilter) query() (sql string, args []any) {
 	conditions := []string{"%s"}
 	where := func(condition string, value any) {
@@ -155,7 +156,7 @@ func (f JobFilter) query() (sql string, args []any) {
 	}
 	args = append(args, f.Limit)
 	return `SELECT ` + jobColumns + ` FROM jobs WHERE ` + strings.Join(conditions, " AND ") +
-		` ORDER BY id DESC LIMIT $` + strconv.Itoa(len(args)), args
+		` ORDER BY jobs.id DESC LIMIT $` + strconv.Itoa(len(args)), args
 }
 
 // idSlack is more than the moments lie apart at which a job's id and its created_at were made.

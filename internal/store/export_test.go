@@ -1,0 +1,4 @@
+package store
+
+// Query is the statement that a filter comes to.
+func (f JobFilter) Query() (sql string, args []any) { return f.query() }
