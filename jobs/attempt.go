@@ -73,9 +73,10 @@ func (a attempt) end(ctx, working context.Context, t *Task, result Result, err e
 	case errors.Is(cause, errOvertaken) || errors.Is(err, store.ErrConflict) && a.lost(ctx, t):
 		a.keepRecords(ctx, t)
 		return river.JobCancel(errOvertaken)
+	case errors.Is(context.Cause(ctx), rivertype.ErrJobCancelledRemotely):
+		return a.cancelled(ctx, t)
 	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
-		// The client cancelled, or the process stops. River tells them apart: a cancelled job ends, an
-		// interrupted one goes back with its attempt not used up.
+		// The process stops; the job goes back with its attempt not used up.
 		a.keepRecords(ctx, t)
 		return ctx.Err()
 	case errors.As(cause, &failure) && working.Err() != nil:
@@ -94,6 +95,21 @@ func (a attempt) end(ctx, working context.Context, t *Task, result Result, err e
 	return a.retry(ctx, t, err)
 }
 
+// cancelled ends an attempt that River was told to cancel. When a client did that the job has ended; when
+// an operator did, by River's own means, it ends now.
+func (a attempt) cancelled(ctx context.Context, t *Task) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	a.keepRecords(ctx, t)
+	err := a.deps.DB.Tx(ctx, func(tx pgx.Tx) error { return Cancel(ctx, tx, t.Job) })
+	if err != nil && !errors.Is(err, store.ErrConflict) {
+		return a.undecided(err)
+	}
+	a.deps.Hints.OutboxChanged()
+	a.deps.Hints.JobChanged(t.ID)
+	return river.JobCancel(errOvertaken)
+}
+
 func (a attempt) succeed(ctx context.Context, t *Task, result Result) error {
 	// What is done is done: a process that stops now, or a timeout that strikes now, must not undo it.
 	ctx = context.WithoutCancel(ctx)
@@ -104,7 +120,7 @@ func (a attempt) succeed(ctx context.Context, t *Task, result Result) error {
 	case errors.Is(err, store.ErrConflict) && a.lost(ctx, t):
 		a.keepRecords(ctx, t)
 		return river.JobCancel(errOvertaken)
-	case store.IsDataError(err):
+	case store.IsDataError(err) || errors.Is(err, errUnencodable) || errors.Is(err, store.ErrEffectDone):
 		return a.fail(ctx, t, err) // it would be refused again
 	}
 	a.deps.Log.Warn("result could not be stored", "job_id", t.ID, "kind", t.Kind, "attempt", a.row.Attempt, "error", err)
@@ -205,9 +221,6 @@ func (a attempt) keepRecords(ctx context.Context, t *Task) {
 		a.deps.Log.Error("records of an attempt are lost", "job_id", t.ID, "kind", t.Kind, "error", err)
 	}
 }
-
-// endTimeout bounds writing down how an attempt ended. It goes on when the job's own context is over.
-const endTimeout = 10 * time.Second
 
 // safely turns a panic of the work into an error, with the stack for the log.
 func safely(ctx context.Context, t *Task, work func(context.Context, *Task) (Result, error)) (r Result, err error) {

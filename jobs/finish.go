@@ -1,10 +1,12 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river/rivertype"
@@ -39,8 +41,15 @@ func finishTogether(ctx context.Context, d Deps, list []finishing) []error {
 }
 
 // finish is the one transaction that says it all: the result, what was done outside, the fact that the
-// job completed, and River's completion.
+// job completed, and River's completion. Trying it again is safe, as it only ends what is still held.
 func finish(ctx context.Context, d Deps, list ...finishing) error {
+	// Everybody who locks several of River's rows does so in this order.
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b finishing) int { return cmp.Compare(a.row.ID, b.row.ID) })
+	return persist(ctx, func(ctx context.Context) error { return finishOnce(ctx, d, list) })
+}
+
+func finishOnce(ctx context.Context, d Deps, list []finishing) error {
 	b := &pgx.Batch{}
 	for _, f := range list {
 		if err := f.queue(b); err != nil {
@@ -106,6 +115,29 @@ func Fail(ctx context.Context, tx pgx.Tx, j store.Job, cause error, records ...f
 	}
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return fmt.Errorf("fail job %s: %w", j.ID, err)
+	}
+	return nil
+}
+
+// Cancel ends a job whose work was cancelled by other means than ours, in the caller's transaction, and
+// states the fact. store.ErrConflict when it has ended, or has a later run.
+func Cancel(ctx context.Context, tx pgx.Tx, j store.Job) error {
+	now, err := store.LockJob(ctx, tx, j.OrganizationID, j.ID)
+	if err != nil {
+		return err
+	}
+	if now.Terminal() || now.Run != j.Run {
+		return store.ErrConflict
+	}
+	if now, err = store.CancelJob(ctx, tx, j.OrganizationID, j.ID); err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	if err := queueEnd(b, now, events.JobCancelled{JobID: now.ID, Kind: now.Kind, Version: now.Version}); err != nil {
+		return err
+	}
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("cancel job %s: %w", j.ID, err)
 	}
 	return nil
 }

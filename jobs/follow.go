@@ -183,9 +183,10 @@ func (f *Follow) flush(ctx context.Context) error {
 	if len(events) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, endTimeout)
-	defer cancel()
-	if err := store.AppendJobEvents(ctx, f.deps.Relaxed.Pool(), f.job.Hold(), events); err != nil {
+	err := persist(ctx, func(ctx context.Context) error {
+		return store.AppendJobEvents(ctx, f.deps.Relaxed.Pool(), f.job.Hold(), events)
+	})
+	if err != nil {
 		return err
 	}
 	f.mu.Lock()

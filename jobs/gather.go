@@ -27,8 +27,8 @@ type gathered[T any] struct {
 	done chan error
 }
 
-// do returns when the item has been sent. The sending itself is bounded by endTimeout and goes on when
-// ctx ends, as it serves others too.
+// do returns when the item has been sent. The sending bounds itself and goes on when ctx ends, as it
+// serves others too.
 func (g *gather[T]) do(ctx context.Context, item T) error {
 	one := gathered[T]{item: item, done: make(chan error, 1)}
 	g.mu.Lock()
@@ -62,8 +62,6 @@ func (g *gather[T]) drain(ctx context.Context) {
 }
 
 func (g *gather[T]) serve(ctx context.Context, batch []gathered[T]) {
-	ctx, cancel := context.WithTimeout(ctx, endTimeout)
-	defer cancel()
 	items := make([]T, len(batch))
 	for i, one := range batch {
 		items[i] = one.item

@@ -117,7 +117,7 @@ func encode(v any) (json.RawMessage, error) {
 	}
 	data, err := json.Marshal(v)
 	if err != nil {
-		return nil, fmt.Errorf("encode the result: %w", err)
+		return nil, fmt.Errorf("%w: %w", errUnencodable, err)
 	}
 	return data, nil
 }

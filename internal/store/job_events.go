@@ -15,22 +15,22 @@ type JobEvent struct {
 	Data json.RawMessage `db:"data"`
 }
 
-// The lock keeps the job from being taken over between the look and the write, so that two workers never
-// write under one number. A number that is there already comes from a write whose answer was lost.
 // The lock keeps the job from ending between the look and the commit: an ended job has all its events.
+// Writing them twice does nothing, as the answer to the first time may have been lost.
 const insertJobEvents = `
-WITH held AS MATERIALIZED (
+WITH held AS (
     SELECT FROM jobs WHERE organization_id = $1 AND id = $2 AND lease = $3 AND status = 'running' FOR SHARE
-), written AS (
+), told AS (
     INSERT INTO job_events (organization_id, job_id, seq, type, data)
     SELECT $1, $2, seq, type, data
-    FROM held, unnest($4::bigint[], $5::text[], $6::json[]) AS e (seq, type, data)
+    FROM unnest($4::bigint[], $5::text[], $6::json[]) AS e (seq, type, data)
+    WHERE EXISTS (SELECT FROM held)
     ON CONFLICT DO NOTHING
 )
 SELECT EXISTS (SELECT FROM held)`
 
 // AppendJobEvents writes events of a held job. ErrConflict when the hold is lost, and then none is
-// written. Writing the same again does nothing.
+// written.
 func AppendJobEvents(ctx context.Context, db Execer, h Hold, events []JobEvent) error {
 	seqs := make([]int64, len(events))
 	types := make([]string, len(events))

@@ -175,6 +175,21 @@ func IsDataError(err error) bool {
 	return errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23"))
 }
 
+// IsRefusal reports whether Postgres answered that it can't do what it was asked, other than for a reason
+// that passes: a lost connection (class 08), a deadlock (40), want of resources (53), a lock (55), an
+// operator (57).
+func IsRefusal(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || len(pg.Code) != 5 {
+		return false
+	}
+	switch pg.Code[:2] {
+	case "08", "40", "53", "55", "57":
+		return false
+	}
+	return true
+}
+
 // IsUniqueViolation reports whether err is a duplicate under the named constraint or index.
 func IsUniqueViolation(err error, constraint string) bool {
 	var pg *pgconn.PgError

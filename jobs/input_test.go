@@ -1,0 +1,96 @@
+package jobs
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// kinds are those that a client submits.
+func kinds() map[string]Spec {
+	list := make(map[string]Spec)
+	for _, j := range All(Deps{}) {
+		if j.Spec.Scope != "" {
+			list[j.Kind] = j.Spec
+		}
+	}
+	return list
+}
+
+func TestInputFaults(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		kind, input string
+		pointers    []string
+	}{
+		{"ai.completion", `{"prompt":"hello"}`, nil},
+		{"ai.completion", `{"prompt":"hello","mode":"relaxed","max_tokens":1,"temperature":2,"schema":{"type":"object"},"cache":"no-store"}`, nil},
+		{"ai.completion", `{"prompt":"hello","system":null,"max_tokens":null,"schema":null}`, nil},
+		{"ai.completion", `{}`, []string{"/prompt"}},
+		{"ai.completion", ``, []string{""}},
+		{"ai.completion", `null`, []string{""}},
+		{"ai.completion", `[]`, []string{""}},
+		{"ai.completion", `{"prompt":"a"}{}`, []string{""}},
+		{"ai.completion", `{"prompt":"a"`, []string{""}},
+		{"ai.completion", `{"prompt":1}`, []string{"/prompt"}},
+		{"ai.completion", `{"prompt":"a","mode":1}`, []string{"/mode"}},
+		{"ai.completion", `{"prompt":"a","mode":"hasty"}`, []string{"/mode"}},
+		{"ai.completion", `{"prompt":"a","max_tokens":1.5}`, []string{"/max_tokens"}},
+		{"ai.completion", `{"prompt":"a","max_tokens":0,"temperature":3}`, []string{"/max_tokens", "/temperature"}},
+		{"ai.completion", `{"prompt":"a","schema":[]}`, []string{"/schema"}},
+		{"ai.completion", `{"prompt":"a","a/b~c":1}`, []string{"/a~1b~0c"}},
+		{"ai.chat", `{"messages":[{"role":"user","content":"hello"}]}`, nil},
+		{"ai.chat", `{"messages":[]}`, []string{"/messages"}},
+		{"ai.chat", `{"messages":[{"role":"user","content":"a"},{"role":"king","content":""}]}`, []string{"/messages/1/role", "/messages/1/content"}},
+		{"ai.chat", `{"messages":{}}`, []string{"/messages"}},
+		{"ai.chat", `{"messages":[{"role":"user","content":"a"}],"prompt":"b"}`, []string{"/prompt"}},
+	} {
+		var got []string
+		for _, f := range kinds()[tt.kind].Check(json.RawMessage(tt.input)) {
+			got = append(got, f.Pointer)
+			if f.Detail == "" || !strings.HasSuffix(f.Detail, ".") {
+				t.Errorf("%s %s: %q is no sentence", tt.kind, tt.input, f.Detail)
+			}
+		}
+		if !slices.Equal(got, tt.pointers) {
+			t.Errorf("%s %s: faults at %q, want %q", tt.kind, tt.input, got, tt.pointers)
+		}
+	}
+}
+
+func TestInputSchemasAreJSON(t *testing.T) {
+	t.Parallel()
+	for kind, spec := range kinds() {
+		if !json.Valid(spec.InputSchema) {
+			t.Errorf("the schema of %s is no JSON: %s", kind, spec.InputSchema)
+		}
+	}
+}
+
+// What is found to be in order must be readable by the work, and every fault must point somewhere.
+func FuzzInput(f *testing.F) {
+	for _, seed := range []string{`{"prompt":"a"}`, `{"messages":[{"role":"user","content":"a"}]}`, `{"schema":{"type":"object"}}`, `null`, `{"a.b":1}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		for kind, spec := range kinds() {
+			faults := spec.Check(input)
+			for _, fault := range faults {
+				if fault.Pointer != "" && fault.Pointer[0] != '/' || fault.Detail == "" {
+					t.Fatalf("%s: %+v", kind, fault)
+				}
+			}
+			if faults != nil {
+				continue
+			}
+			var in struct {
+				Prompt   string
+				Messages []message
+			}
+			if err := json.Unmarshal(input, &in); err != nil || in.Prompt == "" && len(in.Messages) == 0 {
+				t.Fatalf("%s accepts %q: %v", kind, input, err)
+			}
+		}
+	})
+}
