@@ -100,27 +100,26 @@ type fault struct{ what, sql string }
 // faults are about one organization, whose jobs the clients know: $1 is the organization, $2 the ids.
 var faults = []fault{
 	{"jobs that were accepted but are not there",
-		`SELECT id FROM unnest($2::uuid[]) id WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.organization_id = $1::uuid AND j.id = id)`},
+		`SELECT id::text FROM unnest($2::uuid[]) id WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.organization_id = $1::uuid AND j.id = id)`},
 	{"jobs that nobody was told of",
-		`SELECT id FROM jobs WHERE organization_id = $1::uuid AND id <> ALL ($2::uuid[])`},
+		`SELECT id::text FROM jobs WHERE organization_id = $1::uuid AND id <> ALL ($2::uuid[])`},
 	{"jobs that have not succeeded",
-		`SELECT id, status, waiting_reason FROM jobs WHERE organization_id = $1::uuid AND id = ANY ($2::uuid[]) AND status <> 'succeeded'`},
+		`SELECT id::text, status, waiting_reason FROM jobs WHERE organization_id = $1::uuid AND id = ANY ($2::uuid[]) AND status <> 'succeeded'`},
+	// The work of a worker that died goes on in a new row; the old one is cancelled.
 	{"jobs without exactly one completed row of River",
-		`SELECT j.id, count(r.id), array_agg(r.state::text) FROM jobs j
+		`SELECT j.id::text, j.run, j.lease, jsonb_agg(to_jsonb(r) - 'args' ORDER BY r.id)::text FROM jobs j
 		 LEFT JOIN river_job r ON r.args ->> 'job_id' = j.id::text
 		 WHERE j.organization_id = $1::uuid AND j.id = ANY ($2::uuid[])
-		 GROUP BY j.id HAVING count(r.id) <> 1 OR bool_or(r.state <> 'completed')`},
+		 GROUP BY j.id, j.run, j.lease
+		 HAVING count(r.id) FILTER (WHERE r.state = 'completed') <> 1 OR bool_or(r.state NOT IN ('completed', 'cancelled'))`},
 	{"jobs without exactly one effect that is done",
-		`SELECT j.id, count(e.job_id) FROM jobs j
+		`SELECT j.id::text, count(e.job_id) FROM jobs j
 		 LEFT JOIN job_effects e ON e.organization_id = j.organization_id AND e.job_id = j.id
 		 WHERE j.organization_id = $1::uuid AND j.id = ANY ($2::uuid[])
 		 GROUP BY j.id HAVING count(e.job_id) <> 1 OR bool_or(e.state <> 'done')`},
 	{"effects of jobs that nobody knows",
-		`SELECT e.job_id FROM job_effects e WHERE e.organization_id <> $1::uuid OR e.job_id <> ALL ($2::uuid[])`},
+		`SELECT e.job_id::text FROM job_effects e WHERE e.organization_id <> $1::uuid OR e.job_id <> ALL ($2::uuid[])`},
 	{"dead events", `SELECT id, reason FROM dead_events WHERE $1::uuid IS NOT NULL AND $2::uuid[] IS NOT NULL`},
-	{"rows of River that are not at an end",
-		`SELECT id, kind, state FROM river_job WHERE state IN ('running', 'retryable', 'available')
-		 AND args ->> 'organization_id' = $1::text AND $2::uuid[] IS NOT NULL`},
 }
 
 // audit asks for every fault.
@@ -133,7 +132,7 @@ func audit(ctx context.Context, pool *pgxpool.Pool, organization string, jobs []
 		}
 		found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
 			values, err := row.Values()
-			return fmt.Sprint(values...), err
+			return fmt.Sprintln(values...), err
 		})
 		if err != nil {
 			return fmt.Errorf("look for %s: %w", f.what, err)

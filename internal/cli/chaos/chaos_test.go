@@ -253,9 +253,10 @@ func (a *arena) report(t *testing.T, fought, settled time.Duration) {
 		}
 	}
 	var rescued, attempts int
-	if err := a.pool.QueryRow(ctx, `SELECT coalesce(sum(cardinality(array_remove(array(SELECT e ->> 'error' FROM unnest(errors) e
-			WHERE e ->> 'error' LIKE 'the worker process died%'), NULL))), 0), coalesce(sum(attempt), 0)
-		FROM river_job WHERE args ->> 'organization_id' = $1`, a.organization).Scan(&rescued, &attempts); err != nil {
+	err := a.pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE state = 'cancelled' AND errors[cardinality(errors)] ->> 'error' LIKE
+			'the worker process died%'), coalesce(sum(attempt) FILTER (WHERE state = 'completed'), 0)
+		FROM river_job WHERE args ->> 'organization_id' = $1`, a.organization).Scan(&rescued, &attempts)
+	if err != nil {
 		t.Fatal(err)
 	}
 	longest, err := slowest(ctx, a.pool, a.load.accepted)

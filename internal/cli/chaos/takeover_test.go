@@ -113,7 +113,7 @@ func TestSIGTERMEndsEveryProcess(t *testing.T) {
 	ends(t, busy, 25*time.Second)
 	must(t, "the visit ends with its worker", g.leaves(within(t, time.Second), 1))
 	var state string
-	err = pool.QueryRow(t.Context(), `SELECT state::text FROM river_job WHERE args ->> 'job_id' = $1`, id).Scan(&state)
+	err = pool.QueryRow(t.Context(), `SELECT state::text FROM river_job WHERE args ->> 'job_id' = $1 ORDER BY id DESC LIMIT 1`, id).Scan(&state)
 	must(t, "look at the job's row of River", err)
 	if state != "available" {
 		t.Errorf("the job that ran is %s, want available", state)
