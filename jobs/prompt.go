@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -105,8 +107,12 @@ func strict(input json.RawMessage, into any) []Fault {
 	case errors.As(err, &kind):
 		return []Fault{{Pointer: pointer(kind.Field), Detail: fmt.Sprintf("Expected %s, got %s.", jsonType(kind.Type.Kind().String()), kind.Value)}}
 	}
-	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return []Fault{{Pointer: pointer(strings.Trim(name, `"`)), Detail: "There is no such field."}}
+	if quoted, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		name, err := strconv.Unquote(quoted)
+		if err != nil {
+			name = quoted
+		}
+		return []Fault{{Pointer: "/" + escape(name), Detail: "There is no such field."}}
 	}
 	return []Fault{{Detail: "The input is not JSON."}}
 }
@@ -116,8 +122,14 @@ func pointer(path string) string {
 	if path == "" {
 		return ""
 	}
-	path = strings.ReplaceAll(strings.ReplaceAll(path, "~", "~0"), "/", "~1")
-	return "/" + strings.ReplaceAll(path, ".", "/")
+	// The path names embedded structs too, by their types; no name of ours on the wire has a capital.
+	names := slices.DeleteFunc(strings.Split(path, "."), func(name string) bool { return strings.ToLower(name) != name })
+	return "/" + strings.Join(names, "/")
+}
+
+// escape is for a name within a JSON pointer (RFC 6901, section 3).
+func escape(name string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }
 
 func jsonType(goKind string) string {
