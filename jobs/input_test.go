@@ -40,7 +40,7 @@ func TestInputFaults(t *testing.T) {
 		{"ai.completion", `{"prompt":"a","max_tokens":0,"temperature":3}`, []string{"/max_tokens", "/temperature"}},
 		{"ai.completion", `{"prompt":"a","schema":[]}`, []string{"/schema"}},
 		{"ai.completion", `{"prompt":"a","a/b~c":1}`, []string{"/a~1b~0c"}},
-		{"ai.completion", `{"prompt":"a","Odd.\\"Name":1}`, []string{`/Odd."Name`}},
+		{"ai.completion", `{"prompt":"a","Odd.\"Name":1}`, []string{`/Odd."Name`}},
 		{"ai.chat", `{"messages":[{"role":"user","content":"hello"}]}`, nil},
 		{"ai.chat", `{"messages":[]}`, []string{"/messages"}},
 		{"ai.chat", `{"messages":[{"role":"user","content":"a"},{"role":"king","content":""}]}`, []string{"/messages/1/role", "/messages/1/content"}},
