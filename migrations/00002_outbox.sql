@@ -86,11 +86,14 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('payaid.outbox_partitions'));
     -- Attaching waits for whoever uses the default partition, and everybody else behind it.
     PERFORM set_config('lock_timeout', '3s', true);
-    FOR day IN 0..ahead LOOP
+    -- The days to come first: they are not in use yet.
+    FOR day IN REVERSE ahead..0 LOOP
         name := 'outbox_' || to_char(today + day, 'YYYYMMDD');
         CONTINUE WHEN to_regclass('public.' || name) IS NOT NULL;
         lower := (today + day)::timestamp AT TIME ZONE 'UTC';
         upper := (today + day + 1)::timestamp AT TIME ZONE 'UTC';
+        -- Before looking for its rows: what is inserted between that and the attaching would forbid it.
+        LOCK TABLE public.outbox_default IN ACCESS EXCLUSIVE MODE;
         EXECUTE format('CREATE TABLE public.%I (LIKE public.outbox INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
         EXECUTE format('WITH moved AS (DELETE FROM public.outbox_default WHERE created_at >= %L AND created_at < %L RETURNING *)
                         INSERT INTO public.%I SELECT * FROM moved', lower, upper, name);

@@ -55,6 +55,10 @@ func Up(ctx context.Context, databaseURL string) ([]string, error) {
 		for _, r := range results {
 			applied = append(applied, r.Source.Path)
 		}
+		// A database that was away for long, or restored, has no partition for today.
+		if _, err := pool.Exec(ctx, `SELECT outbox_make_partitions(7)`); err != nil {
+			return fmt.Errorf("make outbox partitions: %w", err)
+		}
 		return noInvalidIndex(ctx, pool)
 	})
 	return applied, err
@@ -74,10 +78,10 @@ func Down(ctx context.Context, databaseURL string) (string, error) {
 	return name, err
 }
 
-// Status lists every migration of ours, in order.
+// Status lists every migration of ours, in order. It takes no lock, so it answers while others migrate.
 func Status(ctx context.Context, databaseURL string) ([]Step, error) {
 	var steps []Step
-	err := withLock(ctx, databaseURL, func(_ *pgxpool.Pool, provider *goose.Provider) error {
+	err := withProvider(ctx, databaseURL, func(_ *pgxpool.Pool, _ *sql.DB, provider *goose.Provider) error {
 		all, err := provider.Status(ctx)
 		if err != nil {
 			return err
@@ -108,6 +112,12 @@ func Latest() (int64, error) {
 }
 
 func withLock(ctx context.Context, databaseURL string, do func(*pgxpool.Pool, *goose.Provider) error) error {
+	return withProvider(ctx, databaseURL, func(pool *pgxpool.Pool, db *sql.DB, provider *goose.Provider) error {
+		return locked(ctx, db, func() error { return do(pool, provider) })
+	})
+}
+
+func withProvider(ctx context.Context, databaseURL string, do func(*pgxpool.Pool, *sql.DB, *goose.Provider) error) error {
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
 		return fmt.Errorf("read the database URL: %w", err)
@@ -126,7 +136,7 @@ func withLock(ctx context.Context, databaseURL string, do func(*pgxpool.Pool, *g
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
 	}
-	return locked(ctx, db, func() error { return do(pool, provider) })
+	return do(pool, db, provider)
 }
 
 // locked polls for the lock instead of waiting in pg_advisory_lock: a session that waits there holds a
