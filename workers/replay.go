@@ -2,7 +2,9 @@ package workers
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -33,7 +35,7 @@ func PlanReplay(ctx context.Context, db *store.DB, table []jobs.Job, since time.
 	}
 	err := outbox.Read(ctx, db.Pool(), p.span(), func(entries []outbox.Entry) error {
 		return db.Tx(ctx, func(tx pgx.Tx) error {
-			inserts, err := again(ctx, tx, table, entries)
+			inserts, err := againRouted(ctx, tx, table, entries)
 			for _, i := range inserts {
 				p.Jobs[i.Args.Kind()]++
 			}
@@ -53,7 +55,7 @@ func Replay(ctx context.Context, db *store.DB, table []jobs.Job, p Plan) (starte
 	}
 	err = outbox.Read(ctx, db.Pool(), p.span(), func(entries []outbox.Entry) error {
 		return db.Tx(ctx, func(tx pgx.Tx) error {
-			inserts, err := again(ctx, tx, table, entries)
+			inserts, err := againRouted(ctx, tx, table, entries)
 			if err != nil {
 				return err
 			}
@@ -65,6 +67,24 @@ func Replay(ctx context.Context, db *store.DB, table []jobs.Job, p Plan) (starte
 }
 
 func (p Plan) span() outbox.Span { return outbox.Span{Since: p.Since, Until: p.Until, Types: p.Types} }
+
+// againRouted leaves out what the router has yet to route: that is started anyway. The router can't move
+// on until the transaction ends.
+func againRouted(ctx context.Context, tx pgx.Tx, table []jobs.Job, entries []outbox.Entry) ([]river.InsertManyParams, error) {
+	at, err := store.LockPosition(ctx, tx, routerName)
+	if err != nil {
+		return nil, err
+	}
+	epochs, err := store.Epochs(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	if order, ok := epochs[at.Epoch]; !ok || order != len(epochs)-1 {
+		return nil, errors.New("the router has not routed anything in the present epoch of the outbox; wait until it has")
+	}
+	routed := slices.DeleteFunc(slices.Clone(entries), func(e outbox.Entry) bool { return e.Position.After(at.Position()) })
+	return again(ctx, tx, table, routed)
+}
 
 // again gives what events start that were routed before. An event that can't be read started nothing.
 func again(ctx context.Context, tx pgx.Tx, table []jobs.Job, entries []outbox.Entry) ([]river.InsertManyParams, error) {

@@ -36,12 +36,21 @@ func (p *ConsumerPosition) SetPosition(to events.Position) {
 
 const selectPosition = `SELECT epoch::text, xid::text, id, stream_seq FROM consumer_positions WHERE consumer = $1`
 
+// LockPosition is ReadPosition, and keeps the consumer where it is until the transaction ends.
+func LockPosition(ctx context.Context, tx pgx.Tx, consumer string) (ConsumerPosition, error) {
+	return readPosition(ctx, tx, selectPosition+` FOR UPDATE`, consumer)
+}
+
 // ReadPosition reads a consumer's position; one that never began is at the start.
 func ReadPosition(ctx context.Context, db Execer, consumer string) (ConsumerPosition, error) {
+	return readPosition(ctx, db, selectPosition, consumer)
+}
+
+func readPosition(ctx context.Context, db Execer, sql, consumer string) (ConsumerPosition, error) {
 	p := ConsumerPosition{Consumer: consumer}
 	var xid string
 	var seq int64
-	err := db.QueryRow(ctx, selectPosition, consumer).Scan(&p.Epoch, &xid, &p.ID, &seq)
+	err := db.QueryRow(ctx, sql, consumer).Scan(&p.Epoch, &xid, &p.ID, &seq)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return p, nil
 	}
