@@ -131,7 +131,7 @@ func beginAgain(ctx context.Context, tx pgx.Tx, stored map[string]bool, reason s
 	if err := outlive(ctx, tx, xid); err != nil {
 		return 0, err
 	}
-	missing, done, err := sortOut(ctx, tx, stored, before.start.Epoch, xid)
+	missing, done, err := sortOut(ctx, tx, stored, before.start, xid)
 	if err != nil {
 		return 0, err
 	}
@@ -168,7 +168,7 @@ func outlive(ctx context.Context, tx pgx.Tx, xid uint64) error {
 
 // sortOut reads what has to be published in the new epoch, and what is done but has a number from where
 // the new epoch begins on.
-func sortOut(ctx context.Context, tx pgx.Tx, stored map[string]bool, epoch string, xid uint64) (missing, done []string, err error) {
+func sortOut(ctx context.Context, tx pgx.Tx, stored map[string]bool, began events.Position, xid uint64) (missing, done []string, err error) {
 	routed, err := routed(ctx, tx)
 	if err != nil {
 		return nil, nil, err
@@ -180,15 +180,16 @@ func sortOut(ctx context.Context, tx pgx.Tx, stored map[string]bool, epoch strin
 	defer rows.Close()
 	for rows.Next() {
 		var id, number string
-		p := events.Position{Epoch: epoch}
+		p := events.Position{Epoch: began.Epoch}
 		if err := rows.Scan(&id, &number, &p.ID); err != nil {
 			return nil, nil, err
 		}
 		if p.XID, err = strconv.ParseUint(number, 10, 64); err != nil {
 			return nil, nil, err
 		}
-		// What a lost stream held was carried out up to the router's position.
-		carriedOut := routed.Epoch == epoch && !p.After(routed)
+		// What was undone when this epoch began was put behind its beginning. What a lost stream held was
+		// carried out up to the router's position.
+		carriedOut := p.XID < began.XID || routed.Epoch == began.Epoch && !p.After(routed)
 		switch {
 		case !stored[id] && !carriedOut:
 			missing = append(missing, id)
