@@ -20,6 +20,9 @@ import (
 // keeps two from routing an event twice is the position row.
 const routerLock int64 = 0x70617961_6964_0003
 
+// routeWithin is longer than any batch takes; a connection that is half open answers never.
+const routeWithin = 30 * time.Second
+
 // routeAtOnce is how many events one transaction takes.
 const routeAtOnce = 500
 
@@ -81,11 +84,23 @@ func (r *router) session(ctx context.Context) error {
 	}
 	r.log.Info("router routes", "stream_seq", from, "outbox_position", r.position.Position().String())
 	return r.stream.Follow(ctx, from, routeAtOnce, func(batch []stream.Message) error {
+		ctx, cancel := context.WithTimeout(ctx, routeWithin)
+		defer cancel()
+		if len(batch) == 0 {
+			return conn.Ping(ctx) // the session would be taken for dead
+		}
 		return r.routeAll(ctx, conn, batch)
 	})
 }
 
+// A host that froze or fell off the network would hold the lock for hours, so a session that asks nothing
+// for this long is over.
+const endSilentSession = `SET idle_session_timeout = '20s'`
+
 func (r *router) lead(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, endSilentSession); err != nil {
+		return fmt.Errorf("ask for the router's lock: %w", err)
+	}
 	for {
 		var got bool
 		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, routerLock).Scan(&got); err != nil {

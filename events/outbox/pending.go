@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -35,9 +36,14 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
+const pendingWithin = 15 * time.Second
+
 // pending reads what may be published behind a position. held reports that more is committed but a
 // transaction that began earlier is still open, so that asking again soon is worth it.
 func pending(ctx context.Context, db querier, after events.Position, limit int) (entries []Entry, held bool, err error) {
+	// A connection that is half open answers never.
+	ctx, cancel := context.WithTimeout(ctx, pendingWithin)
+	defer cancel()
 	rows, err := db.Query(ctx, selectPending, strconv.FormatUint(after.XID, 10), after.ID, limit)
 	if err != nil {
 		return nil, false, fmt.Errorf("read the outbox: %w", err)

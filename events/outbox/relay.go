@@ -103,8 +103,16 @@ func (r *Relay) session(ctx context.Context) error {
 	}
 }
 
+// A host that froze or fell off the network would hold the lock for hours, so a session that asks nothing
+// for this long is over. An active relay asks many times a second, and a publish takes half as long at
+// most.
+const endSilentSession = `SET idle_session_timeout = '20s'`
+
 // lead waits until this relay is the active one.
 func (r *Relay) lead(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, endSilentSession); err != nil {
+		return fmt.Errorf("ask for the relay's lock: %w", err)
+	}
 	for standing := false; ; {
 		var got bool
 		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, lockID).Scan(&got); err != nil {

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -39,10 +40,14 @@ func (m Message) Event() (events.Envelope, events.Position, error) {
 const silence = 5 * time.Second
 
 // Follow calls deliver with the messages from the sequence from on, in order and without a gap, up to
-// atMost at a time, until ctx ends or deliver returns an error. It keeps no state in the server: whoever
+// atMost at a time, until ctx ends, deliver returns an error, or the connection was lost: what is there
+// after that may be another stream, and its follower must look. In silence deliver is called with none
+// every few seconds, so that a follower can show that it lives. It keeps no state in the server: whoever
 // follows remembers by itself how far it has come. Acknowledgements of JetStream are written late and
 // lost with a crash, so they could not be relied on anyway.
 func (s *Stream) Follow(ctx context.Context, from uint64, atMost int, deliver func([]Message) error) error {
+	lost := s.nc.StatusChanged(nats.DISCONNECTED, nats.RECONNECTING, nats.CLOSED)
+	defer s.nc.RemoveStatusListener(lost)
 	consumer, err := s.js.OrderedConsumer(ctx, Name, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:   from,
@@ -70,37 +75,58 @@ func (s *Stream) Follow(ctx context.Context, from uint64, atMost int, deliver fu
 		close(stopped)
 		<-consuming.Closed()
 	}()
-	return s.deliverBatches(ctx, from, atMost, arrived, deliver)
+	f := following{stream: s, next: from, atMost: atMost, arrived: arrived, lost: lost, deliver: deliver}
+	return f.run(ctx)
 }
 
-func (s *Stream) deliverBatches(ctx context.Context, next uint64, atMost int, arrived <-chan Message, deliver func([]Message) error) error {
+// following is one call of Follow.
+type following struct {
+	stream  *Stream
+	next    uint64 // sequence
+	begun   bool
+	atMost  int
+	arrived <-chan Message
+	lost    <-chan nats.Status
+	deliver func([]Message) error
+}
+
+func (f *following) run(ctx context.Context) error {
 	watchdog := time.NewTimer(silence)
 	defer watchdog.Stop()
-	begun := false
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case status := <-f.lost:
+			return fmt.Errorf("follow the stream: the connection is %s", strings.ToLower(status.String()))
 		case <-watchdog.C:
-			if err := s.checkSilence(ctx, next); err != nil {
+			if err := f.stream.checkSilence(ctx, f.next); err != nil {
 				return err
 			}
-		case first := <-arrived:
-			batch := drain([]Message{first}, atMost, arrived)
-			if !begun {
-				// The beginning of a stream ages out, so the first message may lie ahead.
-				next, begun = max(next, first.Seq), true
-			}
-			if err := contiguous(next, batch); err != nil {
+			if err := f.deliver(nil); err != nil {
 				return err
 			}
-			if err := deliver(batch); err != nil {
+		case first := <-f.arrived:
+			if err := f.take(first); err != nil {
 				return err
 			}
-			next = batch[len(batch)-1].Seq + 1
 		}
 		watchdog.Reset(silence)
 	}
+}
+
+// take delivers a message and those that have come behind it.
+func (f *following) take(first Message) error {
+	batch := drain([]Message{first}, f.atMost, f.arrived)
+	if !f.begun {
+		// The beginning of a stream ages out, so the first message may lie ahead.
+		f.next, f.begun = max(f.next, first.Seq), true
+	}
+	if err := contiguous(f.next, batch); err != nil {
+		return err
+	}
+	f.next = batch[len(batch)-1].Seq + 1
+	return f.deliver(batch)
 }
 
 func drain(batch []Message, atMost int, arrived <-chan Message) []Message {

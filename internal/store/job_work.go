@@ -155,9 +155,13 @@ func ExpiredJobs(ctx context.Context, tx pgx.Tx, limit int) ([]Job, error) {
 	return jobs, nil
 }
 
-const riverJobOf = `SELECT river_job_id FROM jobs WHERE organization_id = $1 AND id = $2`
+// News of a cancellation may come late: work that a later run has begun is not meant.
+const riverJobOf = `
+SELECT j.river_job_id FROM jobs j JOIN river_job r ON r.id = j.river_job_id
+WHERE j.organization_id = $1 AND j.id = $2 AND (j.finished_at IS NOT NULL OR (r.args ->> 'run')::int < j.run)`
 
-// RiverJobOf gives the River job that last started a job, 0 when none has.
+// RiverJobOf gives the River job that works, or waits to work, for a job that has ended or has a later
+// run; 0 when there is none.
 func RiverJobOf(ctx context.Context, db Execer, organizationID, id string) (int64, error) {
 	var river *int64
 	err := db.QueryRow(ctx, riverJobOf, organizationID, id).Scan(&river)

@@ -73,6 +73,9 @@ func Open(ctx context.Context, o PoolOptions) (*DB, error) {
 	params["application_name"] = o.Name
 	params["timezone"] = "UTC"
 	params["idle_in_transaction_session_timeout"] = "60000"
+	// The server notices within half a minute that our host is gone, and lets go of its locks.
+	params["tcp_keepalives_idle"], params["tcp_keepalives_interval"], params["tcp_keepalives_count"] = "10", "5", "3"
+	params["tcp_user_timeout"] = "20000"
 	if o.Relaxed {
 		params["synchronous_commit"] = "off"
 	}
