@@ -35,6 +35,9 @@ var secretSettings = map[string][]string{
 		"NATS_URL=nats://" + canary + "@127.0.0.1:1", "REDIS_URL=redis://:" + canary + "@127.0.0.1:1/" + canary,
 		"PAYAID_ADMIN_KEY=" + canary, "GROQ_API_KEY_FALLBACK=" + canary + "\n" + canary,
 	},
+	"a bad NATS_URL": {"DATABASE_URL=postgres://127.0.0.1:1/payaid", "NATS_URL=nats://user:" + canary + "@%zz"},
+	"a bad REDIS_URL": {"DATABASE_URL=postgres://127.0.0.1:1/payaid", "NATS_URL=nats://127.0.0.1:1",
+		"REDIS_URL=redis://:" + canary + "@%zz", "PAYAID_ADMIN_KEY=" + canary[:20]},
 	"as flags": nil,
 }
 
@@ -43,6 +46,7 @@ func TestNothingShowsASecret(t *testing.T) {
 	commands := [][]string{
 		{"api"}, {"relay"}, {"worker", "--queue=ai"}, {"migrate", "status"}, {"doctor"}, {"keys", "list", "--organization=operator"},
 		{"jobs", "list"}, {"healthcheck"}, {"up", "--exit"}, {"bench", "--help"},
+		{"events", "tail"}, {"events", "dead"}, {"events", "replay", "--since=1h"}, {"events", "new-epoch", "--yes"},
 	}
 	for name, env := range secretSettings {
 		t.Run(name, func(t *testing.T) {

@@ -48,7 +48,7 @@ func connectNATS(url, name string, log *slog.Logger) (*nats.Conn, error) {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	if !nc.IsConnected() {
-		log.Warn("nats is away, and is tried until it is there", "error", nc.LastError())
+		log.Warn("nats is away, and is tried until it is there")
 	}
 	return nc, nil
 }
@@ -101,6 +101,26 @@ func (a *app) runRelay(ctx context.Context, p pool, natsURL string, log *slog.Lo
 	return outbox.NewRelay(db.Pool(), s, changed, log).Run(ctx)
 }
 
+// awaitDatabase returns when the database answers: a worker signs on before it does anything else, and a
+// machine that starts everything at once should not have to start it twice.
+func awaitDatabase(ctx context.Context, db *store.DB, log *slog.Logger) error {
+	const first, most = 250 * time.Millisecond, 5 * time.Second
+	for wait := first; ; wait = min(2*wait, most) {
+		err := db.Ping(ctx)
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		log.Warn("database is away, and is tried until it is there", "error", err, "in_ms", wait.Milliseconds())
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
 // workerSetup is what a worker process is started with.
 type workerSetup struct {
 	pool    pool
@@ -128,6 +148,9 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 	defer nc.Close()
 	s, err := stream.Open(nc)
 	if err != nil {
+		return err
+	}
+	if err := awaitDatabase(ctx, db, log); err != nil {
 		return err
 	}
 	slots := store.NewSlots(relaxed, "ollama."+w.model.chain.OllamaURL, w.model.parallel)
