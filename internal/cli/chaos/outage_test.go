@@ -65,6 +65,9 @@ func TestPostgresIsAway(t *testing.T) {
 	began := time.Now()
 	r, err := unseen.call(t.Context(), http.MethodGet, "/api/jobs/"+before, "")
 	refuses(t, "a key that can't be looked up", began, r, err)
+	second := s.worker("worker-2")
+	_, err = second.says(within(t, 20*time.Second), "database is away")
+	must(t, "a worker that is started meanwhile", err)
 	// Long enough for the worker to miss its heartbeats.
 	must(t, "pause", pause(t.Context(), 12*time.Second))
 
@@ -76,8 +79,10 @@ func TestPostgresIsAway(t *testing.T) {
 	own.done(t, after, 30*time.Second)
 	took(t, "a job was done", back, 20*time.Second)
 	must(t, "audit", audit(t.Context(), pool, organization, []string{before, after}))
-	if !worker.alive() {
-		t.Error("the worker ended while Postgres was away")
+	_, err = second.says(within(t, 20*time.Second), "worker works")
+	must(t, "the worker that was started meanwhile", err)
+	if !worker.alive() || !second.alive() {
+		t.Error("a worker ended while Postgres was away")
 	}
 }
 
