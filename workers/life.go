@@ -28,6 +28,7 @@ type life struct {
 	id   string
 	beat time.Duration
 	log  *slog.Logger
+	hand *inHand
 	// regular is since when the beats have been getting through. After an outage of the database every
 	// process looks silent; whoever was silent itself must not judge.
 	regular time.Time
@@ -75,7 +76,21 @@ func (l *life) turn(ctx context.Context) error {
 	if now.Sub(l.regular) <= l.beat*missedBeats {
 		return nil
 	}
-	return l.db.Tx(ctx, func(tx pgx.Tx) error { return l.rescue(ctx, tx) })
+	settled := l.beat * missedBeats
+	mine := l.hand.lately(3 * settled)
+	return l.db.Tx(ctx, func(tx pgx.Tx) error {
+		stray, err := store.GiveBackStray(ctx, tx, l.id, settled, mine)
+		if err != nil {
+			return err
+		}
+		if len(stray) > 0 {
+			l.log.Warn("work that this process knows nothing of is given back", "worker_id", l.id, "count", len(stray))
+		}
+		if err := l.settle(ctx, tx, nil, stray); err != nil {
+			return err
+		}
+		return l.rescue(ctx, tx)
+	})
 }
 
 func (l *life) rescue(ctx context.Context, tx pgx.Tx) error {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
 
 	"github.com/payaid/payaid/events/hint"
@@ -246,7 +247,7 @@ func TestRescuerDoesNotJudgeAfterOutage(t *testing.T) {
 	logged := make([]*record, 3)
 	for i := range lives {
 		logged[i] = &record{}
-		lives[i] = &life{db: s.db, id: fmt.Sprint("w", i), beat: 100 * time.Millisecond, log: logged[i].log()}
+		lives[i] = &life{db: s.db, id: fmt.Sprint("w", i), beat: 100 * time.Millisecond, hand: newInHand(), log: logged[i].log()}
 		if err := lives[i].begin(t.Context(), nil, ""); err != nil {
 			t.Fatal(err)
 		}
@@ -292,5 +293,30 @@ func TestRescuerDoesNotJudgeAfterOutage(t *testing.T) {
 	var alive int
 	if s.scan(&alive, `SELECT count(*) FROM worker_processes WHERE id LIKE 'w%'`); alive != 3 {
 		t.Errorf("%d of 3 workers outlived the outage:\n%s%s%s", alive, logged[0], logged[1], logged[2])
+	}
+}
+
+// The answer to a fetch is lost after its commit: the row says that a living process works it, and that
+// process knows nothing of it. It must not stay so.
+func TestStrayWorkIsGivenBack(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.relay()
+	w, _ := s.worker(func(c *Config) { c.Beat = 100 * time.Millisecond })
+	j := s.submit(func(context.Context, *jobs.Task) (jobs.Result, error) { return jobs.Result{Output: 1}, nil },
+		func(j *store.Job) { j.RunAt = time.Now().Add(time.Hour) })
+	eventually(t, "River has the job", func() error {
+		if s.work(j.ID, "scheduled") != 1 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	s.tx(func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), `UPDATE river_job SET state = 'running', attempt = 1,
+			attempted_at = now() - interval '1 minute', attempted_by = ARRAY[$1::text] WHERE args ->> 'job_id' = $2`, w.ID(), j.ID)
+		return err
+	})
+	if got := s.ends(j.ID, store.Succeeded); string(got.Output) != "1" {
+		t.Errorf("output %s", got.Output)
 	}
 }

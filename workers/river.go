@@ -23,7 +23,7 @@ const (
 	fetchPoll     = 100 * time.Millisecond
 )
 
-func newClient(c Config, id string) (*river.Client[pgx.Tx], error) {
+func newClient(c Config, id string, hand *inHand) (*river.Client[pgx.Tx], error) {
 	if len(c.Queues) == 0 {
 		return nil, errors.New("start a worker: name a queue")
 	}
@@ -33,6 +33,7 @@ func newClient(c Config, id string) (*river.Client[pgx.Tx], error) {
 	}
 	config := riverConfig(c.Table, c.Log)
 	config.ID = id
+	config.Hooks = hand.hooks()
 	config.Queues = queues
 	config.SoftStopTimeout = c.SoftStop
 	client, err := river.NewClient(riverpgxv5.New(c.Relaxed.Pool()), config)

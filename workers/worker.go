@@ -65,11 +65,12 @@ func (w *Worker) ID() string { return w.id }
 // Run works until ctx ends, then lets running jobs end or go back, and returns when nothing of it runs
 // any more. It ends with an error when others have given its jobs away.
 func (w *Worker) Run(ctx context.Context) error {
-	client, err := newClient(w.Config, w.id)
+	hand := newInHand()
+	client, err := newClient(w.Config, w.id, hand)
 	if err != nil {
 		return err
 	}
-	life := &life{db: w.DB, id: w.id, beat: w.Beat, log: w.Log}
+	life := &life{db: w.DB, id: w.id, beat: w.Beat, hand: hand, log: w.Log}
 	if err := life.begin(ctx, w.Queues, w.Version); err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ WITH dead AS (
     SET state = CASE WHEN attempt >= max_attempts THEN 'discarded' ELSE 'cancelled' END::river_job_state,
         finalized_at = now(),
         errors = array_append(errors, jsonb_build_object('at', now(), 'attempt', attempt,
-            'error', 'the worker process died: ' || coalesce(attempted_by[array_upper(attempted_by, 1)], 'unknown'), 'trace', ''))
+            'error', 'the worker process died or lost it: ' || coalesce(attempted_by[array_upper(attempted_by, 1)], 'unknown'), 'trace', ''))
     WHERE state = 'running' AND `
 
 const giveBackReturning = `
@@ -135,6 +135,16 @@ const giveBackOrphansOf = giveBack + `attempted_by[array_upper(attempted_by, 1)]
 // GiveBackOrphansOf is GiveBackOrphans for one process that signs off.
 func GiveBackOrphansOf(ctx context.Context, tx pgx.Tx, id string) ([]Orphan, error) {
 	return collectOrphans(tx.Query(ctx, giveBackOrphansOf, id))
+}
+
+const giveBackStray = giveBack + `
+    attempted_by[array_upper(attempted_by, 1)] = $1 AND attempted_at < clock_timestamp() - $2::interval
+    AND NOT (id = ANY($3))` + giveBackReturning
+
+// GiveBackStray is GiveBackOrphans for what is said to be worked by a living process that knows nothing
+// of it.
+func GiveBackStray(ctx context.Context, tx pgx.Tx, id string, settled time.Duration, inHand []int64) ([]Orphan, error) {
+	return collectOrphans(tx.Query(ctx, giveBackStray, id, settled, inHand))
 }
 
 func collectOrphans(rows pgx.Rows, err error) ([]Orphan, error) {
