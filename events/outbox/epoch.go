@@ -131,7 +131,7 @@ func beginAgain(ctx context.Context, tx pgx.Tx, stored map[string]bool, reason s
 	if err := outlive(ctx, tx, xid); err != nil {
 		return 0, err
 	}
-	missing, done, err := sortOut(ctx, tx, stored, before.start, xid)
+	missing, done, err := sortOut(ctx, tx, stored, before, xid)
 	if err != nil {
 		return 0, err
 	}
@@ -168,28 +168,31 @@ func outlive(ctx context.Context, tx pgx.Tx, xid uint64) error {
 
 // sortOut reads what has to be published in the new epoch, and what is done but has a number from where
 // the new epoch begins on.
-func sortOut(ctx context.Context, tx pgx.Tx, stored map[string]bool, began events.Position, xid uint64) (missing, done []string, err error) {
+func sortOut(ctx context.Context, tx pgx.Tx, stored map[string]bool, before epoch, xid uint64) (missing, done []string, err error) {
 	routed, err := routed(ctx, tx)
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, err := tx.Query(ctx, `SELECT event_id::text, xid::text, id FROM outbox`)
+	rows, err := tx.Query(ctx, `SELECT event_id::text, xid::text, id, created_at FROM outbox`)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var id, number string
-		p := events.Position{Epoch: began.Epoch}
-		if err := rows.Scan(&id, &number, &p.ID); err != nil {
+		var created time.Time
+		p := events.Position{Epoch: before.start.Epoch}
+		if err := rows.Scan(&id, &number, &p.ID, &created); err != nil {
 			return nil, nil, err
 		}
 		if p.XID, err = strconv.ParseUint(number, 10, 64); err != nil {
 			return nil, nil, err
 		}
-		// What was undone when this epoch began was put behind its beginning. What a lost stream held was
-		// carried out up to the router's position.
-		carriedOut := p.XID < began.XID || routed.Epoch == began.Epoch && !p.After(routed)
+		// What was undone when the last epoch began was put behind its beginning. The number alone doesn't
+		// tell: since the restore, the younger cluster gives lower ones. What a lost stream held was carried
+		// out up to the router's position.
+		carriedOut := p.XID < before.start.XID && created.Before(before.startedAt) ||
+			routed.Epoch == before.start.Epoch && !p.After(routed)
 		switch {
 		case !stored[id] && !carriedOut:
 			missing = append(missing, id)

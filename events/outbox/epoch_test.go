@@ -56,6 +56,11 @@ func TestNewEpochAfterRestore(t *testing.T) {
 	t.Parallel()
 	url := newDatabase(t)
 	age(t, url)
+	// The database was migrated late in the life of its cluster.
+	_, err := connect(t, url).Exec(t.Context(), `UPDATE outbox_epochs SET started_xid = pg_current_xact_id(), started_at = now()`)
+	if err != nil {
+		t.Fatal(err)
+	}
 	db, s := open(t, url), openStream(t, newNATS(t))
 	_, stop := startRelay(t, db, s)
 	appendFacts(t, db, notes("kept", 10)...)

@@ -230,7 +230,7 @@ func messages(t *testing.T, s *stream.Stream) (list []stream.Message) {
 	defer cancel()
 	err = s.Follow(ctx, 1, 500, func(batch []stream.Message) error {
 		list = append(list, batch...)
-		if batch[len(batch)-1].Seq >= last {
+		if len(list) > 0 && list[len(list)-1].Seq >= last {
 			return errEnough
 		}
 		return nil

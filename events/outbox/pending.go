@@ -85,13 +85,14 @@ func scanEntry(row pgx.Row, epoch string) (Entry, bool, error) {
 
 const selectEpoch = `
 SELECT epoch::text, started_xid::text, pg_snapshot_xmax(pg_current_snapshot())::text,
-       coalesce((SELECT xid FROM outbox ORDER BY xid DESC, id DESC LIMIT 1), '0')::text
+       coalesce((SELECT xid FROM outbox ORDER BY xid DESC, id DESC LIMIT 1), '0')::text, started_at
 FROM outbox_epochs ORDER BY started_at DESC, started_xid DESC LIMIT 1`
 
 // epoch is the present life of the outbox: where it began, the first xid that is not given yet, and the
 // newest in the outbox. That one is the greater only in a copy, restored into a younger cluster.
 type epoch struct {
 	start     events.Position
+	startedAt time.Time
 	nextXID   uint64
 	newestXID uint64
 }
@@ -99,7 +100,7 @@ type epoch struct {
 func currentEpoch(ctx context.Context, db querier) (epoch, error) {
 	var now epoch
 	var started, next, newest string
-	err := db.QueryRow(ctx, selectEpoch).Scan(&now.start.Epoch, &started, &next, &newest)
+	err := db.QueryRow(ctx, selectEpoch).Scan(&now.start.Epoch, &started, &next, &newest, &now.startedAt)
 	if err != nil {
 		return now, fmt.Errorf("read the outbox's epoch: %w", err)
 	}
