@@ -44,8 +44,15 @@ func (f *Follow) Started(ctx context.Context) error {
 		return err
 	}
 	f.seq = max(seq, 1)
-	if f.job.Run > 1 && f.job.Attempt == 1 {
-		f.seq++ // the number that ended the run before
+	if f.job.Run > 1 && f.job.StartedAt != nil {
+		// An attempt that waited is not counted and begins as the first again, so the attempt doesn't tell.
+		told, err := store.ToldSince(ctx, f.deps.Relaxed.Pool(), f.job.OrganizationID, f.job.ID, seq, *f.job.StartedAt)
+		if err != nil {
+			return err
+		}
+		if !told {
+			f.seq++ // the number that ended the run before
+		}
 	}
 	f.dirty, f.closing, f.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	go f.write(context.WithoutCancel(ctx))

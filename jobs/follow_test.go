@@ -77,8 +77,13 @@ func newJob(t *testing.T, d Deps) string {
 // begin starts an attempt and tells those who follow.
 func begin(t *testing.T, d Deps, id string, attempt int, overtaken func()) *Follow {
 	t.Helper()
+	return beginRun(t, d, id, 1, attempt, overtaken)
+}
+
+func beginRun(t *testing.T, d Deps, id string, run, attempt int, overtaken func()) *Follow {
+	t.Helper()
 	taken, errs := store.StartJobs(t.Context(), d.DB, []store.Start{
-		{OrganizationID: organization, JobID: id, Run: 1, RiverJobID: int64(attempt), Attempt: attempt},
+		{OrganizationID: organization, JobID: id, Run: run, RiverJobID: int64(attempt), Attempt: attempt},
 	})
 	if errs[0] != nil {
 		t.Fatal(errs[0])
@@ -218,5 +223,47 @@ func TestFollowOfOvertakenWorker(t *testing.T) {
 	}
 	if text, _ := told(t, d, id); text != want {
 		t.Fatalf("the text is %q, want %q", text, want)
+	}
+}
+
+// The number behind a run's last event is that of its end, which is told and not stored. Attempts of the
+// next run that were put off, and so are not counted, leave no further numbers out.
+func TestFollowOverRuns(t *testing.T) {
+	t.Parallel()
+	d := newDeps(t)
+	id := newJob(t, d)
+	closed := func(f *Follow) {
+		t.Helper()
+		say(f, 2)
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closed(begin(t, d, id, 1, never(t)))
+	err := d.DB.Tx(t.Context(), func(tx pgx.Tx) error {
+		if _, err := store.CancelJob(t.Context(), tx, organization, id); err != nil {
+			return err
+		}
+		_, err := store.RequeueJob(t.Context(), tx, organization, id, outbox.NewID())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, _, err := store.LastJobEvent(t.Context(), d.DB.Pool(), organization, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		closed(beginRun(t, d, id, 2, 1, never(t)))
+	}
+	_, list, err := d.DB.JobWithEvents(t.Context(), organization, id, last, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range list {
+		if want := last + 2 + int64(i); e.Seq != want {
+			t.Fatalf("number %d comes where %d should", e.Seq, want)
+		}
 	}
 }

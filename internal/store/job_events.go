@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -61,6 +62,18 @@ func LastJobEvent(ctx context.Context, db Execer, organizationID, jobID string) 
 		return 0, false, fmt.Errorf("read the last event of job %s: %w", jobID, err)
 	}
 	return seq, text, nil
+}
+
+const toldSince = `
+SELECT EXISTS (SELECT FROM job_events WHERE organization_id = $1 AND job_id = $2 AND seq = $3 AND created_at >= $4)`
+
+// ToldSince reports whether a job's event with a number was written since a time of the database, such as
+// the start of the job's present run.
+func ToldSince(ctx context.Context, db Execer, organizationID, jobID string, seq int64, t time.Time) (told bool, err error) {
+	if err := db.QueryRow(ctx, toldSince, organizationID, jobID, seq, t).Scan(&told); err != nil {
+		return false, fmt.Errorf("read event %d of job %s: %w", seq, jobID, err)
+	}
+	return told, nil
 }
 
 const selectJobEvents = `
