@@ -320,3 +320,47 @@ func TestStrayWorkIsGivenBack(t *testing.T) {
 		t.Errorf("output %s", got.Output)
 	}
 }
+
+// Work that an operator cancels or deletes by River's own means leaves no job behind that waits for ever.
+func TestJobsAdriftComeToAnEnd(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.relay()
+	s.worker(func(c *Config) { c.Beat = 100 * time.Millisecond })
+	later := func(j *store.Job) { j.RunAt = time.Now().Add(time.Hour) }
+	one := func(context.Context, *jobs.Task) (jobs.Result, error) { return jobs.Result{Output: 1}, nil }
+	cancelled, discarded, gone := s.submit(one, later), s.submit(one, later), s.submit(one, later)
+	for _, j := range []store.Job{cancelled, discarded, gone} {
+		eventually(t, "River has the job", func() error {
+			if s.work(j.ID, "scheduled") != 1 {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+	}
+	s.tx(func(tx pgx.Tx) error {
+		for _, sql := range []string{
+			`UPDATE river_job SET state = 'cancelled', finalized_at = now() - interval '1 minute' WHERE args ->> 'job_id' = $1`,
+			`UPDATE river_job SET state = 'discarded', finalized_at = now() - interval '1 minute' WHERE args ->> 'job_id' = $2`,
+			`UPDATE jobs SET run_at = now(), updated_at = now() - interval '1 minute',
+			 river_job_id = (SELECT id FROM river_job WHERE args ->> 'job_id' = $3) WHERE id = $3::text::uuid`,
+			`DELETE FROM river_job WHERE args ->> 'job_id' = $3`,
+		} {
+			if _, err := tx.Exec(t.Context(), sql+` AND $1::text <> '' AND $2::text <> '' AND $3::text <> ''`,
+				cancelled.ID, discarded.ID, gone.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	s.ends(cancelled.ID, store.Cancelled)
+	if got := s.ends(discarded.ID, store.Failed); s.code(got) != "work_discarded" {
+		t.Errorf("it failed with %s", got.Error)
+	}
+	if got := s.ends(gone.ID, store.Succeeded); string(got.Output) != "1" {
+		t.Errorf("output %s", got.Output)
+	}
+	if n := s.facts(cancelled.ID, "job.cancelled"); n != 1 {
+		t.Errorf("%d facts say that it was cancelled", n)
+	}
+}

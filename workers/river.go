@@ -48,7 +48,11 @@ func riverConfig(table []jobs.Job, log *slog.Logger) *river.Config {
 		Workers:           jobs.Register(table),
 		FetchCooldown:     fetchCooldown,
 		FetchPollInterval: fetchPoll,
-		JobTimeout:        -1, // every kind states its own
+		// During a deploy a newer process may know a kind that this one doesn't: it takes none of those, and
+		// passes them on.
+		FetchOnlyKnownKinds: true,
+		SkipUnknownJobCheck: true,
+		JobTimeout:          -1, // every kind states its own
 		// Our own rescue is quicker; this one is the net under it.
 		RescueStuckJobsAfter: 2 * time.Hour,
 		// Reindexing needs the owner of the table, which we are not.

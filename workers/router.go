@@ -31,6 +31,7 @@ const routeAtOnce = 500
 // event starts each of its jobs exactly once.
 type router struct {
 	pool   *pgxpool.Pool
+	db     *store.DB // of the same database; nil: dead events stay dead
 	stream *stream.Stream
 	river  *river.Client[pgx.Tx]
 	table  []jobs.Job
@@ -78,6 +79,9 @@ func (r *router) session(ctx context.Context) error {
 	if err := r.stream.Ensure(ctx); err != nil {
 		return err
 	}
+	if err := r.revive(ctx); err != nil {
+		return err
+	}
 	from, err := r.resume(ctx, conn)
 	if err != nil {
 		return err
@@ -113,6 +117,19 @@ func (r *router) lead(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 	}
+}
+
+// revive routes dead events that this version can read: during a deploy an older one may have been asked
+// for a kind that it didn't know.
+func (r *router) revive(ctx context.Context) error {
+	if r.db == nil {
+		return nil
+	}
+	done, _, err := Redrive(ctx, r.db, r.table, nil)
+	if done > 0 {
+		r.log.Info("dead events came back to life", "count", done)
+	}
+	return err
 }
 
 // resume reads the position and finds the message behind it. A stream that was lost and filled again

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
 
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/jobs"
@@ -22,8 +23,13 @@ const (
 type sweep struct {
 	db    *store.DB
 	hints jobs.Hints
+	river *river.Client[pgx.Tx]
+	table []jobs.Job
 	log   *slog.Logger
-	last  time.Time // of looking for expired jobs
+	// adriftEvery is how often it looks for jobs adrift.
+	adriftEvery time.Duration
+	// When it last looked for expired jobs, and for jobs adrift.
+	expired, adrift time.Time
 }
 
 func (s *sweep) run(ctx context.Context) error {
@@ -40,10 +46,17 @@ func (s *sweep) turn(ctx context.Context) error {
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, sweepLock).Scan(&got); err != nil || !got {
 			return err
 		}
-		if time.Since(s.last) >= expireEvery {
-			s.last = time.Now()
-			var err error
+		var err error
+		if time.Since(s.expired) >= expireEvery {
+			s.expired = time.Now()
 			if ended, err = s.expire(ctx, tx); err != nil {
+				return err
+			}
+		}
+		if time.Since(s.adrift) >= s.adriftEvery {
+			s.adrift = time.Now()
+			drifted, err := s.collect(ctx, tx)
+			if ended = append(ended, drifted...); err != nil {
 				return err
 			}
 		}
@@ -57,7 +70,6 @@ func (s *sweep) turn(ctx context.Context) error {
 	}
 	if len(ended) > 0 {
 		s.hints.OutboxChanged()
-		s.log.Info("jobs passed their deadline", "count", len(ended))
 	}
 	return nil
 }
@@ -74,6 +86,9 @@ func (s *sweep) expire(ctx context.Context, tx pgx.Tx) (ended []string, err erro
 			return nil, err
 		}
 		ended = append(ended, j.ID)
+	}
+	if len(ended) > 0 {
+		s.log.Info("jobs passed their deadline", "count", len(ended))
 	}
 	return ended, nil
 }

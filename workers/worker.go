@@ -86,11 +86,11 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	working, stopWorking := context.WithCancel(ctx)
 	defer stopWorking()
-	router := &router{pool: w.DB.Pool(), stream: w.Stream, river: client, table: w.Table, log: w.Log}
+	router := &router{pool: w.DB.Pool(), db: w.DB, stream: w.Stream, river: client, table: w.Table, log: w.Log}
 	group.Go(func() error { return quiet(router.run(working)) })
 	schedules := &schedules{db: w.DB, river: client, table: w.Table, log: w.Log}
 	group.Go(func() error { return quiet(schedules.run(working)) })
-	sweep := &sweep{db: w.DB, hints: w.Hints, log: w.Log}
+	sweep := &sweep{db: w.DB, hints: w.Hints, river: client, adriftEvery: 10 * w.Beat, table: w.Table, log: w.Log}
 	group.Go(func() error { return quiet(sweep.run(working)) })
 	w.Log.Info("worker works", "worker_id", w.id, "queues", w.Queues)
 
