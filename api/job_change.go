@@ -55,7 +55,7 @@ func (s *Server) retryJob(ctx context.Context, in *changeInput) (*changeOutput, 
 			return j, false, refuse("already_finished", "the job has succeeded, so there is nothing to try again")
 		}
 		eventID := outbox.NewID()
-		again, err := store.RequeueJob(ctx, tx, x.caller.OrganizationID, id, eventID)
+		again, err := store.RequeueJob(ctx, tx, x.caller.OrganizationID, id, eventID, s.placeOf(j))
 		if errors.Is(err, store.ErrConflict) {
 			return j, false, nil
 		}
@@ -68,6 +68,16 @@ func (s *Server) retryJob(ctx context.Context, in *changeInput) (*changeOutput, 
 		}
 		return again, true, tx.SendBatch(ctx, b).Close()
 	})
+}
+
+// placeOf takes a place for a job that is tried again. It asks the estimate alone: within a transaction
+// there is no second connection to be had. A job that goes behind the share without need moves up soon.
+func (s *Server) placeOf(j store.Job) store.Place {
+	k := s.kinds[j.Kind]
+	if k == nil || k.Share <= 0 || s.shares.take(shareKey{j.OrganizationID, j.Queue}, k.Share) {
+		return store.Fair
+	}
+	return store.Overflow
 }
 
 // changeJob runs a change in a transaction and tells whoever waits for the job.

@@ -35,6 +35,11 @@ func (s *Server) takeShares(ctx context.Context, js []store.Job) map[shareKey]in
 	taken := make(map[shareKey]int, 1)
 	for i := range js {
 		k := shareKey{js[i].OrganizationID, js[i].Queue}
+		if js[i].RunAt.After(js[i].CreatedAt) {
+			// It needs no place before its time, and is given one then.
+			js[i].Overflow = true
+			continue
+		}
 		if s.takeShare(ctx, k, s.kinds[js[i].Kind].Share) {
 			taken[k]++
 			continue

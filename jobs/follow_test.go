@@ -244,7 +244,7 @@ func TestFollowOverRuns(t *testing.T) {
 		if _, err := store.CancelJob(t.Context(), tx, organization, id); err != nil {
 			return err
 		}
-		_, err := store.RequeueJob(t.Context(), tx, organization, id, outbox.NewID())
+		_, err := store.RequeueJob(t.Context(), tx, organization, id, outbox.NewID(), store.Fair)
 		return err
 	})
 	if err != nil {

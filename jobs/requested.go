@@ -64,7 +64,8 @@ func insertRequested(e events.Envelope, f events.JobRequested) river.InsertManyP
 	if f.Overflow {
 		opts.Priority = overflowPriority
 	}
-	if time.Until(f.RunAt) > soon {
+	// By the clock of those who stated the fact: this machine's may be ahead.
+	if f.RunAt.Sub(e.Time) > soon {
 		opts.ScheduledAt = f.RunAt
 	}
 	return river.InsertManyParams{

@@ -263,7 +263,7 @@ func (s *site) retry(id string) {
 	s.t.Helper()
 	event := outbox.NewID()
 	s.tx(func(tx pgx.Tx) error {
-		j, err := store.RequeueJob(s.t.Context(), tx, organization, id, event)
+		j, err := store.RequeueJob(s.t.Context(), tx, organization, id, event, store.Fair)
 		if err != nil {
 			return err
 		}

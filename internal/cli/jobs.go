@@ -115,7 +115,7 @@ type jobsRetryCmd struct {
 func (c *jobsRetryCmd) Run(ctx context.Context, a *app) error {
 	return c.change(ctx, a, c.ID, "retried", func(tx pgx.Tx, j store.Job) error {
 		event := outbox.NewID()
-		j, err := store.RequeueJob(ctx, tx, j.OrganizationID, j.ID, event)
+		j, err := store.RequeueJob(ctx, tx, j.OrganizationID, j.ID, event, store.Fair)
 		if err != nil {
 			return err
 		}

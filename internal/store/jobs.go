@@ -218,9 +218,18 @@ func CancelJob(ctx context.Context, tx pgx.Tx, organizationID, id string) (Job, 
 	return changeJob(ctx, tx, "cancel", cancelJob, organizationID, id)
 }
 
+// A Place is where in its queue a job goes.
+type Place int
+
+// The places: within the organization's fair share, or behind everybody else's.
+const (
+	Fair Place = iota
+	Overflow
+)
+
 const requeueJob = `
 UPDATE jobs
-SET status = 'queued', run = run + 1, attempt = 0, overflow = false, output = NULL, error = NULL, waiting_reason = NULL,
+SET status = 'queued', run = run + 1, attempt = 0, overflow = $4, output = NULL, error = NULL, waiting_reason = NULL,
     next_attempt_at = NULL, progress = NULL, run_at = now(), started_at = NULL, finished_at = NULL, event_id = $3,
     deadline = CASE WHEN deadline > now() THEN deadline END, updated_at = now(), version = version + 1
 WHERE organization_id = $1 AND id = $2
@@ -231,8 +240,8 @@ RETURNING ` + jobColumns
 // RequeueJob gives a job that failed, was cancelled or waits a new run that is due now; the old run is
 // overtaken. A job that is being worked or has succeeded is ErrConflict. A deadline that has passed is
 // dropped, as it would end the new run at once.
-func RequeueJob(ctx context.Context, tx pgx.Tx, organizationID, id, eventID string) (Job, error) {
-	return changeJob(ctx, tx, "requeue", requeueJob, organizationID, id, eventID)
+func RequeueJob(ctx context.Context, tx pgx.Tx, organizationID, id, eventID string, place Place) (Job, error) {
+	return changeJob(ctx, tx, "requeue", requeueJob, organizationID, id, eventID, place == Overflow)
 }
 
 func changeJob(ctx context.Context, tx pgx.Tx, verb, sql string, args ...any) (Job, error) {
