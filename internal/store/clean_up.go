@@ -24,10 +24,14 @@ const deleteIdempotencyKeys = `
 DELETE FROM idempotency_keys WHERE ctid IN (
     SELECT ctid FROM idempotency_keys WHERE created_at < $1 LIMIT $2)`
 
+// The last one stays as long as the job: its number is the one before the end's, by which a client that
+// comes back is told that it has missed the end.
 const deleteJobEvents = `
 DELETE FROM job_events WHERE ctid IN (
     SELECT e.ctid FROM job_events e
-    WHERE e.created_at < $1 AND NOT EXISTS (
+    WHERE e.created_at < $1
+      AND e.seq < (SELECT max(l.seq) FROM job_events l WHERE l.organization_id = e.organization_id AND l.job_id = e.job_id)
+      AND NOT EXISTS (
         SELECT FROM jobs j WHERE j.organization_id = e.organization_id AND j.id = e.job_id
         AND (j.finished_at IS NULL OR j.finished_at >= $1))
     LIMIT $2)`

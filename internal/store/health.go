@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,9 +41,17 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
         WHERE i.inhparent = 'outbox'::regclass AND c.relname > 'outbox_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')
           AND c.relname ~ '^outbox_[0-9]{8}$')`
 
+// In an epoch in which the router has not routed anything yet, all since its beginning waits.
 const selectUnrouted = `
+WITH present AS (
+    SELECT epoch, started_xid FROM outbox_epochs ORDER BY started_at DESC LIMIT 1
+), behind AS (
+    SELECT coalesce(p.xid, present.started_xid) AS xid, coalesce(p.id, 0) AS id
+    FROM present LEFT JOIN consumer_positions p ON p.consumer = 'router' AND p.epoch = present.epoch
+)
 SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)
-FROM (SELECT created_at FROM outbox WHERE (xid, id) > ($1::text::xid8, $2) ORDER BY xid, id LIMIT 1000) AS waiting`
+FROM (SELECT created_at FROM outbox, behind WHERE (outbox.xid, outbox.id) > (behind.xid, behind.id)
+      ORDER BY outbox.xid, outbox.id LIMIT 1000) AS waiting`
 
 // Health looks at the database.
 func (db *DB) Health(ctx context.Context) (Health, error) {
@@ -55,12 +62,8 @@ func (db *DB) Health(ctx context.Context) (Health, error) {
 		if err != nil {
 			return err
 		}
-		p, err := ReadPosition(ctx, tx, "router")
-		if err != nil {
-			return err
-		}
 		var seconds float64
-		err = tx.QueryRow(ctx, selectUnrouted, strconv.FormatUint(p.XID, 10), p.ID).Scan(&h.Unrouted, &seconds)
+		err = tx.QueryRow(ctx, selectUnrouted).Scan(&h.Unrouted, &seconds)
 		h.OldestUnrouted = time.Duration(seconds * float64(time.Second))
 		return err
 	})
