@@ -41,7 +41,7 @@ func TestRelaySurvivesKilledNATS(t *testing.T) {
 		}
 		wrote <- nil
 	}()
-	const kills = 7
+	const kills = 5
 	for range kills {
 		before, _ := lastSeq(t, s)
 		eventually(t, "the relay publishes", func() error {
