@@ -72,7 +72,7 @@ func TestScript(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("SUPER_URL", s.postgres.SuperURL("postgres"))
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // it would wait for a second at each end
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -14,10 +14,13 @@ import (
 // canary stands in every secret; nothing that anybody can read may sing it.
 const canary = "canary4canary4canary4canary4canary4"
 
+// helpShows names the settings that are right, with which the help of each command is asked for too.
+const helpShows = "nobody answers"
+
 // secretSettings are all the variables that are secret: as they should be, and mistaken in ways that
 // tempt a program to repeat them.
 var secretSettings = map[string][]string{
-	"nobody answers": {
+	helpShows: {
 		"DATABASE_URL=postgres://user:" + canary + "@127.0.0.1:1/payaid?sslmode=disable",
 		"NATS_URL=nats://user:" + canary + "@127.0.0.1:1", "REDIS_URL=redis://:" + canary + "@127.0.0.1:1/0",
 		"PAYAID_ADMIN_KEY=" + canary, "GROQ_API_KEY_FALLBACK=" + canary,
@@ -56,7 +59,9 @@ func TestNothingShowsASecret(t *testing.T) {
 					args = append(args, "--database-url="+canary, "--nonsense="+canary)
 				}
 				silent(t, env, args)
-				silent(t, env, append(args, "--help"))
+				if name == helpShows {
+					silent(t, env, append(args, "--help"))
+				}
 			}
 		})
 	}
@@ -65,13 +70,13 @@ func TestNothingShowsASecret(t *testing.T) {
 // silent runs a command, which ends by itself or is asked to after a while, and searches its output.
 func silent(t *testing.T, env, args []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Args[0] = "payaid" // what testscript goes by
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
-	cmd.Env = append([]string{"LOG_LEVEL=debug", "LISTEN=127.0.0.1:0", "OLLAMA_URL=http://127.0.0.1:1",
+	cmd.Env = append([]string{"GORACE=atexit_sleep_ms=0", "LOG_LEVEL=debug", "LISTEN=127.0.0.1:0", "OLLAMA_URL=http://127.0.0.1:1",
 		"GROQ_BASE_URL=http://127.0.0.1:1/v1"}, env...)
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output

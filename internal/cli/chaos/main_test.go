@@ -25,5 +25,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProcess) == "1" {
 		os.Exit(cli.Main(os.Args[1:], os.Stdout, os.Stderr, cli.WithNoop(), cli.WithJobs(chaosJobs)))
 	}
+	// These tests wait for others more than they compute. A -parallel of the command line comes later and wins.
+	if err := flag.Set("test.parallel", "5"); err != nil {
+		panic(err)
+	}
 	os.Exit(localstack.RunTests(m))
 }

@@ -76,7 +76,8 @@ func (p *process) start() error {
 		return err
 	}
 	cmd := exec.Command(binary, p.args...)
-	cmd.Env = append([]string{asProcess + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, p.env...)
+	// The race detector would wait for a second at each end.
+	cmd.Env = append([]string{asProcess + "=1", "GORACE=atexit_sleep_ms=0", "PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, p.env...)
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	cmd.WaitDelay = 5 * time.Second // children that hold the pipe
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
