@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -123,48 +124,74 @@ func (c client) await(ctx context.Context, id string, most time.Duration) (jobVi
 type followed struct {
 	text   string
 	tokens int
+	last   string // number of the last event
+	done   bool
 	err    error
 }
 
-// follow reads a job's events until it is done, and gives the text that they add up to.
+// follow reads a job's events until it is done, and gives the text that they add up to. A stream that ends
+// before that is taken up again where it was left, as every client of such streams does.
 func (c client) follow(ctx context.Context, id string, most time.Duration) (f followed) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
+	for again := 0; ; again++ {
+		c.followOnce(ctx, id, &f)
+		if f.done || f.err != nil || ctx.Err() != nil {
+			return f
+		}
+		if again == 10 {
+			f.err = errors.New("the stream of events ended before the job did, again and again")
+			return f
+		}
+	}
+}
+
+func (c client) followOnce(ctx context.Context, id string, f *followed) {
 	path := "/api/jobs/" + id + "/events"
-	response, err := c.send(ctx, http.MethodGet, path, nil)
+	response, err := c.send(ctx, http.MethodGet, path, nil, "Last-Event-ID", cmp.Or(f.last, "0"))
 	if err != nil {
-		return followed{err: err}
+		f.err = err
+		return
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return followed{err: refusal(http.MethodGet, path, response)}
+		f.err = refusal(http.MethodGet, path, response)
+		return
 	}
 	var event string
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, 4<<20)
-	for lines.Scan() {
+	for lines.Scan() && !f.done {
 		name, value, _ := strings.Cut(lines.Text(), ":")
 		value = strings.TrimPrefix(value, " ")
-		switch {
-		case name == "event":
+		switch name {
+		case "id":
+			f.last = value
+		case "event":
 			event = value
-		case name == "data" && event == "token":
-			var token struct {
-				Text string `json:"text"`
-			}
-			if f.err = json.Unmarshal([]byte(value), &token); f.err != nil {
-				return f
-			}
-			f.text += token.Text
-			f.tokens++
-		case name == "data" && event == "reset":
-			f.text = ""
-		case name == "data" && event == "done":
-			return f
+		case "data":
+			f.hear(event, value)
 		}
 	}
-	f.err = errors.Join(errors.New("the stream of events ended before the job did"), lines.Err())
-	return f
+}
+
+// hear takes in one event.
+func (f *followed) hear(event, data string) {
+	switch event {
+	case "token":
+		var token struct {
+			Text string `json:"text"`
+		}
+		if err := json.Unmarshal([]byte(data), &token); err != nil {
+			f.err = fmt.Errorf("read a token: %w", err)
+		}
+		f.text += token.Text
+		f.tokens++
+	case "reset":
+		f.text = ""
+	case "done":
+		f.done = true
+	}
 }
 
 // waitReady polls until the API can answer requests.
