@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -36,26 +37,60 @@ func (m Message) Event() (events.Envelope, events.Position, error) {
 	return e, p, err
 }
 
-// A silent consumer is asked about after this long; servers have been seen to stop delivering.
-const silence = 5 * time.Second
+const (
+	// A silent consumer is asked about after this long: servers and clients have been seen to stop
+	// delivering in the middle of a backlog.
+	silence = time.Second
+	// So often in a row a consumer that has fallen silent is made anew before the follower hears of it.
+	mostStalls = 5
+)
 
 // Follow calls deliver with the messages from the sequence from on, in order and without a gap, up to
 // atMost at a time, until ctx ends, deliver returns an error, or the connection was lost: what is there
 // after that may be another stream, and its follower must look. In silence deliver is called with none
-// every few seconds, so that a follower can show that it lives. It keeps no state in the server: whoever
+// every second, so that a follower can show that it lives. It keeps no state in the server: whoever
 // follows remembers by itself how far it has come. Acknowledgements of JetStream are written late and
 // lost with a crash, so they could not be relied on anyway.
 func (s *Stream) Follow(ctx context.Context, from uint64, atMost int, deliver func([]Message) error) error {
 	lost := s.nc.StatusChanged(nats.DISCONNECTED, nats.RECONNECTING, nats.CLOSED)
 	defer s.nc.RemoveStatusListener(lost)
-	consumer, err := s.js.OrderedConsumer(ctx, Name, jetstream.OrderedConsumerConfig{
+	f := following{stream: s, next: from, atMost: atMost, lost: lost, deliver: deliver}
+	for stalls := 0; ; stalls++ {
+		before := f.next
+		err := f.consume(ctx)
+		if f.next > before {
+			stalls = 0
+		}
+		if !errors.Is(err, errStalled) || stalls >= mostStalls {
+			return err
+		}
+	}
+}
+
+// errStalled means that the consumer delivers nothing though there is more.
+var errStalled = errors.New("the consumer has fallen silent")
+
+// following is one call of Follow.
+type following struct {
+	stream  *Stream
+	next    uint64 // sequence
+	begun   bool
+	atMost  int
+	arrived chan Message
+	lost    <-chan nats.Status
+	deliver func([]Message) error
+}
+
+// consume delivers from one consumer.
+func (f *following) consume(ctx context.Context) error {
+	consumer, err := f.stream.js.OrderedConsumer(ctx, Name, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:   from,
+		OptStartSeq:   f.next,
 	})
 	if err != nil {
-		return fmt.Errorf("follow the stream %s from %d: %w", Name, from, err)
+		return fmt.Errorf("follow the stream %s from %d: %w", Name, f.next, err)
 	}
-	arrived := make(chan Message, 2*atMost)
+	arrived := make(chan Message, 2*f.atMost)
 	stopped := make(chan struct{})
 	consuming, err := consumer.Consume(func(m jetstream.Msg) {
 		meta, err := m.Metadata()
@@ -66,28 +101,17 @@ func (s *Stream) Follow(ctx context.Context, from uint64, atMost int, deliver fu
 		case arrived <- Message{Seq: meta.Sequence.Stream, Subject: m.Subject(), Header: m.Headers(), Body: m.Data()}:
 		case <-stopped:
 		}
-	}, jetstream.PullMaxMessages(2*atMost))
+	}, jetstream.PullMaxMessages(2*f.atMost))
 	if err != nil {
-		return fmt.Errorf("follow the stream %s from %d: %w", Name, from, err)
+		return fmt.Errorf("follow the stream %s from %d: %w", Name, f.next, err)
 	}
 	defer func() {
 		consuming.Stop()
 		close(stopped)
 		<-consuming.Closed()
 	}()
-	f := following{stream: s, next: from, atMost: atMost, arrived: arrived, lost: lost, deliver: deliver}
+	f.arrived = arrived
 	return f.run(ctx)
-}
-
-// following is one call of Follow.
-type following struct {
-	stream  *Stream
-	next    uint64 // sequence
-	begun   bool
-	atMost  int
-	arrived <-chan Message
-	lost    <-chan nats.Status
-	deliver func([]Message) error
 }
 
 func (f *following) run(ctx context.Context) error {
@@ -152,7 +176,7 @@ func contiguous(next uint64, batch []Message) error {
 }
 
 func (s *Stream) checkSilence(ctx context.Context, next uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, silence)
+	ctx, cancel := context.WithTimeout(ctx, 5*silence)
 	defer cancel()
 	_, last, err := s.State(ctx)
 	if err != nil {
@@ -162,7 +186,7 @@ func (s *Stream) checkSilence(ctx context.Context, next uint64) error {
 		return fmt.Errorf("follow the stream: it ends at %d and is read up to %d: its end was lost", last, next-1)
 	}
 	if last >= next {
-		return fmt.Errorf("follow the stream: nothing came for %s, but it goes on to %d beyond %d", silence, last, next)
+		return fmt.Errorf("follow the stream: %w: nothing came for %s, but it goes on to %d beyond %d", errStalled, silence, last, next-1)
 	}
 	return nil
 }
