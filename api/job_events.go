@@ -202,9 +202,11 @@ func (f *follower) stream(ctx context.Context, w http.ResponseWriter, changed <-
 		case <-changed:
 		case <-poll.C:
 		}
-		if err := f.look(ctx); err != nil {
-			// The status line is out: the stream ends, and the client comes back with its number.
+		if err := f.look(ctx); ctx.Err() != nil {
 			return
+		} else if err != nil {
+			// The status line is out. What is new is sent when it can be read again.
+			f.server.Log.Warn("stream waits for the database", "job_id", f.id, "error", err)
 		}
 		if f.out.Len() > 0 && !send(w, control, f.out.Bytes()) {
 			return
