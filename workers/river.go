@@ -57,7 +57,7 @@ func riverConfig(table []jobs.Job, log *slog.Logger) *river.Config {
 		RescueStuckJobsAfter: 2 * time.Hour,
 		// Reindexing needs the owner of the table, which we are not.
 		ReindexerSchedule: river.NeverSchedule(),
-		Logger:            slog.New(atLeast{log.Handler(), slog.LevelWarn}),
+		Logger:            slog.New(newSparse(log.Handler())),
 	}
 }
 
@@ -78,26 +78,4 @@ func stopClient(stop func(context.Context) error, soft time.Duration) error {
 		return fmt.Errorf("stop river: %w", err)
 	}
 	return nil
-}
-
-// atLeast drops what a library says below a level: River tells of every job that errors, and we tell it
-// ourselves.
-type atLeast struct {
-	slog.Handler
-	level slog.Level
-}
-
-// Enabled implements slog.Handler.
-func (h atLeast) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= h.level && h.Handler.Enabled(ctx, l)
-}
-
-// WithAttrs implements slog.Handler.
-func (h atLeast) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return atLeast{h.Handler.WithAttrs(attrs), h.level}
-}
-
-// WithGroup implements slog.Handler.
-func (h atLeast) WithGroup(name string) slog.Handler {
-	return atLeast{h.Handler.WithGroup(name), h.level}
 }

@@ -42,7 +42,7 @@ type router struct {
 }
 
 func (r *router) run(ctx context.Context) error {
-	const first, most = 100 * time.Millisecond, 5 * time.Second
+	const first, most = 100 * time.Millisecond, 2 * time.Second
 	wait := first
 	for {
 		began := time.Now()
@@ -50,7 +50,7 @@ func (r *router) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if time.Since(began) > time.Minute {
+		if time.Since(began) > 5*time.Second {
 			wait = first
 		}
 		r.log.Warn("router starts again", "error", err, "in_ms", wait.Milliseconds())
@@ -105,13 +105,17 @@ func (r *router) lead(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, endSilentSession); err != nil {
 		return fmt.Errorf("ask for the router's lock: %w", err)
 	}
-	for {
+	for standing := false; ; {
 		var got bool
 		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, routerLock).Scan(&got); err != nil {
 			return fmt.Errorf("ask for the router's lock: %w", err)
 		}
 		if got {
 			return nil
+		}
+		if !standing {
+			r.log.Info("router stands by", "reason", "another router is active")
+			standing = true
 		}
 		if err := pause(ctx, time.Second); err != nil {
 			return err

@@ -128,14 +128,19 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// every calls do at once and then at intervals until ctx ends. What goes wrong is logged; the next turn
-// tries again.
+// every calls do at once and then at intervals until ctx ends. What goes wrong is logged and tried again,
+// less and less often.
 func every(ctx context.Context, d time.Duration, log *slog.Logger, what string, do func(context.Context) error) error {
-	for {
-		if err := do(ctx); err != nil && ctx.Err() == nil {
-			log.Warn(what+" is tried again", "error", err, "in_ms", d.Milliseconds())
+	const most = 5 * time.Second
+	for wait := d; ; {
+		err := do(ctx)
+		if err == nil {
+			wait = d
+		} else if ctx.Err() == nil {
+			wait = min(2*wait, max(most, d))
+			log.Warn(what+" will be tried again", "error", err, "in_ms", wait.Milliseconds())
 		}
-		if err := pause(ctx, d); err != nil {
+		if err := pause(ctx, wait); err != nil {
 			return err
 		}
 	}

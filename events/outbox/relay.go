@@ -26,7 +26,7 @@ const (
 	// its end, or was deleted, is filled again without waiting for the next fact.
 	tailEvery = 2 * time.Second
 	// After a session broke: first and longest pause before the next.
-	retryFirst, retryMost = 100 * time.Millisecond, 5 * time.Second
+	retryFirst, retryMost = 100 * time.Millisecond, 2 * time.Second
 )
 
 // A Relay publishes the outbox to the stream, in order, each event once. Any number may run; one is
@@ -54,7 +54,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if time.Since(began) > time.Minute {
+		if time.Since(began) > 5*time.Second {
 			pause = retryFirst
 		}
 		r.log.Warn("relay starts again", "error", err, "in_ms", pause.Milliseconds())
