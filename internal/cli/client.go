@@ -113,7 +113,7 @@ func (c client) await(ctx context.Context, id string, most time.Duration) (jobVi
 	defer cancel()
 	for {
 		var j jobView
-		err := c.do(ctx, http.MethodGet, "/api/jobs/"+id, nil, &j, "Prefer", "wait=2")
+		err := c.do(ctx, http.MethodGet, "/api/jobs/"+id, nil, &j, "Prefer", "wait=1")
 		if err != nil || j.ended() || j.Waiting != nil {
 			return j, err
 		}
