@@ -42,40 +42,12 @@ type router struct {
 }
 
 func (r *router) run(ctx context.Context) error {
-	const first, most = 100 * time.Millisecond, 2 * time.Second
-	wait := first
-	for {
-		began := time.Now()
-		err := r.session(ctx)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if time.Since(began) > 5*time.Second {
-			wait = first
-		}
-		r.log.Warn("router starts again", "error", err, "in_ms", wait.Milliseconds())
-		if err := pause(ctx, wait); err != nil {
-			return err
-		}
-		wait = min(2*wait, most)
-	}
+	return store.Leader{Pool: r.pool, Lock: routerLock, Name: "router", Log: r.log}.Run(ctx, r.lead)
 }
 
-// session routes on one connection, which holds the lock: a router that loses it can't commit either.
-func (r *router) session(ctx context.Context) error {
-	pooled, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("connect to the database: %w", err)
-	}
-	conn := pooled.Hijack()
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = conn.Close(ctx)
-	}()
-	if err := r.lead(ctx, conn); err != nil {
-		return err
-	}
+// lead routes as the active one, on one connection, which holds the lock: a router that loses it can't
+// commit either.
+func (r *router) lead(ctx context.Context, conn *pgx.Conn) error {
 	if err := r.stream.Ensure(ctx); err != nil {
 		return err
 	}
@@ -95,32 +67,6 @@ func (r *router) session(ctx context.Context) error {
 		}
 		return r.routeAll(ctx, conn, batch)
 	})
-}
-
-// A host that froze or fell off the network would hold the lock for hours, so a session that asks nothing
-// for this long is over.
-const endSilentSession = `SET idle_session_timeout = '20s'`
-
-func (r *router) lead(ctx context.Context, conn *pgx.Conn) error {
-	if _, err := conn.Exec(ctx, endSilentSession); err != nil {
-		return fmt.Errorf("ask for the router's lock: %w", err)
-	}
-	for standing := false; ; {
-		var got bool
-		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, routerLock).Scan(&got); err != nil {
-			return fmt.Errorf("ask for the router's lock: %w", err)
-		}
-		if got {
-			return nil
-		}
-		if !standing {
-			r.log.Info("router stands by", "reason", "another router is active")
-			standing = true
-		}
-		if err := pause(ctx, time.Second); err != nil {
-			return err
-		}
-	}
 }
 
 // revive routes dead events that this version can read: during a deploy an older one may have been asked

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/internal/store"
 )
 
 // lockID is the session advisory lock of the active relay. It spares the stand-by the work; what keeps
@@ -20,13 +21,13 @@ const lockID int64 = 0x70617961_6964_0002
 const (
 	// The safety net under a lost wake-up.
 	pollEvery = 50 * time.Millisecond
-	// How often a stand-by asks for the lock.
-	lockEvery = time.Second
 	// How often an idle relay looks whether the stream still holds what it published: a stream that lost
 	// its end, or was deleted, is filled again without waiting for the next fact.
 	tailEvery = 2 * time.Second
-	// After a session broke: first and longest pause before the next.
-	retryFirst, retryMost = 100 * time.Millisecond, 2 * time.Second
+	// After a publish whose outcome is open.
+	lookAgain = 100 * time.Millisecond
+	// A look at the stream's end that takes longer has found a connection that is dead.
+	lookAtMost = 5 * time.Second
 )
 
 // A Relay publishes the outbox to the stream, in order, each event once. Any number may run; one is
@@ -47,41 +48,12 @@ func NewRelay(pool *pgxpool.Pool, s Log, wake <-chan struct{}, log *slog.Logger)
 // Run relays until ctx ends; no publish is in flight when it returns. What goes wrong is logged and
 // tried again: events wait in the outbox meanwhile.
 func (r *Relay) Run(ctx context.Context) error {
-	pause := retryFirst
-	for {
-		began := time.Now()
-		err := r.session(ctx)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if time.Since(began) > 5*time.Second {
-			pause = retryFirst
-		}
-		r.log.Warn("relay starts again", "error", err, "in_ms", pause.Milliseconds())
-		if err := wait(ctx, pause); err != nil {
-			return err
-		}
-		pause = min(2*pause, retryMost)
-	}
+	return store.Leader{Pool: r.pool, Lock: lockID, Name: "relay", Log: r.log}.Run(ctx, r.lead)
 }
 
-// session relays on one connection. The lock lives on it: a relay that loses the connection has lost
-// the lock, and can't read on.
-func (r *Relay) session(ctx context.Context) error {
-	conn, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("connect to the database: %w", err)
-	}
-	// The lock must not go back into the pool with the connection.
-	own := conn.Hijack()
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = own.Close(ctx)
-	}()
-	if err := r.lead(ctx, own); err != nil {
-		return err
-	}
+// lead relays as the active one. It asks the database many times a second, and a publish takes less than
+// the silence that would end its session.
+func (r *Relay) lead(ctx context.Context, own *pgx.Conn) error {
 	if err := r.stream.Ensure(ctx); err != nil {
 		return err
 	}
@@ -97,35 +69,7 @@ func (r *Relay) session(ctx context.Context) error {
 		}
 		// The stream knows what was stored: look, and go on behind it.
 		r.log.Warn("relay reads the end of the stream again", "error", err)
-		if err := wait(ctx, retryFirst); err != nil {
-			return err
-		}
-	}
-}
-
-// A host that froze or fell off the network would hold the lock for hours, so a session that asks nothing
-// for this long is over. An active relay asks many times a second, and a publish takes half as long at
-// most.
-const endSilentSession = `SET idle_session_timeout = '20s'`
-
-// lead waits until this relay is the active one.
-func (r *Relay) lead(ctx context.Context, conn *pgx.Conn) error {
-	if _, err := conn.Exec(ctx, endSilentSession); err != nil {
-		return fmt.Errorf("ask for the relay's lock: %w", err)
-	}
-	for standing := false; ; {
-		var got bool
-		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, lockID).Scan(&got); err != nil {
-			return fmt.Errorf("ask for the relay's lock: %w", err)
-		}
-		if got {
-			return nil
-		}
-		if !standing {
-			r.log.Info("relay stands by", "reason", "another relay is active")
-			standing = true
-		}
-		if err := wait(ctx, lockEvery); err != nil {
+		if err := wait(ctx, lookAgain); err != nil {
 			return err
 		}
 	}
@@ -171,7 +115,7 @@ func (r *Relay) relay(ctx context.Context, conn *pgx.Conn, seq uint64, position 
 
 // endsAt looks whether the stream still ends where this relay wrote last.
 func (r *Relay) endsAt(ctx context.Context, seq uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, retryMost)
+	ctx, cancel := context.WithTimeout(ctx, lookAtMost)
 	defer cancel()
 	last, err := r.stream.Tail(ctx)
 	if err == nil && last.Seq != seq {
