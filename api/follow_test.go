@@ -382,3 +382,38 @@ func TestStreamLeavesNoDeadlineBehind(t *testing.T) {
 		t.Errorf("deadlines %v", w.set)
 	}
 }
+
+// A status that a worker told is the whole job as it was then, whatever has become of it since.
+func TestStatusOfThePast(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	org, key := g.organization(t)
+	v := g.submit(t, key, aCompletion)
+	w := g.work(t, org, v.ID)
+	w.tell("status", `{"status":"running","attempt":1,"started_at":"2026-01-31T10:00:00Z","waiting":null,"output":null,"error":null,"finished_at":null}`,
+		`{"status":"running","attempt":1,"started_at":"2026-01-31T10:00:00Z","waiting":{"reason":"no model","next_attempt_at":"2026-01-31T10:01:00Z"}}`)
+	w.tell("token", `{"text":"a long answer"}`)
+	w.finish(`{"text":"a long answer"}`)
+	for last, want := range map[string]string{"": "[1 status 2 status 3 status 4 token 5 done]", "2": "[3 status 4 token 5 done]"} {
+		s := g.follow(t, key, v.ID, last)
+		all := s.rest()
+		if s.resp.StatusCode != http.StatusOK || fmt.Sprint(all) != want {
+			t.Fatalf("behind %q: %d %v, want %s", last, s.resp.StatusCode, all, want)
+		}
+		for _, e := range all {
+			var j jobView
+			if e.event == "token" {
+				continue
+			}
+			if err := json.Unmarshal([]byte(e.data), &j); err != nil || j.ID != v.ID || string(j.Input) != string(v.Input) {
+				t.Errorf("%v: %s, %v", e, e.data, err)
+			}
+			if running := e.id == "2" || e.id == "3"; running && (j.Status != "running" || string(j.Output) != "null" || j.FinishedAt != nil) {
+				t.Errorf("%v: %s", e, e.data)
+			}
+			if waits := e.id == "3"; waits != (j.Waiting != nil) {
+				t.Errorf("%v: %s", e, e.data)
+			}
+		}
+	}
+}

@@ -138,10 +138,18 @@ func (f *follower) stored(e store.JobEvent, j store.Job) error {
 		f.event(e.Seq, e.Type, e.Data)
 		return nil
 	}
-	view := viewOf(j)
-	if err := json.Unmarshal(e.Data, &view); err != nil {
+	var then struct {
+		Status    string       `json:"status"`
+		Attempt   int          `json:"attempt"`
+		StartedAt *time.Time   `json:"started_at"`
+		Waiting   *waitingView `json:"waiting"`
+	}
+	if err := json.Unmarshal(e.Data, &then); err != nil {
 		return fmt.Errorf("read event %d of job %s: %w", e.Seq, j.ID, err)
 	}
+	view := viewOf(j)
+	view.Status, view.Attempt, view.StartedAt, view.Waiting = then.Status, then.Attempt, then.StartedAt, then.Waiting
+	view.Output, view.Error, view.FinishedAt = nil, nil, nil
 	data, err := encode(view)
 	if err != nil {
 		return err
