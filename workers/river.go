@@ -15,13 +15,16 @@ import (
 	"github.com/payaid/payaid/jobs"
 )
 
-// River takes at most MaxWorkers jobs per cooldown, and sends at most one notification per queue and
-// cooldown; the defaults (100 ms, and a poll of 1 s behind it) cost most of its speed. One millisecond
-// would cost a NOTIFY in each commit.
+// River takes at most MaxWorkers jobs per cooldown; the defaults (100 ms, and a poll of 1 s behind it)
+// cost most of its speed.
 const (
 	fetchCooldown = 5 * time.Millisecond
 	fetchPoll     = 100 * time.Millisecond
 )
+
+// A client also sends at most one notification per queue and cooldown, and a job that gets none waits for
+// the poll. The router inserts many jobs in one transaction, so it can afford one for nearly each.
+const notifyCooldown = time.Millisecond
 
 func newClient(c Config, id string, hand *inHand) (*river.Client[pgx.Tx], error) {
 	if len(c.Queues) == 0 {
@@ -61,9 +64,11 @@ func riverConfig(table []jobs.Job, log *slog.Logger) *river.Config {
 	}
 }
 
-// NewInserter makes a River client that inserts and doesn't work, for commands.
+// NewInserter makes a River client that inserts and doesn't work.
 func NewInserter(pool *pgxpool.Pool, table []jobs.Job, log *slog.Logger) (*river.Client[pgx.Tx], error) {
-	client, err := river.NewClient(riverpgxv5.New(pool), riverConfig(table, log))
+	config := riverConfig(table, log)
+	config.FetchCooldown = notifyCooldown
+	client, err := river.NewClient(riverpgxv5.New(pool), config)
 	if err != nil {
 		return nil, fmt.Errorf("prepare river: %w", err)
 	}

@@ -70,6 +70,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	inserter, err := NewInserter(w.DB.Pool(), w.Table, w.Log)
+	if err != nil {
+		return err
+	}
 	life := &life{db: w.DB, id: w.id, beat: w.Beat, hand: hand, log: w.Log}
 	if err := life.begin(ctx, w.Queues, w.Version); err != nil {
 		return err
@@ -86,7 +90,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	working, stopWorking := context.WithCancel(ctx)
 	defer stopWorking()
-	router := &router{pool: w.DB.Pool(), db: w.DB, stream: w.Stream, river: client, table: w.Table, log: w.Log}
+	router := &router{pool: w.DB.Pool(), db: w.DB, stream: w.Stream, river: inserter, table: w.Table, log: w.Log}
 	group.Go(func() error { return quiet(router.run(working)) })
 	schedules := &schedules{db: w.DB, river: client, table: w.Table, log: w.Log}
 	group.Go(func() error { return quiet(schedules.run(working)) })
