@@ -108,7 +108,7 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 // and without Redis everything works.
 func (s apiSetup) checks(db *store.DB, nc *nats.Conn) ([]api.Check, func(), error) {
 	list := []api.Check{
-		{Name: "postgres", Required: true, Probe: func(ctx context.Context) (string, error) { return "", db.Ping(ctx) }},
+		{Name: "postgres", Required: true, Probe: func(ctx context.Context) (string, error) { return "", db.Ready(ctx) }},
 		{Name: "nats", Probe: func(ctx context.Context) (string, error) {
 			if !nc.IsConnected() {
 				return "", errors.New("not connected; facts wait in the outbox")

@@ -22,11 +22,11 @@ type jobsCmd struct {
 
 type jobsListCmd struct {
 	operatorSettings
-	Organization string `placeholder:"ID" help:"Of one organization only."`
-	Status       string `enum:",queued,running,succeeded,failed,cancelled" default:"" help:"queued, running, succeeded, failed or cancelled."`
-	Kind         string `help:"Of one kind only."`
-	Limit        int    `default:"50" help:"At most so many."`
-	JSON         bool   `help:"As JSON lines."`
+	Organization organizationFlag `placeholder:"ID" help:"Of one organization only."`
+	Status       string           `enum:",queued,running,succeeded,failed,cancelled" default:"" help:"queued, running, succeeded, failed or cancelled."`
+	Kind         string           `help:"Of one kind only."`
+	Limit        int              `default:"50" help:"At most so many."`
+	JSON         bool             `help:"As JSON lines."`
 }
 
 // Run lists jobs.
@@ -58,7 +58,7 @@ func (c *jobsListCmd) list(ctx context.Context, db *store.DB) ([]store.Job, erro
 	if c.Organization == "" {
 		return db.AllJobs(ctx, f)
 	}
-	return db.Jobs(ctx, organizationID(c.Organization), f)
+	return db.Jobs(ctx, string(c.Organization), f)
 }
 
 type jobsShowCmd struct {

@@ -8,6 +8,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/alecthomas/kong"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -56,10 +58,10 @@ const (
 
 type keysCreateCmd struct {
 	operatorSettings
-	Organization string        `required:"" placeholder:"ID" help:"Whose key it is; 'operator' for the operator's own."`
-	Name         string        `required:"" help:"What the key is for."`
-	Scope        []string      `default:"read,write,jobs" enum:"read,write,jobs,admin" help:"What it may do: read, write, jobs, admin."`
-	ExpiresIn    time.Duration `help:"Ends by itself after this time, such as 720h."`
+	Organization organizationFlag `required:"" placeholder:"ID" help:"Whose key it is; 'operator' for the operator's own."`
+	Name         string           `required:"" help:"What the key is for."`
+	Scope        []string         `default:"read,write,jobs" enum:"read,write,jobs,admin" help:"What it may do: read, write, jobs, admin."`
+	ExpiresIn    time.Duration    `help:"Ends by itself after this time, such as 720h."`
 }
 
 // Run makes a key and prints it.
@@ -68,7 +70,7 @@ func (c *keysCreateCmd) Run(ctx context.Context, a *app) error {
 		return errors.New("--expires-in: want a time in the future")
 	}
 	text, prefix, hash := api.NewKey()
-	k := store.APIKey{OrganizationID: organizationID(c.Organization), ID: outbox.NewID(), Name: c.Name, Prefix: prefix, Scopes: c.Scope}
+	k := store.APIKey{OrganizationID: string(c.Organization), ID: outbox.NewID(), Name: c.Name, Prefix: prefix, Scopes: c.Scope}
 	if c.ExpiresIn > 0 {
 		at := time.Now().Add(c.ExpiresIn)
 		k.ExpiresAt = &at
@@ -91,22 +93,34 @@ func (c *keysCreateCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
-func organizationID(s string) string {
-	if s == "operator" {
-		return store.OperatorOrganization
+// organizationFlag is an organization's id, or "operator" for the operator's own.
+type organizationFlag string
+
+// Decode implements kong.MapperValue.
+func (o *organizationFlag) Decode(ctx *kong.DecodeContext) error {
+	var s string
+	if err := ctx.Scan.PopValueInto("ID", &s); err != nil {
+		return err
 	}
-	return s
+	if s == "operator" {
+		s = store.OperatorOrganization
+	}
+	if _, err := uuid.Parse(s); err != nil {
+		return fmt.Errorf("%q is no id of an organization", s)
+	}
+	*o = organizationFlag(s)
+	return nil
 }
 
 type keysListCmd struct {
 	operatorSettings
-	Organization string `required:"" placeholder:"ID" help:"Whose keys; 'operator' for the operator's own."`
+	Organization organizationFlag `required:"" placeholder:"ID" help:"Whose keys; 'operator' for the operator's own."`
 }
 
 // Run lists keys.
 func (c *keysListCmd) Run(ctx context.Context, a *app) error {
 	return c.withDB(ctx, a, func(db *store.DB) error {
-		keys, err := db.APIKeys(ctx, organizationID(c.Organization), "", 1000)
+		keys, err := db.APIKeys(ctx, string(c.Organization), "", 1000)
 		if err != nil {
 			return err
 		}
@@ -136,15 +150,15 @@ func moment(t *time.Time) string {
 
 type keysRevokeCmd struct {
 	operatorSettings
-	Organization string `required:"" placeholder:"ID" help:"Whose key; 'operator' for the operator's own."`
-	ID           string `arg:"" help:"Of the key."`
+	Organization organizationFlag `required:"" placeholder:"ID" help:"Whose key; 'operator' for the operator's own."`
+	ID           string           `arg:"" help:"Of the key."`
 }
 
 // Run ends a key.
 func (c *keysRevokeCmd) Run(ctx context.Context, a *app) error {
 	err := c.withDB(ctx, a, func(db *store.DB) error {
 		return db.Tx(ctx, func(tx pgx.Tx) error {
-			_, err := store.RevokeAPIKey(ctx, tx, organizationID(c.Organization), c.ID)
+			_, err := store.RevokeAPIKey(ctx, tx, string(c.Organization), c.ID)
 			return err
 		})
 	})

@@ -48,6 +48,10 @@ func lookAtModel(ctx context.Context, c inference.Config) modelLook {
 		return look
 	}
 	text := "Ollama at " + c.OllamaURL + " with " + c.OllamaModels.Fast
+	if !hasModel(names, c.OllamaModels.Large) {
+		text += fmt.Sprintf(" (but not %s, for the tier large: run `ollama pull %s`, or set OLLAMA_MODEL_LARGE)",
+			c.OllamaModels.Large, c.OllamaModels.Large)
+	}
 	if groq {
 		text += ", Groq as the fallback"
 	}

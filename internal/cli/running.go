@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // running is what `up` leaves in its folder for other commands: where its services are. It holds
@@ -45,6 +46,9 @@ func readRunning(dir string) (running, error) {
 	}
 	if err := json.Unmarshal(data, &r); err != nil {
 		return r, fmt.Errorf("find the running services in %s: %w", dir, err)
+	}
+	if errors.Is(syscall.Kill(r.PID, 0), syscall.ESRCH) {
+		return r, fmt.Errorf("the `payaid up` of %s (process %d) is gone; start it again", dir, r.PID)
 	}
 	return r, nil
 }

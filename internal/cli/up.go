@@ -23,7 +23,7 @@ import (
 type upCmd struct {
 	Data string `help:"Folder for the data (${default_data})." placeholder:"DIR"`
 	Demo bool   `help:"Make an organization and run the main jobs."`
-	Exit bool   `help:"End after the demo, with status 0 only if all of it worked."`
+	Exit bool   `help:"End after the demo, with status 0 only if all of it worked. With no model in reach that is: AI jobs wait, and say why."`
 	upServices
 	listenSettings
 	adminSettings

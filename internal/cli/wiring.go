@@ -85,6 +85,9 @@ func (a *app) runRelay(ctx context.Context, p pool, natsURL string, log *slog.Lo
 		return err
 	}
 	defer db.Close()
+	if err := awaitDatabase(ctx, db, log); err != nil {
+		return err
+	}
 	nc, err := connectNATS(natsURL, "payaid-relay", log)
 	if err != nil {
 		return err
@@ -101,16 +104,16 @@ func (a *app) runRelay(ctx context.Context, p pool, natsURL string, log *slog.Lo
 	return outbox.NewRelay(db.Pool(), s, changed, log).Run(ctx)
 }
 
-// awaitDatabase returns when the database answers: a worker signs on before it does anything else, and a
+// awaitDatabase returns when the database answers and has its schema: a worker signs on before it does anything else, and a
 // machine that starts everything at once should not have to start it twice.
 func awaitDatabase(ctx context.Context, db *store.DB, log *slog.Logger) error {
 	const first, most = 250 * time.Millisecond, 5 * time.Second
 	for wait := first; ; wait = min(2*wait, most) {
-		err := db.Ping(ctx)
+		err := db.Ready(ctx)
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
-		log.Warn("database is away, and is tried until it is there", "error", err, "in_ms", wait.Milliseconds())
+		log.Warn("database can't be used, and is tried until it can", "error", err, "in_ms", wait.Milliseconds())
 		t := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():

@@ -104,6 +104,21 @@ func (db *DB) Ping(ctx context.Context) error {
 	return db.with(ctx, func(conn *pgxpool.Conn) error { return conn.Ping(ctx) })
 }
 
+// ErrNoSchema means that the database answers, and nobody has migrated it.
+var ErrNoSchema = errors.New("the database has no schema: run `payaid migrate`")
+
+// Ready asks whether the database answers and has the tables that we need.
+func (db *DB) Ready(ctx context.Context) error {
+	return db.with(ctx, func(conn *pgxpool.Conn) error {
+		var there bool
+		err := conn.QueryRow(ctx, `SELECT to_regclass('public.jobs') IS NOT NULL AND to_regclass('public.schedules') IS NOT NULL`).Scan(&there)
+		if err == nil && !there {
+			err = ErrNoSchema
+		}
+		return err
+	})
+}
+
 // with lends a connection, waiting for one no longer than the pool allows.
 func (db *DB) with(ctx context.Context, do func(*pgxpool.Conn) error) error {
 	waiting, cancel := context.WithTimeout(ctx, db.wait)
