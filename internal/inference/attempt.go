@@ -34,7 +34,7 @@ func admit(b *breaker) (permit, *failure) {
 	pass, left, ok := b.admit()
 	if !ok {
 		return permit{}, &failure{class: BreakerOpen, retryAfter: left,
-			detail: fmt.Sprintf("failed repeatedly (%s) and is tried again in %s", b.lastClass(), rounded(left))}
+			detail: fmt.Sprintf("failed repeatedly (%s) and is tried again by itself", b.lastClass())}
 	}
 	return pass, nil
 }
@@ -218,7 +218,7 @@ func (r *run) record(a *Attempt, rep reply, f *failure) {
 // report logs what the owner has to mend; the rest is in the attempt.
 func (r *run) report(a *Attempt) {
 	mend := a.Outcome == Auth || a.Outcome == Misconfigured && !r.named
-	if mend {
+	if mend && !r.chain.told.again(a.Provider+" "+a.Model+" "+a.Outcome) {
 		r.chain.cfg.Log.Error("provider needs the owner", "provider", a.Provider, "model", a.Model,
 			"class", a.Outcome, "status", a.Status, "detail", a.Detail)
 	}

@@ -15,6 +15,27 @@ type Chain struct {
 	groq   *groq   // nil: not configured
 	board  *board
 	stuck  time.Duration // after which a model that gives no token is unloaded
+	told   told
+}
+
+// told keeps the log from repeating, for every prompt that waits, what the owner has to mend.
+type told struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+// again reports whether the same was told within the last quarter of an hour.
+func (t *told) again(what string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if time.Since(t.last[what]) < 15*time.Minute {
+		return true
+	}
+	if t.last == nil {
+		t.last = make(map[string]time.Time)
+	}
+	t.last[what] = time.Now()
+	return false
 }
 
 // New builds a chain; it refuses a configuration that could never work. A chain
