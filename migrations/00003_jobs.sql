@@ -46,7 +46,7 @@ CREATE TABLE jobs (
 -- job that starts, waits or reports progress then changes no indexed column, and Postgres updates it in
 -- place.
 CREATE INDEX idx_jobs_unfinished ON jobs (organization_id, queue, id) WHERE finished_at IS NULL AND NOT overflow;
-CREATE INDEX idx_jobs_overflow ON jobs (organization_id, queue, id) WHERE finished_at IS NULL AND overflow;
+CREATE INDEX idx_jobs_overflow ON jobs (organization_id, queue, priority, id) WHERE finished_at IS NULL AND overflow;
 CREATE INDEX idx_jobs_failed ON jobs (organization_id, id) WHERE error IS NOT NULL;
 CREATE INDEX idx_jobs_org_kind ON jobs (organization_id, kind, id);
 CREATE INDEX idx_jobs_deadline ON jobs (deadline) WHERE deadline IS NOT NULL AND finished_at IS NULL;

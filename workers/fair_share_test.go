@@ -88,3 +88,42 @@ func TestFairShare(t *testing.T) {
 	busy = false
 	mu.Unlock()
 }
+
+// Of an organization's own jobs beyond its share, those in a hurry go first, also where nobody competes.
+func TestHurryBeyondTheShare(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.relay()
+	const many = 80
+	var mu sync.Mutex
+	worked, hurried := 0, 0
+	work := func(ctx context.Context, task *jobs.Task) (jobs.Result, error) {
+		select {
+		case <-time.After(40 * time.Millisecond): // the work
+		case <-ctx.Done():
+			return jobs.Result{}, ctx.Err()
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if worked++; task.Priority == 1 {
+			hurried = worked
+		}
+		return jobs.Result{}, nil
+	}
+	for i := range many {
+		s.submit(work, func(j *store.Job) { j.Priority, j.Overflow = 3, i >= jobs.AI.Share })
+	}
+	s.submit(work, func(j *store.Job) { j.Priority, j.Overflow = 1, true })
+	s.worker(func(c *Config) { c.Queues = map[string]int{"ai": 1} })
+	eventually(t, "all are done", func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if worked < many+1 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	if hurried > many/2 {
+		t.Errorf("the one in a hurry was number %d of %d", hurried, many+1)
+	}
+}

@@ -14,7 +14,8 @@ type OrganizationQueue struct {
 }
 
 // Steps from one organization and queue to the next by index, however many jobs each has. Only queues
-// count in which somebody's fair place is taken: elsewhere the overflow runs without help.
+// count in which somebody's fair place is taken, or where an organization is in more of a hurry with one
+// of its own: elsewhere the overflow runs without help.
 const overflowingOrganizations = `
 WITH RECURSIVE step AS (
     (SELECT organization_id, queue FROM jobs
@@ -30,7 +31,10 @@ WITH RECURSIVE step AS (
 )
 SELECT organization_id::text, queue FROM step
 WHERE EXISTS (SELECT FROM river_job r
-              WHERE r.state = 'available' AND r.queue = step.queue AND r.priority < 4 AND r.scheduled_at <= now())`
+              WHERE r.state = 'available' AND r.queue = step.queue AND r.priority < 4 AND r.scheduled_at <= now())
+   OR EXISTS (SELECT FROM jobs hurry
+              WHERE hurry.organization_id = step.organization_id AND hurry.queue = step.queue AND hurry.overflow
+                AND hurry.finished_at IS NULL AND hurry.priority = 1 AND hurry.run_at <= now())`
 
 // OverflowingOrganizations lists who has more unfinished jobs in a queue than its share, where others
 // wait in that queue.
@@ -46,7 +50,7 @@ func OverflowingOrganizations(ctx context.Context, tx pgx.Tx) ([]OrganizationQue
 	return list, nil
 }
 
-// The oldest that have reached River go first: one that takes a place and keeps its priority there, as
+// The most urgent and among them the oldest that have reached River go first: one that takes a place and keeps its priority there, as
 // its event is still under way, would hold the place against the others.
 const promoteJobs = `
 WITH room AS (
@@ -54,19 +58,19 @@ WITH room AS (
         SELECT FROM jobs
         WHERE organization_id = $1 AND queue = $2 AND finished_at IS NULL AND NOT overflow
         LIMIT $3) AS admitted
-), oldest AS (
+), next AS (
     SELECT id, priority FROM jobs
     WHERE organization_id = $1 AND queue = $2 AND overflow AND finished_at IS NULL AND status = 'queued'
       AND run_at <= now()
-    ORDER BY id LIMIT (SELECT CASE WHEN places > 0 THEN places + 50 ELSE 0 END FROM room)
+    ORDER BY priority, id LIMIT (SELECT CASE WHEN places > 0 THEN places + 50 ELSE 0 END FROM room)
     FOR UPDATE SKIP LOCKED
 ), reached AS (
-    SELECT oldest.id, oldest.priority, work.id AS work_id
-    FROM oldest, LATERAL (
+    SELECT next.id, next.priority, work.id AS work_id
+    FROM next, LATERAL (
         SELECT id FROM river_job
-        WHERE args @> jsonb_build_object('job_id', oldest.id::text)
+        WHERE args @> jsonb_build_object('job_id', next.id::text)
           AND state = 'available' AND queue = $2 AND river_job.priority = 4 LIMIT 1) AS work
-    ORDER BY oldest.id LIMIT (SELECT places FROM room)
+    ORDER BY next.priority, next.id LIMIT (SELECT places FROM room)
 ), moved AS (
     UPDATE river_job SET priority = reached.priority, scheduled_at = now()
     FROM reached
@@ -75,7 +79,7 @@ WITH room AS (
 )
 UPDATE jobs SET overflow = false WHERE organization_id = $1 AND id IN (SELECT id FROM moved)`
 
-// PromoteJobs fills an organization's free places in a queue with its oldest jobs beyond them.
+// PromoteJobs fills an organization's free places in a queue with its most urgent jobs beyond them.
 func PromoteJobs(ctx context.Context, tx pgx.Tx, organizationID, queue string, share int) error {
 	if _, err := tx.Exec(ctx, promoteJobs, organizationID, queue, share); err != nil {
 		return fmt.Errorf("promote jobs of %s in %s: %w", organizationID, queue, err)
