@@ -113,7 +113,11 @@ func awaitDatabase(ctx context.Context, db *store.DB, log *slog.Logger) error {
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
-		log.Warn("database can't be used, and is tried until it can", "error", err, "in_ms", wait.Milliseconds())
+		if errors.Is(err, store.ErrNoSchema) {
+			log.Warn("database is not migrated, and is tried until it is", "error", err, "in_ms", wait.Milliseconds())
+		} else {
+			log.Warn("database is away, and is tried until it is there", "error", err, "in_ms", wait.Milliseconds())
+		}
 		t := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
