@@ -31,7 +31,7 @@ type apiCmd struct {
 
 // Run serves until it is told to stop.
 func (c *apiCmd) Run(ctx context.Context, a *app) error {
-	var p problems
+	p := a.problems()
 	level, format := c.logSettings.check(&p)
 	setup := apiSetup{
 		listen: c.listenSettings.check(&p), pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p),

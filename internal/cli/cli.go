@@ -63,6 +63,7 @@ func Main(args []string, stdout, stderr io.Writer, options ...Option) int {
 type app struct {
 	stdout, stderr io.Writer
 	lookup         func(string) (string, bool) // of the environment
+	files          map[string]string           // what is wrong with files of secrets, by the secret
 	moreJobs       []func(jobs.Deps) []jobs.Job
 }
 

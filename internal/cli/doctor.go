@@ -50,7 +50,7 @@ func (d *doctor) say(state, check, remedy, format string, args ...any) {
 
 // Run examines everything.
 func (c *doctorCmd) Run(ctx context.Context, a *app) error {
-	var p problems
+	p := a.problems()
 	model := c.aiSettings.check(&p)
 	if err := p.err(); err != nil {
 		return err

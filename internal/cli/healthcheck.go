@@ -17,7 +17,7 @@ type healthcheckCmd struct {
 
 // Run asks the API at LISTEN for its readiness and ends with status 0 only if it is ready.
 func (c *healthcheckCmd) Run(ctx context.Context, a *app) error {
-	var p problems
+	p := a.problems()
 	c.listenSettings.check(&p)
 	if err := p.err(); err != nil {
 		return err

@@ -19,12 +19,12 @@ type migrateSettings struct {
 	Data        string `help:"Folder of a running 'payaid up', instead of DATABASE_URL." placeholder:"DIR"`
 }
 
-func (s migrateSettings) url() (string, error) {
-	if s.DatabaseURL == "" && s.Data != "" {
+func (s migrateSettings) url(a *app) (string, error) {
+	p := a.problems()
+	if len(p.list) == 0 && s.DatabaseURL == "" && s.Data != "" {
 		r, err := readRunning(s.Data)
 		return r.DatabaseURL, err
 	}
-	var p problems
 	url := p.postgres("DATABASE_URL", s.DatabaseURL)
 	return url, p.err()
 }
@@ -33,7 +33,7 @@ type migrateUpCmd struct{ migrateSettings }
 
 // Run applies what is pending.
 func (c *migrateUpCmd) Run(ctx context.Context, a *app) error {
-	url, err := c.url()
+	url, err := c.url(a)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ type migrateDownCmd struct{ migrateSettings }
 
 // Run takes one migration back.
 func (c *migrateDownCmd) Run(ctx context.Context, a *app) error {
-	url, err := c.url()
+	url, err := c.url(a)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ type migrateStatusCmd struct{ migrateSettings }
 
 // Run lists the migrations.
 func (c *migrateStatusCmd) Run(ctx context.Context, a *app) error {
-	url, err := c.url()
+	url, err := c.url(a)
 	if err != nil {
 		return err
 	}

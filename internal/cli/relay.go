@@ -19,7 +19,7 @@ func (relayCmd) Help() string {
 
 // Run relays until it is told to stop.
 func (c *relayCmd) Run(ctx context.Context, a *app) error {
-	var p problems
+	p := a.problems()
 	level, format := c.logSettings.check(&p)
 	pool, natsURL := c.databaseSettings.check(&p), c.natsSettings.check(&p)
 	if err := p.err(); err != nil {

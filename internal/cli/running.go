@@ -79,10 +79,12 @@ type operatorSettings struct {
 
 func (s operatorSettings) find(a *app) (running, error) {
 	r := running{DatabaseURL: s.DatabaseURL, NATSURL: s.NATSURL}
+	p := a.problems()
 	if r.DatabaseURL != "" {
-		var p problems
 		p.postgres("DATABASE_URL", r.DatabaseURL)
-		return r, p.err()
+	}
+	if err := p.err(); err != nil || r.DatabaseURL != "" {
+		return r, err
 	}
 	dir := s.Data
 	if dir == "" {

@@ -58,10 +58,25 @@ type (
 )
 
 // problems gathers what is wrong with the settings.
-type problems struct{ list []string }
+type problems struct {
+	list  []string
+	files map[string]string // of secrets whose file is wrong, by the secret's name
+}
 
+// problems begins with the secrets whose files can't be used.
+func (a *app) problems() problems {
+	p := problems{files: a.files}
+	for _, name := range sortedNames(a.files) {
+		p.list = append(p.list, a.files[name])
+	}
+	return p
+}
+
+// add notes a problem, unless it only follows from a file that can't be used.
 func (p *problems) add(name, format string, args ...any) {
-	p.list = append(p.list, name+": "+fmt.Sprintf(format, args...))
+	if _, known := p.files[name]; !known {
+		p.list = append(p.list, name+": "+fmt.Sprintf(format, args...))
+	}
 }
 
 func (p *problems) err() error {
@@ -222,7 +237,9 @@ func (s aiSettings) check(p *problems) model {
 }
 
 // secretFiles lets a secret come from the file that NAME_FILE names, as container platforms mount them.
+// What is wrong with a file is reported with the other problems.
 func (a *app) secretFiles() kong.Resolver {
+	a.files = make(map[string]string)
 	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 		if !flag.Tag.Has("secret") || len(flag.Envs) == 0 {
 			return nil, nil
@@ -233,11 +250,13 @@ func (a *app) secretFiles() kong.Resolver {
 			return nil, nil
 		}
 		if v, ok := a.lookup(name); ok && v != "" {
-			return nil, fmt.Errorf("configuration: %s and %s_FILE are both set; keep one", name, name)
+			a.files[name] = fmt.Sprintf("%s and %s_FILE are both set; keep one", name, name)
+			return nil, nil
 		}
 		content, err := os.ReadFile(path)
 		if err != nil {
-			return nil, fmt.Errorf("configuration: %s_FILE: %w", name, err)
+			a.files[name] = fmt.Sprintf("%s_FILE: %v", name, err)
+			return nil, nil
 		}
 		return string(bytes.TrimRight(content, "\r\n")), nil
 	})

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,7 +88,7 @@ func (c *upCmd) Run(ctx context.Context, a *app) error {
 }
 
 func (c *upCmd) check(a *app) (upSetup, error) {
-	var p problems
+	p := a.problems()
 	level, format := c.logSettings.check(&p)
 	s := upSetup{
 		data: c.Data, listen: c.listenSettings.check(&p), adminKey: c.adminSettings.check(&p),
@@ -96,9 +97,9 @@ func (c *upCmd) check(a *app) (upSetup, error) {
 	if c.Exit && !c.Demo {
 		p.add("--exit", "ends after the demo, so it needs --demo")
 	}
-	if c.DatabaseURL != "" {
-		p.postgres("DATABASE_URL", c.DatabaseURL)
-	}
+	// The address of a private Postgres is not known yet; the rest is checked all the same.
+	databaseSettings{DatabaseURL: cmp.Or(c.DatabaseURL, "postgres://127.0.0.1/payaid"), DBPoolSize: c.DBPoolSize,
+		DBPoolOverflow: c.DBPoolOverflow, DBPoolTimeout: c.DBPoolTimeout}.check(&p)
 	if c.NATSURL != "" {
 		natsSettings{NATSURL: c.NATSURL}.check(&p)
 	}

@@ -31,7 +31,7 @@ func (workerCmd) Help() string {
 
 // Run works until it is told to stop.
 func (c *workerCmd) Run(ctx context.Context, a *app) error {
-	var p problems
+	p := a.problems()
 	level, format := c.logSettings.check(&p)
 	setup := workerSetup{
 		pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p), model: c.aiSettings.check(&p),
@@ -73,7 +73,7 @@ func readQueues(list []string, table []jobs.Job, p *problems) map[string]int {
 	return out
 }
 
-func sortedNames(m map[string]int) []string {
+func sortedNames[V any](m map[string]V) []string {
 	var names []string
 	for name := range m {
 		names = append(names, name)
