@@ -171,16 +171,12 @@ func (s *Server) patchOnce(ctx context.Context, in *patchOrganizationInput) (sto
 	if err != nil || len(changed) == 0 {
 		return o, err
 	}
-	err = s.DB.TxAs(ctx, o.ID, func(tx pgx.Tx) error {
+	err = s.change(ctx, func(tx pgx.Tx) ([]events.Fact, error) {
 		if o, err = store.UpdateOrganization(ctx, tx, o); err != nil {
-			return err
+			return nil, err
 		}
-		return outbox.Append(ctx, tx, x.origin(),
-			events.OrganizationUpdated{OrganizationID: o.ID, Changed: changed, Version: o.Version})
+		return []events.Fact{events.OrganizationUpdated{OrganizationID: o.ID, Changed: changed, Version: o.Version}}, nil
 	})
-	if err == nil {
-		s.Hints.OutboxChanged()
-	}
 	return o, err
 }
 

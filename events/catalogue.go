@@ -22,6 +22,22 @@ func Catalogue() []Kind {
 		kind[JobFailed]("A job ended without a result and will not be tried again by itself."),
 		kind[JobCancelled]("A client gave a job up; its result, if any came, was thrown away."),
 		kind[OrganizationUpdated]("An organization's name, plan or settings changed."),
+		kind[ContactCreated]("A contact was made."),
+		kind[ContactUpdated]("A contact changed; the data names the fields."),
+		kind[ContactDeleted]("A contact was deleted."),
+		kind[DealCreated]("A deal was made."),
+		kind[DealUpdated]("A deal changed, its stage aside; the data names the fields."),
+		kind[DealStageChanged]("A deal moved to another stage."),
+		kind[DealWon]("A deal was won."),
+		kind[DealLost]("A deal was lost."),
+		kind[DealDeleted]("A deal was deleted."),
+		kind[InvoiceCreated]("A draft of an invoice was made."),
+		kind[InvoiceUpdated]("An invoice changed; the data names the fields."),
+		kind[InvoiceSent]("An invoice was given its number and is due."),
+		kind[InvoicePaid]("Nothing of an invoice is due any more."),
+		kind[InvoiceOverdue]("The due date of an invoice has passed."),
+		kind[InvoiceCancelled]("An invoice asks for nothing any more."),
+		kind[InvoiceDeleted]("A draft of an invoice was deleted."),
 	}
 }
 

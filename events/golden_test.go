@@ -32,6 +32,9 @@ type sample struct {
 const (
 	job          = "01976f5e-7d4a-7b3c-8d21-0123456789ab"
 	organization = "01976f5e-7d4a-7000-8d21-ba9876543210"
+	contact      = "01976f5e-7d4a-7111-8d21-0123456789ab"
+	deal         = "01976f5e-7d4a-7222-8d21-0123456789ab"
+	invoice      = "01976f5e-7d4a-7333-8d21-0123456789ab"
 )
 
 // facts has one of each type, no field of which is zero.
@@ -42,6 +45,25 @@ var facts = []Fact{
 	JobFailed{JobID: job, Kind: "ai.completion", Attempt: 5, Code: "deadline_exceeded", Version: 12},
 	JobCancelled{JobID: job, Kind: "ai.completion", Version: 3},
 	OrganizationUpdated{OrganizationID: organization, Changed: []string{"name", "settings"}, Version: 7},
+	ContactCreated{ContactID: contact, Type: "lead", Stage: "prospect", Status: "active", Version: 1},
+	ContactUpdated{ContactID: contact, Changed: []string{"email", "tags"}, Version: 2},
+	ContactDeleted{ContactID: contact, Version: 3},
+	DealCreated{DealID: deal, ContactID: contact, Stage: "qualified", Value: 12_50_000_00, Currency: "INR", Version: 1},
+	DealUpdated{DealID: deal, ContactID: contact, Changed: []string{"title", "value"}, Version: 2},
+	DealStageChanged{DealID: deal, ContactID: contact, From: "proposal", To: "won", Version: 3},
+	DealWon{DealID: deal, ContactID: contact, Value: 12_50_000_00, Currency: "INR", Version: 3},
+	DealLost{DealID: deal, ContactID: contact, Value: 12_50_000_00, Currency: "INR", Version: 3},
+	DealDeleted{DealID: deal, ContactID: contact, Version: 4},
+	InvoiceCreated{InvoiceID: invoice, ContactID: contact, Total: 1_18_000_00, Currency: "INR", Version: 1},
+	InvoiceUpdated{InvoiceID: invoice, ContactID: contact, Changed: []string{"items", "notes"}, Version: 2},
+	InvoiceSent{InvoiceID: invoice, ContactID: contact, Number: "INV/26-27/00042", Total: 1_18_000_00, Currency: "INR",
+		DueDate: "2027-02-15", Version: 3},
+	InvoicePaid{InvoiceID: invoice, ContactID: contact, Number: "INV/26-27/00042", Total: 1_18_000_00, Currency: "INR",
+		PaidAt: time.Date(2027, 2, 10, 11, 0, 0, 500000000, time.UTC), Version: 5},
+	InvoiceOverdue{InvoiceID: invoice, ContactID: contact, Number: "INV/26-27/00042", AmountDue: 18_000_00, Currency: "INR",
+		DueDate: "2027-02-15", Version: 4},
+	InvoiceCancelled{InvoiceID: invoice, ContactID: contact, Number: "INV/26-27/00042", Version: 4},
+	InvoiceDeleted{InvoiceID: invoice, ContactID: contact, Version: 2},
 }
 
 func sampleOf(t *testing.T, f Fact) sample {
