@@ -3,9 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -95,31 +93,14 @@ type getOrganizationInput struct {
 	IfNoneMatch string `header:"If-None-Match"`
 }
 
-type organizationOutput struct {
-	Status       int
-	ETag         string `header:"ETag"`
-	CacheControl string `header:"Cache-Control"`
-	Body         OrganizationView
-}
-
-func (s *Server) getOrganization(ctx context.Context, in *getOrganizationInput) (*organizationOutput, error) {
+func (s *Server) getOrganization(ctx context.Context, in *getOrganizationInput) (*versioned[OrganizationView], error) {
 	o, err := s.DB.Organization(ctx, exchangeOf(ctx).caller.OrganizationID)
 	if err != nil {
 		return nil, err
 	}
-	out, err := organizationOutputOf(o)
-	if err == nil && matches(in.IfNoneMatch, out.ETag) {
-		out.Status = http.StatusNotModified
-	}
-	return out, err
-}
-
-func organizationOutputOf(o store.Organization) (*organizationOutput, error) {
 	view, err := organizationViewOf(o)
-	return &organizationOutput{Status: http.StatusOK, ETag: versionTag(o.Version), CacheControl: revalidate, Body: view}, err
+	return versionedOf(o.Version, view).unless(in.IfNoneMatch), err
 }
-
-func versionTag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
 type patchOrganizationInput struct {
 	IfMatch string `header:"If-Match" doc:"ETag that the change is meant for"`
@@ -134,28 +115,13 @@ type organizationPatch struct {
 	Settings optional[settingsPatch] `json:"settings,omitzero"`
 }
 
-// Without If-Match a change that meets another one is made again on the newer version, this many times.
-const patchAttempts = 5
-
-func (s *Server) patchOrganization(ctx context.Context, in *patchOrganizationInput) (*organizationOutput, error) {
-	for range patchAttempts {
-		o, err := s.patchOnce(ctx, in)
-		if errors.Is(err, store.ErrConflict) && in.IfMatch != "" {
-			return nil, preconditionFailed()
-		}
-		if errors.Is(err, store.ErrConflict) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		return organizationOutputOf(o)
+func (s *Server) patchOrganization(ctx context.Context, in *patchOrganizationInput) (*versioned[OrganizationView], error) {
+	o, err := onNewest(func() (store.Organization, error) { return s.patchOnce(ctx, in) })
+	if err != nil {
+		return nil, err
 	}
-	return nil, refuse("conflict", "others change it all the time; try again")
-}
-
-func preconditionFailed() error {
-	return refuse("precondition_failed", "it has changed since you read it; read it again")
+	view, err := organizationViewOf(o)
+	return versionedOf(o.Version, view), err
 }
 
 func (s *Server) patchOnce(ctx context.Context, in *patchOrganizationInput) (store.Organization, error) {
@@ -164,8 +130,8 @@ func (s *Server) patchOnce(ctx context.Context, in *patchOrganizationInput) (sto
 	if err != nil {
 		return o, err
 	}
-	if in.IfMatch != "" && !matchesStrongly(in.IfMatch, versionTag(o.Version)) {
-		return o, preconditionFailed()
+	if err := checkMatch(in.IfMatch, o.Version); err != nil {
+		return o, err
 	}
 	changed, err := in.Body.apply(&o)
 	if err != nil || len(changed) == 0 {
