@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -33,29 +32,10 @@ type rig struct {
 	http   *http.Client
 }
 
-var (
-	templateOnce sync.Once
-	templateName string
-)
-
 // migrated is a migrated database that each test copies.
 func migrated(t testing.TB) (*localstack.Postgres, string) {
 	t.Helper()
-	pg := localstack.TestPostgres(t)
-	templateOnce.Do(func() {
-		const name = "api_template"
-		if err := pg.CreateDatabase(context.Background(), name, ""); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := migrations.Up(context.Background(), pg.URL(name)); err != nil {
-			t.Fatal(err)
-		}
-		templateName = name
-	})
-	if templateName == "" {
-		t.Fatal("the template database was not made")
-	}
-	return pg, templateName
+	return localstack.TestTemplate(t, migrations.Up)
 }
 
 func newRig(t testing.TB, change ...func(*Config)) *rig {

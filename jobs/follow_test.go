@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,24 +25,10 @@ func TestMain(m *testing.M) { os.Exit(localstack.RunTests(m)) }
 
 const organization = "0197aaaa-0000-7000-8000-000000000001"
 
-var template struct {
-	once sync.Once
-	err  error
-}
-
 func newDeps(t *testing.T) Deps {
 	t.Helper()
-	const name = "jobs_template"
-	pg := localstack.TestPostgres(t)
-	template.once.Do(func() {
-		if template.err = pg.CreateDatabase(t.Context(), name, ""); template.err == nil {
-			_, template.err = migrations.Up(t.Context(), pg.URL(name))
-		}
-	})
-	if template.err != nil {
-		t.Fatal(template.err)
-	}
-	url := pg.URL(pg.NewDatabase(t, name))
+	pg, template := localstack.TestTemplate(t, migrations.Up)
+	url := pg.URL(pg.NewDatabase(t, template))
 	open := func(name string) *store.DB {
 		db, err := store.Open(t.Context(), store.PoolOptions{URL: url, Role: store.System, Name: name, MaxConns: 4})
 		if err != nil {

@@ -24,10 +24,8 @@ func newDatabase(t *testing.T) string {
 
 func migrated(t *testing.T) (url string, conn *pgx.Conn) {
 	t.Helper()
-	url = newDatabase(t)
-	if _, err := migrations.Up(t.Context(), url); err != nil {
-		t.Fatal(err)
-	}
+	pg, template := localstack.TestTemplate(t, migrations.Up)
+	url = pg.URL(pg.NewDatabase(t, template))
 	return url, connect(t, url)
 }
 

@@ -42,24 +42,10 @@ const patience = 60 * time.Second
 // testBeat makes five missed beats a second and a half.
 const testBeat = 300 * time.Millisecond
 
-var template struct {
-	once sync.Once
-	err  error
-}
-
 func newDatabase(t *testing.T) string {
 	t.Helper()
-	const name = "workers_template"
-	pg := localstack.TestPostgres(t)
-	template.once.Do(func() {
-		if template.err = pg.CreateDatabase(t.Context(), name, ""); template.err == nil {
-			_, template.err = migrations.Up(t.Context(), pg.URL(name))
-		}
-	})
-	if template.err != nil {
-		t.Fatal(template.err)
-	}
-	return pg.URL(pg.NewDatabase(t, name))
+	pg, template := localstack.TestTemplate(t, migrations.Up)
+	return pg.URL(pg.NewDatabase(t, template))
 }
 
 // A play is what a test has a job do.

@@ -31,25 +31,11 @@ func TestMain(m *testing.M) { os.Exit(localstack.RunTests(m)) }
 // patience bounds every wait of these tests: much longer than anything takes on a busy machine.
 const patience = 60 * time.Second
 
-var template struct {
-	once sync.Once
-	err  error
-}
-
 // newDatabase is the URL of a migrated database of the test's own.
 func newDatabase(t *testing.T) string {
 	t.Helper()
-	const name = "outbox_template"
-	pg := localstack.TestPostgres(t)
-	template.once.Do(func() {
-		if template.err = pg.CreateDatabase(t.Context(), name, ""); template.err == nil {
-			_, template.err = migrations.Up(t.Context(), pg.URL(name))
-		}
-	})
-	if template.err != nil {
-		t.Fatal(template.err)
-	}
-	return pg.URL(pg.NewDatabase(t, name))
+	pg, template := localstack.TestTemplate(t, migrations.Up)
+	return pg.URL(pg.NewDatabase(t, template))
 }
 
 func open(t *testing.T, url string) *store.DB { return openAs(t, url, "test") }

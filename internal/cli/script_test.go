@@ -60,13 +60,8 @@ func query(sql string) int {
 
 func TestScript(t *testing.T) {
 	t.Parallel()
-	s := &scripts{postgres: localstack.TestPostgres(t), template: "cli_template"}
-	if err := s.postgres.CreateDatabase(t.Context(), s.template, ""); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := migrations.Up(t.Context(), s.postgres.URL(s.template)); err != nil {
-		t.Fatal(err)
-	}
+	s := &scripts{}
+	s.postgres, s.template = localstack.TestTemplate(t, migrations.Up)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,

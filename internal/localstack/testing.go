@@ -76,6 +76,35 @@ func (p *Postgres) NewDatabase(tb testing.TB, template string) string {
 	return name
 }
 
+// TestTemplate is the shared cluster and the name of a database in it that migrate was run on, once in a
+// test binary: copying it takes a fraction of the time. The schema is the caller's, as this package has none.
+//
+//	pg, template := localstack.TestTemplate(t, migrations.Up)
+//	url := pg.URL(pg.NewDatabase(t, template))
+func TestTemplate(tb testing.TB, migrate func(ctx context.Context, url string) ([]string, error)) (pg *Postgres, name string) {
+	tb.Helper()
+	pg = TestPostgres(tb)
+	template.once.Do(func() {
+		// It outlives the test that happens to be the first.
+		ctx, cancel := context.WithTimeout(context.Background(), testPatience)
+		defer cancel()
+		if template.err = pg.CreateDatabase(ctx, templateName, ""); template.err == nil {
+			_, template.err = migrate(ctx, pg.URL(templateName))
+		}
+	})
+	if template.err != nil {
+		tb.Fatal(template.err)
+	}
+	return pg, templateName
+}
+
+const templateName = "template_migrated"
+
+var template struct {
+	once sync.Once
+	err  error
+}
+
 // RunTests is for TestMain: it runs the tests, stops what they shared, and
 // returns the exit code.
 //

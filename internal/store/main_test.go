@@ -3,7 +3,6 @@ package store_test
 import (
 	"context"
 	"os"
-	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -15,24 +14,10 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(localstack.RunTests(m)) }
 
-var template struct {
-	once sync.Once
-	err  error
-}
-
 func newDatabase(t *testing.T) string {
 	t.Helper()
-	const name = "store_template"
-	pg := localstack.TestPostgres(t)
-	template.once.Do(func() {
-		if template.err = pg.CreateDatabase(t.Context(), name, ""); template.err == nil {
-			_, template.err = migrations.Up(t.Context(), pg.URL(name))
-		}
-	})
-	if template.err != nil {
-		t.Fatal(template.err)
-	}
-	return pg.URL(pg.NewDatabase(t, name))
+	pg, template := localstack.TestTemplate(t, migrations.Up)
+	return pg.URL(pg.NewDatabase(t, template))
 }
 
 func open(t *testing.T, url string, role store.Role) *store.DB {
