@@ -45,6 +45,17 @@ func (s *Server) routes() []route {
 		{method: del, path: "/api/api-keys/{id}", scopes: write,
 			summary: "Revoke a key for good", register: typed(s.revokeKey, http.StatusNoContent)},
 
+		{method: get, path: "/api/deals", scopes: read,
+			summary: "List deals, newest first", register: typed(s.listDeals, http.StatusOK)},
+		{method: post, path: "/api/deals", scopes: write, body: jsonBody, creates: true,
+			summary: "Make a deal with a contact", register: typed(s.createDeal, http.StatusCreated)},
+		{method: get, path: "/api/deals/{id}", scopes: read,
+			summary: "Read a deal", register: typed(s.getDeal, http.StatusOK)},
+		{method: patch, path: "/api/deals/{id}", scopes: write, body: patchBody,
+			summary: "Change a deal, or move it to another stage", register: typed(s.patchDeal, http.StatusOK)},
+		{method: del, path: "/api/deals/{id}", scopes: write,
+			summary: "Delete a deal", register: typed(s.deleteDeal, http.StatusNoContent)},
+
 		{method: post, path: "/api/jobs", scopes: jobs, body: parsedBody, creates: true,
 			summary: "Hand over work", register: raw(s.submitJob, documentSubmit)},
 		{method: post, path: "/api/jobs/batch", scopes: jobs, body: parsedBody, creates: true,

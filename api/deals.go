@@ -1,0 +1,98 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/payaid/payaid/internal/store"
+)
+
+// dealView is a deal as its organization reads it.
+type dealView struct {
+	ID                string     `json:"id" format:"uuid"`
+	ContactID         string     `json:"contact_id" format:"uuid"`
+	Title             string     `json:"title"`
+	Value             int64      `json:"value" doc:"In paise"`
+	Currency          string     `json:"currency"`
+	Stage             string     `json:"stage" enum:"lead,qualified,proposal,negotiation,won,lost"`
+	Status            string     `json:"status" enum:"open,won,lost"`
+	Probability       int        `json:"probability" doc:"Of winning it, per cent"`
+	ExpectedCloseDate *date      `json:"expected_close_date" nullable:"true"`
+	LostReason        *string    `json:"lost_reason" doc:"Of a lost deal alone"`
+	StageChangedAt    time.Time  `json:"stage_changed_at"`
+	ClosedAt          *time.Time `json:"closed_at" doc:"When it was won or lost"`
+	Version           int64      `json:"version"`
+	CreatedAt         time.Time  `json:"created_at"`
+	UpdatedAt         time.Time  `json:"updated_at"`
+}
+
+func dealViewOf(d store.Deal) dealView {
+	return dealView{
+		ID: d.ID, ContactID: d.ContactID, Title: d.Title, Value: d.Value, Currency: d.Currency, Stage: d.Stage,
+		Status: d.Status, Probability: d.Probability, ExpectedCloseDate: dateOf(d.ExpectedCloseDate),
+		LostReason: d.LostReason, StageChangedAt: d.StageChangedAt.UTC(), ClosedAt: utc(d.ClosedAt), Version: d.Version,
+		CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
+	}
+}
+
+type dealsInput struct {
+	PageQuery
+	Status    string `query:"status" enum:"open,won,lost"`
+	Stage     string `query:"stage" enum:"lead,qualified,proposal,negotiation,won,lost"`
+	ContactID string `query:"contact_id" format:"uuid"`
+}
+
+type dealsOutput struct{ Body page[dealView] }
+
+// listDeals lists deals, newest first.
+func (s *Server) listDeals(ctx context.Context, in *dealsInput) (*dealsOutput, error) {
+	contactID, ok := canonicalID(in.ContactID)
+	if in.ContactID != "" && !ok {
+		return nil, invalid(Fault{"/query/contact_id", "must be the id of a contact"})
+	}
+	filters := []string{"deals", in.Status, in.Stage, contactID}
+	before, err := parseCursor(in.Cursor, filters...)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.DB.Deals(ctx, exchangeOf(ctx).caller.OrganizationID, store.DealFilter{
+		Status: in.Status, Stage: in.Stage, ContactID: contactID, Before: before, Limit: in.Limit + 1,
+	})
+	if err != nil {
+		return nil, err
+	}
+	views := make([]dealView, len(rows))
+	for i, d := range rows {
+		views[i] = dealViewOf(d)
+	}
+	return &dealsOutput{pageOf(views, in.Limit, func(v dealView) string { return v.ID }, filters...)}, nil
+}
+
+type dealInput struct {
+	ID          string `path:"id"`
+	IfNoneMatch string `header:"If-None-Match"`
+}
+
+// getDeal reads one deal.
+func (s *Server) getDeal(ctx context.Context, in *dealInput) (*versioned[dealView], error) {
+	id, err := parseID(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.DB.Deal(ctx, exchangeOf(ctx).caller.OrganizationID, id)
+	if err != nil {
+		return nil, err
+	}
+	return versionedOf(d.Version, dealViewOf(d)).unless(in.IfNoneMatch), nil
+}
+
+// canonicalID is the form in which the database gives an id out.
+func canonicalID(text string) (string, bool) {
+	id, err := uuid.Parse(text)
+	if err != nil || len(text) != 36 {
+		return "", false
+	}
+	return id.String(), true
+}
