@@ -48,8 +48,8 @@ func CheckGSTIN(text string) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	if last := checksum(text[:14]); text[14] != last {
-		return State{}, fmt.Errorf("the last character should be %c, or another is mistyped", last)
+	if !HasChecksum(text) {
+		return State{}, fmt.Errorf("the last character should be %c, or another is mistyped", checksum(text[:14]))
 	}
 	return state, nil
 }
@@ -70,14 +70,22 @@ func stateOfGSTIN(text string) (State, error) {
 	}
 }
 
-// CompleteGSTIN adds the checksum to the first fourteen characters, and checks the whole.
+// HasChecksum says whether text is fifteen digits and capital letters of which the last is the checksum. That
+// is less than CheckGSTIN asks for, and all that the database does.
+func HasChecksum(text string) bool {
+	return len(text) == 15 && strings.Trim(text, base36) == "" && text[14] == checksum(text[:14])
+}
+
+// CompleteGSTIN adds the checksum to the first fourteen characters, and checks the whole as CheckGSTIN does.
 func CompleteGSTIN(fourteen string) (string, error) {
 	if len(fourteen) != 14 || strings.Trim(fourteen, base36) != "" {
 		return "", errors.New("a GSTIN begins with fourteen digits and capital letters")
 	}
 	whole := fourteen + string(checksum(fourteen))
-	_, err := CheckGSTIN(whole)
-	return whole, err
+	if _, err := CheckGSTIN(whole); err != nil {
+		return "", err
+	}
+	return whole, nil
 }
 
 // checksum is the Luhn formula in base 36: every second digit doubled, quotient and remainder by 36 added up.
