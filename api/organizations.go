@@ -3,13 +3,16 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/payaid/payaid/events"
 	"github.com/payaid/payaid/events/outbox"
+	"github.com/payaid/payaid/internal/gst"
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -52,14 +55,17 @@ type firstKey struct {
 type createOrganizationInput struct {
 	Body struct {
 		Name  string  `json:"name" minLength:"1" maxLength:"200"`
-		State string  `json:"state" minLength:"1" maxLength:"64" doc:"Of India, for the GST"`
-		GSTIN *string `json:"gstin,omitempty" pattern:"^[0-9]{2}[A-Z0-9]{13}$"`
+		State string  `json:"state" minLength:"1" maxLength:"64" doc:"Of India: its name, GST's code or its letters"`
+		GSTIN *string `json:"gstin,omitempty" doc:"Of that state, with the right checksum"`
 		Plan  string  `json:"plan,omitempty" enum:"free,basic,pro,enterprise" default:"free"`
 	}
 }
 
 // createOrganization makes an organization with a key for its first steps.
 func (s *Server) createOrganization(ctx context.Context, in *createOrganizationInput) (*created[newOrganization], error) {
+	if faults := checkTaxpayer(in.Body.State, in.Body.GSTIN); len(faults) > 0 {
+		return nil, invalid(faults...)
+	}
 	a, err := s.once(ctx, func(tx pgx.Tx) (answer, error) {
 		id := outbox.NewID()
 		text, prefix, hash := NewKey()
@@ -111,7 +117,7 @@ type patchOrganizationInput struct {
 type organizationPatch struct {
 	Name     optional[string]        `json:"name,omitzero" minLength:"1" maxLength:"200"`
 	State    optional[string]        `json:"state,omitzero" minLength:"1" maxLength:"64"`
-	GSTIN    optional[string]        `json:"gstin,omitzero" nullable:"true" pattern:"^[0-9]{2}[A-Z0-9]{13}$"`
+	GSTIN    optional[string]        `json:"gstin,omitzero" nullable:"true"`
 	Settings optional[settingsPatch] `json:"settings,omitzero"`
 }
 
@@ -135,6 +141,9 @@ func (s *Server) patchOnce(ctx context.Context, in *patchOrganizationInput) (sto
 	}
 	changed, err := in.Body.apply(&o)
 	if err != nil || len(changed) == 0 {
+		return o, err
+	}
+	if err := checkChangedTaxpayer(o, changed); err != nil {
 		return o, err
 	}
 	err = s.change(ctx, func(tx pgx.Tx) ([]events.Fact, error) {
@@ -182,4 +191,43 @@ func equal[T comparable](a, b *T) bool {
 		return a == b
 	}
 	return *a == *b
+}
+
+// checkTaxpayer looks at where an organization is registered for the GST: in a state that there is, and by a
+// number of that state.
+func checkTaxpayer(state string, gstin *string) (faults []Fault) {
+	home, err := gst.ParseState(state)
+	switch {
+	case err != nil:
+		faults = append(faults, Fault{"/state", err.Error()})
+	case !home.InIndia():
+		faults = append(faults, Fault{"/state", "must be in India"})
+	}
+	if gstin == nil {
+		return faults
+	}
+	registered, err := gst.CheckGSTIN(*gstin)
+	switch {
+	case err != nil:
+		faults = append(faults, Fault{"/gstin", err.Error()})
+	case len(faults) == 0 && registered != home:
+		faults = append(faults, Fault{"/gstin", fmt.Sprintf("begins with %s, which is %s and not %s",
+			registered.Code, registered.Name, home.Name)})
+	}
+	return faults
+}
+
+// checkChangedTaxpayer lets an organization from before the checks change what else it has, all but for a
+// GSTIN that the database doesn't take any more.
+func checkChangedTaxpayer(o store.Organization, changed []string) error {
+	if slices.Contains(changed, "state") || slices.Contains(changed, "gstin") {
+		if faults := checkTaxpayer(o.State, o.GSTIN); len(faults) > 0 {
+			return invalid(faults...)
+		}
+		return nil
+	}
+	if o.GSTIN == nil || gst.HasChecksum(*o.GSTIN) {
+		return nil
+	}
+	return invalid(Fault{"/gstin", "the one on record, " + *o.GSTIN + ", is mistyped: give the right one, or null, with this change"})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/payaid/payaid/internal/gst"
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -22,6 +23,7 @@ type Config struct {
 	Hints    Hints     // lossy news between processes
 	AdminKey string    // "": none. Its holder belongs to store.OperatorOrganization and has every scope
 	Checks   []Check   // for /readyz and /api/system/health
+	GSTRates gst.Rates // that invoices may have; empty: gst.DefaultRates
 	Version  string
 	Log      *slog.Logger
 }
@@ -95,6 +97,9 @@ func New(c Config) (*Server, error) {
 
 // build makes everything that needs no database.
 func build(c Config) (*Server, error) {
+	if len(c.GSTRates) == 0 {
+		c.GSTRates = gst.DefaultRates()
+	}
 	s := &Server{
 		Config:   c,
 		kinds:    make(map[string]*Kind, len(c.Kinds)),

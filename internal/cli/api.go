@@ -15,6 +15,7 @@ import (
 
 	"github.com/payaid/payaid/api"
 	"github.com/payaid/payaid/events/hint"
+	"github.com/payaid/payaid/internal/gst"
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/internal/telemetry"
 	"github.com/payaid/payaid/jobs"
@@ -26,6 +27,7 @@ type apiCmd struct {
 	natsSettings
 	redisSettings
 	adminSettings
+	gstSettings
 	logSettings
 }
 
@@ -35,7 +37,7 @@ func (c *apiCmd) Run(ctx context.Context, a *app) error {
 	level, format := c.logSettings.check(&p)
 	setup := apiSetup{
 		listen: c.listenSettings.check(&p), pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p),
-		adminKey: c.adminSettings.check(&p), redisURL: c.RedisURL,
+		adminKey: c.adminSettings.check(&p), redisURL: c.RedisURL, rates: c.gstSettings.check(&p),
 	}
 	if c.RedisURL != "" {
 		p.url("REDIS_URL", c.RedisURL, "redis", "rediss", "unix")
@@ -59,6 +61,7 @@ type apiSetup struct {
 	natsURL  string
 	redisURL string // "": none
 	adminKey string
+	rates    gst.Rates
 }
 
 func listen(address string) (net.Listener, error) {
@@ -95,7 +98,7 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 	defer closeChecks()
 	server, err := api.New(api.Config{
 		DB: db, Kinds: kinds(a.table(jobs.Deps{})), Hints: hint.New(nc), AdminKey: s.adminKey,
-		Checks: checks, Version: version(), Log: log,
+		Checks: checks, GSTRates: s.rates, Version: version(), Log: log,
 	})
 	if err != nil {
 		return err

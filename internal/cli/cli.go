@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/payaid/payaid/internal/gst"
 	"github.com/payaid/payaid/jobs"
 )
 
@@ -84,7 +85,7 @@ func (a *app) run(ctx context.Context, args []string) (status int) {
 		kong.Name("payaid"), kong.Description(description), kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
-		kong.Resolvers(a.secretFiles()), kong.Vars{"default_data": defaultData(a.lookup)},
+		kong.Resolvers(a.secretFiles()), kong.Vars{"default_data": defaultData(a.lookup), "gst_rates": gst.DefaultRates().String()},
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(a))
 	if err != nil {
 		fmt.Fprintln(a.stderr, "payaid:", err)

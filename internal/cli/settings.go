@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/payaid/payaid/internal/gst"
 	"github.com/payaid/payaid/internal/inference"
 	"github.com/payaid/payaid/internal/telemetry"
 )
@@ -43,6 +44,9 @@ type (
 	}
 	adminSettings struct {
 		AdminKey string `name:"payaid-admin-key" env:"PAYAID_ADMIN_KEY" secret:"" help:"Key with every right, 32 characters or more."`
+	}
+	gstSettings struct {
+		GSTRates string `name:"gst-rates" env:"GST_RATES" default:"${gst_rates}" help:"Rates in per cent that invoices may have."`
 	}
 	aiSettings struct {
 		OllamaURL        string `env:"OLLAMA_URL" default:"http://127.0.0.1:11434" help:"The owner's Ollama."`
@@ -214,6 +218,17 @@ func (s adminSettings) check(p *problems) string {
 		p.add("PAYAID_ADMIN_KEY", "want 32 characters or more, got %d", len(s.AdminKey))
 	}
 	return s.AdminKey
+}
+
+func (s gstSettings) check(p *problems) gst.Rates {
+	if s.GSTRates == "" {
+		return gst.DefaultRates()
+	}
+	rates, err := gst.ParseRates(s.GSTRates)
+	if err != nil {
+		p.add("GST_RATES", "%v", err)
+	}
+	return rates
 }
 
 // model is how answers are had.

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/payaid/payaid/internal/gst"
 	"github.com/payaid/payaid/internal/telemetry"
 	"github.com/payaid/payaid/jobs"
 	"github.com/payaid/payaid/migrations"
@@ -28,6 +29,7 @@ type upCmd struct {
 	upServices
 	listenSettings
 	adminSettings
+	gstSettings
 	aiSettings
 	logSettings
 }
@@ -55,6 +57,7 @@ type upSetup struct {
 	data     string
 	listen   string
 	adminKey string
+	rates    gst.Rates
 	model    model
 	services upServices
 	log      *slog.Logger
@@ -92,7 +95,7 @@ func (c *upCmd) check(a *app) (upSetup, error) {
 	level, format := c.logSettings.check(&p)
 	s := upSetup{
 		data: c.Data, listen: c.listenSettings.check(&p), adminKey: c.adminSettings.check(&p),
-		model: c.aiSettings.check(&p), services: c.upServices,
+		rates: c.gstSettings.check(&p), model: c.aiSettings.check(&p), services: c.upServices,
 	}
 	if c.Exit && !c.Demo {
 		p.add("--exit", "ends after the demo, so it needs --demo")
@@ -167,7 +170,7 @@ func (c *upCmd) work(ctx context.Context, a *app, s upSetup, services *services,
 	group, working := errgroup.WithContext(working)
 	group.Go(func() error {
 		return a.runAPI(working, apiSetup{pool: pool, natsURL: services.natsURL, redisURL: services.redisURL,
-			adminKey: s.adminKey}, listener, s.log.With("process", "api"))
+			adminKey: s.adminKey, rates: s.rates}, listener, s.log.With("process", "api"))
 	})
 	group.Go(func() error {
 		return ended(a.runRelay(working, pool, services.natsURL, s.log.With("process", "relay")))
