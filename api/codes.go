@@ -24,6 +24,7 @@ var codes = map[string]code{
 	"already_finished":          {http.StatusConflict, "Already finished", "The job has ended, so this can't be done to it any more."},
 	"conflict":                  {http.StatusConflict, "Conflict", "It was changed at the same time; read it and try again."},
 	"invalid_transition":        {http.StatusConflict, "Invalid transition", "It does not go from the state that it is in to that one; the detail says where it goes."},
+	"contact_in_use":            {http.StatusConflict, "Contact in use", "Deals or invoices are about the contact, so it can't be deleted; set its status to inactive."},
 	"idempotency_key_in_flight": {http.StatusConflict, "Still in flight", "The first request with this Idempotency-Key has not ended yet."},
 	"precondition_failed":       {http.StatusPreconditionFailed, "Precondition failed", "If-Match names another version than the newest."},
 	"body_too_large":            {http.StatusRequestEntityTooLarge, "Body too large", "The body is above 1 MiB."},

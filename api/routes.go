@@ -56,6 +56,17 @@ func (s *Server) routes() []route {
 		{method: del, path: "/api/deals/{id}", scopes: write,
 			summary: "Delete a deal", register: typed(s.deleteDeal, http.StatusNoContent)},
 
+		{method: get, path: "/api/contacts", scopes: read,
+			summary: "List contacts, newest first", register: typed(s.listContacts, http.StatusOK)},
+		{method: post, path: "/api/contacts", scopes: write, body: jsonBody, creates: true,
+			summary: "Make a contact", register: typed(s.createContact, http.StatusCreated)},
+		{method: get, path: "/api/contacts/{id}", scopes: read,
+			summary: "Read a contact", register: typed(s.getContact, http.StatusOK)},
+		{method: patch, path: "/api/contacts/{id}", scopes: write, body: patchBody,
+			summary: "Change a contact", register: typed(s.patchContact, http.StatusOK)},
+		{method: del, path: "/api/contacts/{id}", scopes: write,
+			summary: "Delete a contact that has neither deals nor invoices", register: typed(s.deleteContact, http.StatusNoContent)},
+
 		{method: post, path: "/api/jobs", scopes: jobs, body: parsedBody, creates: true,
 			summary: "Hand over work", register: raw(s.submitJob, documentSubmit)},
 		{method: post, path: "/api/jobs/batch", scopes: jobs, body: parsedBody, creates: true,

@@ -1,0 +1,89 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/payaid/payaid/internal/store"
+)
+
+// ContactView is a contact as its organization reads it.
+type ContactView struct {
+	ID              string     `json:"id" format:"uuid"`
+	Name            string     `json:"name"`
+	Email           *string    `json:"email"`
+	Phone           *string    `json:"phone"`
+	Company         *string    `json:"company"`
+	Type            string     `json:"type" enum:"lead,customer,vendor,employee"`
+	Stage           string     `json:"stage" enum:"prospect,contact,customer"`
+	Status          string     `json:"status" enum:"active,inactive,lost"`
+	Source          *string    `json:"source"`
+	GSTIN           *string    `json:"gstin"`
+	City            *string    `json:"city"`
+	State           *string    `json:"state"`
+	LeadScore       *int       `json:"lead_score" minimum:"0" maximum:"100" doc:"Set by ai.lead_score; null until then"`
+	Tags            []string   `json:"tags"`
+	Notes           *string    `json:"notes"`
+	LastContactedAt *time.Time `json:"last_contacted_at"`
+	NextFollowUp    *time.Time `json:"next_follow_up"`
+	Version         int64      `json:"version"`
+	CreatedAt       time.Time  `json:"created_at"`
+	UpdatedAt       time.Time  `json:"updated_at"`
+}
+
+func contactViewOf(c store.Contact) ContactView {
+	return ContactView{
+		ID: c.ID, Name: c.Name, Email: c.Email, Phone: c.Phone, Company: c.Company, Type: c.Type, Stage: c.Stage,
+		Status: c.Status, Source: c.Source, GSTIN: c.GSTIN, City: c.City, State: c.State, LeadScore: c.LeadScore,
+		Tags: c.Tags, Notes: c.Notes, LastContactedAt: utc(c.LastContactedAt), NextFollowUp: utc(c.NextFollowUp),
+		Version: c.Version, CreatedAt: c.CreatedAt.UTC(), UpdatedAt: c.UpdatedAt.UTC(),
+	}
+}
+
+// contactDetailView is a contact with how much there is of it.
+type contactDetailView struct {
+	ContactView
+	Counts contactCounts `json:"counts"`
+}
+
+type contactCounts struct {
+	Deals          int `json:"deals"`
+	OpenDeals      int `json:"open_deals"`
+	Invoices       int `json:"invoices"`
+	UnpaidInvoices int `json:"unpaid_invoices" doc:"Sent or overdue"`
+}
+
+func contactDetailViewOf(c store.ContactDetail) contactDetailView {
+	return contactDetailView{contactViewOf(c.Contact), contactCounts(c.Counts)}
+}
+
+func contactPath(id string) string { return "/api/contacts/" + id }
+
+type contactOutput struct {
+	Status       int
+	ETag         string `header:"ETag"`
+	CacheControl string `header:"Cache-Control"`
+	Body         encoded[contactDetailView]
+}
+
+// contactOutputOf gives a contact's detail an ETag of its version and a sum of all that is shown: deals and
+// invoices come and go without a new version of the contact.
+func contactOutputOf(c store.ContactDetail) (*contactOutput, error) {
+	body, err := encode(contactDetailViewOf(c))
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(body)
+	tag := `"` + strconv.FormatInt(c.Version, 10) + "-" + hex.EncodeToString(sum[:8]) + `"`
+	return &contactOutput{Status: http.StatusOK, ETag: tag, CacheControl: revalidate, Body: encoded[contactDetailView]{body}}, nil
+}
+
+var contactTag = regexp.MustCompile(`"([0-9]+)-[0-9a-f]{16}"`)
+
+// contactVersions leaves of the ETags in an If-Match the versions: a change is meant for what the contact
+// itself was like, whatever became of its deals.
+func contactVersions(ifMatch string) string { return contactTag.ReplaceAllString(ifMatch, `"$1"`) }
