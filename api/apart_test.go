@@ -1,0 +1,151 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/payaid/payaid/internal/store"
+)
+
+// belongings makes one thing of each sort that a path may name, by the path before its id.
+var belongings = map[string]func(g *rig, t testing.TB, key string) (id string){
+	"/api/api-keys/": func(g *rig, t testing.TB, key string) string {
+		var k newKeyView
+		g.call(t, key, "POST", "/api/api-keys", `{"name":"hush","scopes":["read"]}`).want(201).json(&k)
+		return k.ID
+	},
+	"/api/contacts/": func(g *rig, t testing.TB, key string) string { return g.contact(t, key, `{"name":"hush"}`).ID },
+	"/api/jobs/": func(g *rig, t testing.TB, key string) string {
+		return g.submit(t, key, `{"kind":"ai.completion","input":{"prompt":"hush"}}`).ID
+	},
+}
+
+// bodyOf is a body that a route takes.
+func bodyOf(rt route) string {
+	switch rt.body {
+	case noBody:
+		return ""
+	case patchBody:
+		return `{}`
+	}
+	return map[string]string{}[rt.method+" "+rt.path]
+}
+
+// No organization sees or changes what belongs to another, by any route that names a thing.
+func TestOrganizationsAreApart(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	_, key := g.organization(t)
+	_, other := g.organization(t)
+	for _, rt := range g.routes() {
+		sort, _, named := strings.Cut(rt.path, "{id}")
+		if !named {
+			continue
+		}
+		makeOne := belongings[sort]
+		if makeOne == nil {
+			t.Errorf("this test has no %s: add one to belongings", sort)
+			continue
+		}
+		id := makeOne(g, t, key)
+		path := strings.Replace(rt.path, "{id}", id, 1)
+		for _, stranger := range []string{other, testAdminKey} {
+			g.call(t, stranger, rt.method, path, bodyOf(rt)).problem(404, "not_found")
+		}
+		if rt.streams {
+			continue // it would end with the job
+		}
+		// It was there all the time.
+		if r := g.call(t, key, rt.method, path, bodyOf(rt)); r.status == 404 || r.status == 422 {
+			t.Errorf("%s by its owner: %d %s", r.what, r.status, r.body)
+		}
+	}
+}
+
+// No list and no sum of an organization has anything of another, whatever is asked for.
+func TestListsShowTheirOwn(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	mine, key := g.organization(t)
+	_, other := g.organization(t)
+	secrets := []string{mine, "hush"}
+	for _, makeOne := range belongings {
+		secrets = append(secrets, makeOne(g, t, key))
+	}
+	shown := func(r *reply) (found []string) {
+		for _, secret := range secrets {
+			if strings.Contains(string(r.body), secret) {
+				found = append(found, secret)
+			}
+		}
+		return found
+	}
+	for _, rt := range g.routes() {
+		if rt.method != "GET" || rt.scopes == 0 || strings.Contains(rt.path, "{") {
+			continue
+		}
+		for _, path := range append([]string{rt.path}, queriesOf[rt.path]...) {
+			if found := shown(g.call(t, other, "GET", path, "").want(200)); len(found) > 0 {
+				t.Errorf("%s shows %v", path, found)
+			}
+			if len(shown(g.call(t, key, "GET", path, "").want(200))) == 0 {
+				t.Errorf("%s shows its owner nothing, so this test proves nothing", path)
+			}
+		}
+	}
+}
+
+// queriesOf has further ways to ask for a list.
+var queriesOf = map[string][]string{}
+
+func TestRoleSeesOneOrganization(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	mine, key := g.organization(t)
+	theirs, _ := g.organization(t)
+	job := g.submit(t, key, aCompletion)
+	w := g.work(t, mine, job.ID)
+	w.tell("token", `{"text":"secret"}`)
+
+	for _, table := range []string{"organizations", "api_keys", "jobs", "job_events", "idempotency_keys"} {
+		for _, chosen := range []string{"", theirs} {
+			b := store.BatchAs(chosen)
+			column := "organization_id"
+			if table == "organizations" {
+				column = "id"
+			}
+			b.Queue(`SELECT count(*) FROM ` + table + ` WHERE ` + column + ` = '` + mine + `'`).QueryRow(func(row pgx.Row) error {
+				var n int
+				err := row.Scan(&n)
+				if n != 0 {
+					t.Errorf("as %q: %d rows of another in %s", chosen, n, table)
+				}
+				return err
+			})
+			if err := g.DB.Send(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	err := g.DB.TxAs(t.Context(), theirs, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(t.Context(), `UPDATE jobs SET status = 'running'`)
+		if tag.RowsAffected() != 0 {
+			t.Errorf("%d jobs of another changed", tag.RowsAffected())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := store.BatchAs(theirs)
+	store.QueueJob(b, store.Job{OrganizationID: mine, ID: job.ID, Kind: "x", Queue: "x", Priority: 1, MaxAttempts: 1,
+		Input: json.RawMessage("{}"), Metadata: json.RawMessage("{}"), EventID: job.ID, RunAt: time.Now(), CreatedAt: time.Now()})
+	if err := g.DB.Send(context.Background(), b); err == nil {
+		t.Error("a job was slipped to another organization")
+	}
+}
