@@ -20,6 +20,11 @@ var belongings = map[string]func(g *rig, t testing.TB, key string) (id string){
 		return k.ID
 	},
 	"/api/contacts/": func(g *rig, t testing.TB, key string) string { return g.contact(t, key, `{"name":"hush"}`).ID },
+	"/api/deals/": func(g *rig, t testing.TB, key string) string {
+		var d dealView
+		g.call(t, key, "POST", "/api/deals", `{"title":"hush","value":1,"contact_id":"`+g.contact(t, key, aContact).ID+`"}`).want(201).json(&d)
+		return d.ID
+	},
 	"/api/jobs/": func(g *rig, t testing.TB, key string) string {
 		return g.submit(t, key, `{"kind":"ai.completion","input":{"prompt":"hush"}}`).ID
 	},
