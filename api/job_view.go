@@ -14,24 +14,38 @@ import (
 
 // jobView is a job as its client reads it.
 type jobView struct {
-	ID          string          `json:"id" format:"uuid"`
-	Kind        string          `json:"kind"`
-	Status      string          `json:"status" enum:"queued,running,succeeded,failed,cancelled" doc:"Moves forward only, a retry by hand excepted"`
-	Input       json.RawMessage `json:"input"`
-	Output      json.RawMessage `json:"output" doc:"null until there is one"`
-	Error       json.RawMessage `json:"error" doc:"A problem object when the job failed, else null"`
-	Waiting     *waitingView    `json:"waiting"`
-	Attempt     int             `json:"attempt" doc:"Of the present run; 0 before the first"`
-	MaxAttempts int             `json:"max_attempts"`
-	Priority    string          `json:"priority" enum:"high,normal,low"`
-	RunAt       time.Time       `json:"run_at" doc:"Not before"`
-	Deadline    *time.Time      `json:"deadline"`
-	CreatedAt   time.Time       `json:"created_at"`
-	StartedAt   *time.Time      `json:"started_at"`
-	FinishedAt  *time.Time      `json:"finished_at"`
-	Progress    json.RawMessage `json:"progress" doc:"{\"done\",\"total\"} or null"`
-	Metadata    json.RawMessage `json:"metadata"`
-	Links       jobLinks        `json:"links"`
+	ID          string       `json:"id" format:"uuid"`
+	Kind        string       `json:"kind"`
+	Status      string       `json:"status" enum:"queued,running,succeeded,failed,cancelled" doc:"Moves forward only, a retry by hand excepted"`
+	Input       jsonObject   `json:"input"`
+	Output      jsonObject   `json:"output" doc:"As the kind gives it; null until there is one"`
+	Error       jsonObject   `json:"error" doc:"A problem object when the job failed, else null"`
+	Waiting     *waitingView `json:"waiting"`
+	Attempt     int          `json:"attempt" doc:"Of the present run; 0 before the first"`
+	MaxAttempts int          `json:"max_attempts"`
+	Priority    string       `json:"priority" enum:"high,normal,low"`
+	RunAt       time.Time    `json:"run_at" doc:"Not before"`
+	Deadline    *time.Time   `json:"deadline"`
+	CreatedAt   time.Time    `json:"created_at"`
+	StartedAt   *time.Time   `json:"started_at"`
+	FinishedAt  *time.Time   `json:"finished_at"`
+	Progress    jsonObject   `json:"progress" doc:"{\"done\",\"total\"} or null"`
+	Metadata    jsonObject   `json:"metadata"`
+	Links       jobLinks     `json:"links"`
+}
+
+// jsonObject is an object that is handed through as it is stored, or null.
+type jsonObject json.RawMessage
+
+// MarshalJSON implements json.Marshaler.
+func (o jsonObject) MarshalJSON() ([]byte, error) { return json.RawMessage(o).MarshalJSON() }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (o *jsonObject) UnmarshalJSON(b []byte) error { return (*json.RawMessage)(o).UnmarshalJSON(b) }
+
+// Schema implements huma.SchemaProvider, as the type of raw JSON would say nothing.
+func (jsonObject) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeObject, Nullable: true, AdditionalProperties: true}
 }
 
 type jobLinks struct {
@@ -64,10 +78,10 @@ var priorityNames = map[int]string{1: "high", 2: "normal", 3: "low"}
 func viewOf(j store.Job) jobView {
 	self := jobPath(j.ID)
 	v := jobView{
-		ID: j.ID, Kind: j.Kind, Status: j.Status, Input: j.Input, Output: j.Output, Error: j.Error,
+		ID: j.ID, Kind: j.Kind, Status: j.Status, Input: jsonObject(j.Input), Output: jsonObject(j.Output), Error: jsonObject(j.Error),
 		Attempt: j.Attempt, MaxAttempts: j.MaxAttempts, Priority: priorityNames[j.Priority],
 		RunAt: j.RunAt.UTC(), Deadline: utc(j.Deadline), CreatedAt: j.CreatedAt.UTC(),
-		StartedAt: utc(j.StartedAt), FinishedAt: utc(j.FinishedAt), Progress: j.Progress, Metadata: j.Metadata,
+		StartedAt: utc(j.StartedAt), FinishedAt: utc(j.FinishedAt), Progress: jsonObject(j.Progress), Metadata: jsonObject(j.Metadata),
 		Links: jobLinks{Self: self, Events: self + "/events", Cancel: self + "/cancel"},
 	}
 	if j.WaitingReason != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/payaid/payaid/migrations"
 )
 
-func TestMain(m *testing.M) { os.Exit(localstack.RunTests(m)) }
+func TestMain(m *testing.M) { os.Exit(localstack.RunTests(recorded{m})) }
 
 const testAdminKey = "an-admin-key-of-at-least-32-characters"
 

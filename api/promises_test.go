@@ -20,6 +20,7 @@ func (r *reply) keepsPromises(g *rig, method, path string) {
 	if csp := r.header.Get("Content-Security-Policy"); strings.Contains(csp, "unsafe") {
 		r.t.Errorf("%s: policy %q", r.what, csp)
 	}
+	record(recording{method, path, r.status, r.header, r.body})
 	id := r.header.Get("X-Request-ID")
 	if id == "" {
 		r.t.Errorf("%s: no X-Request-ID", r.what)
