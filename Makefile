@@ -1,7 +1,7 @@
 # PayAid. `make help` lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos ollama build deps
+.PHONY: help run test check fuzz bench chaos ollama build deps
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -19,6 +19,9 @@ check: ## Formatting, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -d $$(git ls-files '*.go'); exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
+
+fuzz: deps ## Fuzz what reads foreign bytes, 30 s for each target (FUZZTIME=5m)
+	@scripts/fuzz.sh
 
 bench: deps build ## Measure this machine against the bare parts (BENCH="--duration 20s")
 	bin/payaid bench $(BENCH)
