@@ -25,6 +25,9 @@ var belongings = map[string]func(g *rig, t testing.TB, key string) (id string){
 		g.call(t, key, "POST", "/api/deals", `{"title":"hush","value":1,"contact_id":"`+g.contact(t, key, aContact).ID+`"}`).want(201).json(&d)
 		return d.ID
 	},
+	"/api/invoices/": func(g *rig, t testing.TB, key string) string {
+		return g.draft(t, key, g.contact(t, key, aContact).ID).ID
+	},
 	"/api/jobs/": func(g *rig, t testing.TB, key string) string {
 		return g.submit(t, key, `{"kind":"ai.completion","input":{"prompt":"hush"}}`).ID
 	},

@@ -25,6 +25,7 @@ type answer struct {
 
 type answerHeaders struct {
 	Location   string `json:"location,omitempty"`
+	ETag       string `json:"etag,omitempty"`
 	RetryAfter string `json:"retry_after,omitempty"`
 }
 
@@ -32,14 +33,15 @@ type answerHeaders struct {
 type created[T any] struct {
 	Status     int
 	Location   string `header:"Location"`
+	ETag       string `header:"ETag"`
 	RetryAfter string `header:"Retry-After"`
 	Replayed   string `header:"Idempotency-Replayed"`
 	Body       encoded[T]
 }
 
 func createdFrom[T any](a answer) *created[T] {
-	c := &created[T]{Status: a.status, Location: a.headers.Location, RetryAfter: a.headers.RetryAfter,
-		Body: encoded[T]{a.body}}
+	c := &created[T]{Status: a.status, Location: a.headers.Location, ETag: a.headers.ETag,
+		RetryAfter: a.headers.RetryAfter, Body: encoded[T]{a.body}}
 	if a.replayed {
 		c.Replayed = "true"
 	}

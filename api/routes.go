@@ -67,6 +67,13 @@ func (s *Server) routes() []route {
 		{method: del, path: "/api/contacts/{id}", scopes: write,
 			summary: "Delete a contact that has neither deals nor invoices", register: typed(s.deleteContact, http.StatusNoContent)},
 
+		{method: get, path: "/api/invoices", scopes: read,
+			summary: "List invoices, newest first, without their items and payments", register: typed(s.listInvoices, http.StatusOK)},
+		{method: post, path: "/api/invoices", scopes: write, body: jsonBody, creates: true,
+			summary: "Make a draft of an invoice", register: typed(s.createInvoice, http.StatusCreated)},
+		{method: get, path: "/api/invoices/{id}", scopes: read,
+			summary: "Read an invoice", register: typed(s.getInvoice, http.StatusOK)},
+
 		{method: post, path: "/api/jobs", scopes: jobs, body: parsedBody, creates: true,
 			summary: "Hand over work", register: raw(s.submitJob, documentSubmit)},
 		{method: post, path: "/api/jobs/batch", scopes: jobs, body: parsedBody, creates: true,

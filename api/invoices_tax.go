@@ -1,0 +1,65 @@
+package api
+
+import (
+	"fmt"
+
+	"github.com/payaid/payaid/internal/gst"
+	"github.com/payaid/payaid/internal/store"
+)
+
+// sellerOf is the state that an organization sells from.
+func sellerOf(o store.Organization) (gst.State, error) {
+	state, err := gst.ParseState(o.State)
+	if err != nil || !state.InIndia() {
+		return state, refuse("seller_state_unknown",
+			fmt.Sprintf("tax depends on the organization's state, and %q is none of India; mend it by PATCH /api/organization", o.State))
+	}
+	return state, nil
+}
+
+// placeOfContact is where a contact's goods go when the invoice doesn't say: the state of its GSTIN, else its
+// own, else the seller's. The error is for the client to read.
+func placeOfContact(c store.Customer, seller gst.State) (gst.State, error) {
+	if c.GSTIN != nil {
+		// Some numbers are not given out by a state, and name no place.
+		if state, err := gst.CheckGSTIN(*c.GSTIN); err == nil && state.Name != "" {
+			return state, nil
+		}
+	}
+	if c.State == nil {
+		return seller, nil
+	}
+	state, err := gst.ParseState(*c.State)
+	if err != nil {
+		return state, fmt.Errorf("is required: the contact has no GSTIN, and its state %q is none of India", *c.State)
+	}
+	return state, nil
+}
+
+// taxInvoice works out the taxes of an invoice's items, each by itself, and adds them up.
+func taxInvoice(v *store.Invoice, seller gst.State) (faults []Fault) {
+	supply := gst.SupplyBetween(seller, gst.State{Code: v.PlaceOfSupplyCode})
+	v.InterState = supply == gst.InterState
+	v.Subtotal, v.CGST, v.SGST, v.IGST, v.Total = 0, 0, 0, 0, 0
+	items := make([]store.InvoiceItem, len(v.Items))
+	for i, item := range v.Items {
+		line := gst.Line{Quantity: gst.Quantity(item.Quantity), UnitPrice: item.UnitPrice, Rate: gst.Rate(item.GSTRate)}
+		tax, err := line.Tax(supply)
+		if err != nil {
+			faults = append(faults, Fault{fmt.Sprintf("/items/%d/unit_price", i), "times the quantity and with tax: " + err.Error()})
+			continue
+		}
+		item.Amount, item.CGST, item.SGST, item.IGST, item.Total = tax.Amount, tax.CGST, tax.SGST, tax.IGST, tax.Total
+		items[i] = item
+		v.Subtotal += tax.Amount
+		v.CGST += tax.CGST
+		v.SGST += tax.SGST
+		v.IGST += tax.IGST
+		v.Total += tax.Total // 500 times 2^53 is less than 2^63
+	}
+	if v.Total > gst.MaxAmount {
+		faults = append(faults, Fault{"/items", "the total is above 9007199254740991 paise"})
+	}
+	v.Items = items
+	return faults
+}
