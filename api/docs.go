@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"embed"
+	"fmt"
 	"html/template"
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -29,9 +31,12 @@ type docsPage struct {
 
 type docsOperation struct {
 	*huma.Operation
+	Asks    []docsParam
 	Takes   string // name of the schema of the body
 	Answers []docsAnswer
 }
+
+type docsParam struct{ Name, In, Type, Description string }
 
 type docsAnswer struct{ Status, Description, Schema string }
 
@@ -83,6 +88,9 @@ func renderDocs(doc *huma.OpenAPI) ([]byte, error) {
 
 func docsOperationOf(op *huma.Operation) docsOperation {
 	d := docsOperation{Operation: op}
+	for _, p := range op.Parameters {
+		d.Asks = append(d.Asks, docsParam{p.Name, p.In, typeName(p.Schema), p.Description})
+	}
 	if op.RequestBody != nil {
 		d.Takes = schemaName(op.RequestBody.Content)
 	}
@@ -134,8 +142,45 @@ func typeName(s *huma.Schema) string {
 	if s.Format != "" {
 		name += " (" + s.Format + ")"
 	}
+	if len(s.Enum) > 0 {
+		name = oneOf(s.Enum)
+	}
 	if s.Nullable {
 		name += " or null"
 	}
-	return name
+	return name + limits(s)
 }
+
+func oneOf(values []any) string {
+	var names []string
+	for _, v := range values {
+		names = append(names, fmt.Sprint(v))
+	}
+	return "one of " + strings.Join(names, ", ")
+}
+
+// limits says in words what a value may be.
+func limits(s *huma.Schema) string {
+	var b strings.Builder
+	between(&b, s.MinLength, s.MaxLength, " characters")
+	between(&b, s.MinItems, s.MaxItems, " entries")
+	between(&b, s.Minimum, s.Maximum, "")
+	if s.Default != nil {
+		fmt.Fprintf(&b, "; %v if left out", s.Default)
+	}
+	return b.String()
+}
+
+func between[N int | float64](b *strings.Builder, least, most *N, what string) {
+	switch {
+	case least != nil && most != nil:
+		fmt.Fprintf(b, ", %v to %v%s", written(*least), written(*most), what)
+	case least != nil:
+		fmt.Fprintf(b, ", at least %v%s", written(*least), what)
+	case most != nil:
+		fmt.Fprintf(b, ", at most %v%s", written(*most), what)
+	}
+}
+
+// written shows a large number as a person would write it.
+func written[N int | float64](n N) string { return strconv.FormatFloat(float64(n), 'f', -1, 64) }
