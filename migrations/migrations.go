@@ -1,19 +1,15 @@
 // Package migrations is the schema: numbered SQL files that never change once landed, run together with
-// River's own under one advisory lock.
+// River's own under one advisory lock. A Migrator runs them on a database that is in use: it waits for a
+// backup, gives way to long transactions, and mends what a killed migrator left.
 package migrations
 
 import (
 	"context"
-	"database/sql"
 	"embed"
-	"errors"
 	"fmt"
-	"time"
+	"io/fs"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
 )
@@ -21,77 +17,25 @@ import (
 //go:embed *.sql
 var files embed.FS
 
-// LockID is the session advisory lock that a migration holds. Whoever takes a dump holds it too, as
-// an index made concurrently would wait for the dump's snapshot and time out half built.
-const LockID int64 = 0x70617961_6964_0001
-
-// A Step is one migration and whether it has been applied.
-type Step struct {
-	Version   int64
-	Name      string
-	AppliedAt time.Time // zero: pending
-}
-
 // Up applies everything pending, River's migrations first, and returns the names of what it applied.
 // The login of databaseURL becomes the owner of the tables; it must be allowed to create roles.
 func Up(ctx context.Context, databaseURL string) ([]string, error) {
-	var applied []string
-	err := withLock(ctx, databaseURL, func(pool *pgxpool.Pool, provider *goose.Provider) error {
-		river, err := rivermigrate.New(riverpgxv5.New(pool), nil)
-		if err != nil {
-			return err
-		}
-		rr, err := river.Migrate(ctx, rivermigrate.DirectionUp, nil)
-		if err != nil {
-			return fmt.Errorf("migrate river: %w", err)
-		}
-		for _, v := range rr.Versions {
-			applied = append(applied, fmt.Sprintf("river %03d %s", v.Version, v.Name))
-		}
-		results, err := provider.Up(ctx)
-		if err != nil {
-			return err
-		}
-		for _, r := range results {
-			applied = append(applied, r.Source.Path)
-		}
-		// A database that was away for long, or restored, has no partition for today.
-		if _, err := pool.Exec(ctx, `SELECT outbox_make_partitions(7)`); err != nil {
-			return fmt.Errorf("make outbox partitions: %w", err)
-		}
-		return noInvalidIndex(ctx, pool)
-	})
-	return applied, err
+	return Migrator{DatabaseURL: databaseURL}.Up(ctx)
 }
 
 // Down takes back the newest migration of ours and returns its name. River's are never taken back.
 func Down(ctx context.Context, databaseURL string) (string, error) {
-	var name string
-	err := withLock(ctx, databaseURL, func(_ *pgxpool.Pool, provider *goose.Provider) error {
-		r, err := provider.Down(ctx)
-		if err != nil {
-			return err
-		}
-		name = r.Source.Path
-		return nil
-	})
-	return name, err
+	m := Migrator{DatabaseURL: databaseURL}
+	undo, err := m.NextDown(ctx)
+	if err != nil {
+		return "", err
+	}
+	return undo.Name, m.Down(ctx, undo.Name)
 }
 
 // Status lists every migration of ours, in order. It takes no lock, so it answers while others migrate.
 func Status(ctx context.Context, databaseURL string) ([]Step, error) {
-	var steps []Step
-	err := withProvider(ctx, databaseURL, func(_ *pgxpool.Pool, _ *sql.DB, provider *goose.Provider) error {
-		all, err := provider.Status(ctx)
-		if err != nil {
-			return err
-		}
-		for _, s := range all {
-			steps = append(steps, Step{Version: s.Source.Version, Name: s.Source.Path, AppliedAt: s.AppliedAt})
-		}
-		return nil
-	})
-	return steps, err
+	return Migrator{DatabaseURL: databaseURL}.Status(ctx)
 }
 
 // Latest is the version of the newest migration that this program knows.
@@ -111,67 +55,96 @@ func Latest() (int64, error) {
 	return latest, nil
 }
 
-func withLock(ctx context.Context, databaseURL string, do func(*pgxpool.Pool, *goose.Provider) error) error {
-	return withProvider(ctx, databaseURL, func(pool *pgxpool.Pool, db *sql.DB, provider *goose.Provider) error {
-		return locked(ctx, db, func() error { return do(pool, provider) })
+// Up applies everything pending and returns the names of what it applied, also beside an error.
+func (m Migrator) Up(ctx context.Context) ([]string, error) {
+	r := newRun(m)
+	err := r.locked(ctx, r.up)
+	return r.applied, err
+}
+
+func (r *run) up(ctx context.Context) error {
+	if err := r.try(ctx, "look at what the login may do", r.preflight); err != nil {
+		return err
+	}
+	if err := r.try(ctx, "migrate river", r.river); err != nil {
+		return err
+	}
+	for {
+		var step *Step
+		err := r.try(ctx, "look for pending migrations", func(ctx context.Context, s *session) (err error) {
+			step, err = s.pending(ctx)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if step == nil {
+			break
+		}
+		if err := r.apply(ctx, *step); err != nil {
+			return err
+		}
+		r.applied = append(r.applied, step.Name)
+	}
+	// A database that was away for long, or restored, has no partition for today.
+	err := r.try(ctx, "make outbox partitions", func(ctx context.Context, s *session) error {
+		_, err := s.pool.Exec(ctx, `SELECT outbox_make_partitions(7)`)
+		return err
 	})
-}
-
-func withProvider(ctx context.Context, databaseURL string, do func(*pgxpool.Pool, *sql.DB, *goose.Provider) error) error {
-	config, err := pgxpool.ParseConfig(databaseURL)
-	if err != nil {
-		return fmt.Errorf("read the database URL: %w", err)
-	}
-	config.MaxConns = 4
-	config.ConnConfig.RuntimeParams["application_name"] = "payaid-migrate"
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return fmt.Errorf("connect to the database: %w", err)
-	}
-	defer pool.Close()
-	db := stdlib.OpenDBFromPool(pool)
-	defer db.Close()
-
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files)
-	if err != nil {
-		return fmt.Errorf("read the migrations: %w", err)
-	}
-	return do(pool, db, provider)
-}
-
-// locked polls for the lock instead of waiting in pg_advisory_lock: a session that waits there holds a
-// snapshot, and CREATE INDEX CONCURRENTLY in the holder would wait for it for ever.
-func locked(ctx context.Context, db *sql.DB, do func() error) (err error) {
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(LockID), lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return err
 	}
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return fmt.Errorf("connect to the database: %w", err)
-	}
-	defer conn.Close()
-	if err := locker.SessionLock(ctx, conn); err != nil {
-		return fmt.Errorf("take the migration lock (is a backup or another migration running?): %w", err)
-	}
-	defer func() { err = errors.Join(err, locker.SessionUnlock(context.WithoutCancel(ctx), conn)) }()
-	return do()
+	return r.try(ctx, "look for invalid indexes", noInvalidIndex)
 }
 
-const invalidIndexes = `
-SELECT coalesce(string_agg(c.oid::regclass::text, ', '), '')
-FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-WHERE NOT i.indisvalid AND c.relnamespace = 'public'::regnamespace`
-
-// noInvalidIndex catches the trap of CREATE INDEX CONCURRENTLY IF NOT EXISTS: over a half-built index
-// it reports success, and the index is maintained and never used.
-func noInvalidIndex(ctx context.Context, pool *pgxpool.Pool) error {
-	var names string
-	if err := pool.QueryRow(ctx, invalidIndexes).Scan(&names); err != nil {
-		return fmt.Errorf("look for invalid indexes: %w", err)
+func (r *run) river(ctx context.Context, s *session) error {
+	river, err := rivermigrate.New(riverpgxv5.New(s.pool), nil)
+	if err != nil {
+		return err
 	}
-	if names != "" {
-		return fmt.Errorf("invalid index left behind: %s; mend it with REINDEX INDEX CONCURRENTLY", names)
+	result, err := river.Migrate(ctx, rivermigrate.DirectionUp, nil)
+	if err != nil {
+		return err
+	}
+	for _, v := range result.Versions {
+		r.applied = append(r.applied, fmt.Sprintf("river %03d %s", v.Version, v.Name))
 	}
 	return nil
+}
+
+// apply runs one migration. A try whose connection broke may have come through all the same; then the
+// next try finds nothing to do.
+func (r *run) apply(ctx context.Context, step Step) error {
+	text, err := fs.ReadFile(r.files, step.Name)
+	if err != nil {
+		return err
+	}
+	index, concurrent := concurrentIndexOf(string(text))
+	try := r.try
+	if concurrent {
+		try = r.tryConcurrently
+	}
+	return try(ctx, "apply "+step.Name, func(ctx context.Context, s *session) error {
+		next, err := s.pending(ctx)
+		if err != nil || next == nil || next.Version != step.Version {
+			return err
+		}
+		if concurrent {
+			if err := r.makeWay(ctx, s, index); err != nil {
+				return err
+			}
+		}
+		_, err = s.provider.UpByOne(ctx)
+		return err
+	})
+}
+
+// Status lists every migration of ours, in order. It takes no lock, so it answers while others migrate.
+func (m Migrator) Status(ctx context.Context) ([]Step, error) {
+	s, err := newRun(m).open(ctx, lockTimeout)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	return s.status(ctx)
 }

@@ -14,7 +14,16 @@ import (
 	"github.com/payaid/payaid/migrations"
 )
 
-func TestMain(m *testing.M) { os.Exit(localstack.RunTests(m)) }
+// asMigrator makes the test binary a migrator that a test can kill the hard way.
+const asMigrator = "PAYAID_TEST_MIGRATOR_OF"
+
+func TestMain(m *testing.M) {
+	if url, ok := os.LookupEnv(asMigrator); ok {
+		beMigrator(url)
+		return
+	}
+	os.Exit(localstack.RunTests(m))
+}
 
 func newDatabase(t *testing.T) string {
 	t.Helper()
