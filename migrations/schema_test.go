@@ -27,7 +27,8 @@ var faults = map[string]string{
 		AND a.indexprs IS NULL AND b.indexprs IS NULL
 		AND (b.indkey::smallint[])[0:a.indnkeyatts - 1] = (a.indkey::smallint[])[0:a.indnkeyatts - 1]
 		AND (b.indnkeyatts > a.indnkeyatts OR b.indisunique OR a.indexrelid < b.indexrelid)
-		AND ca.relname NOT IN ('idx_contacts_org_id', 'idx_invoices_org_id', 'idx_deals_org_id')`,
+		AND ca.relname NOT IN ('idx_contacts_org_id', 'idx_invoices_org_id', 'idx_deals_org_id',
+			'idx_contacts_org_status', 'idx_deals_org_stage', 'idx_invoices_org_status')`,
 	"a table without a primary key": `
 		SELECT c.oid::regclass::text FROM pg_class c
 		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
