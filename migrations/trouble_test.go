@@ -152,6 +152,10 @@ func TestProgress(t *testing.T) {
 	s.shut()
 	done := s.up()
 	s.hears(slowFile, "building index: scanning table", " %", "waits for", "gate")
+	now, err := s.m.Now(t.Context())
+	if err != nil || !containsAll(strings.Join(now, "\n"), "a migration is running", "payaid-migrate", "idx_slow is being made", " %") {
+		t.Errorf("going on now: %q, %v", now, err)
+	}
 	s.open()
 	s.wants(done)
 	s.done()

@@ -84,3 +84,31 @@ func progress(ctx context.Context, db interface {
 	}
 	return fmt.Sprintf("%s, %d %%", phase, *percent), nil
 }
+
+const builds = `
+SELECT coalesce(index_relid::regclass::text, 'an index') || ' is being made by pid ' || pid || coalesce(': ' || phase, '')
+       || coalesce(', ' || 100 * blocks_done / nullif(blocks_total, 0) || ' %', '')
+FROM pg_stat_progress_create_index WHERE datname = current_database()
+ORDER BY pid`
+
+// Now says, a line each, who migrates or backs up at this moment, and which indexes are being made.
+func (m Migrator) Now(ctx context.Context) ([]string, error) {
+	r := newRun(m)
+	if err := r.connectLock(ctx); err != nil {
+		return nil, err
+	}
+	defer r.closeLock(ctx)
+	holder, err := r.lockHolder(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := r.lock.Query(ctx, builds)
+	if err != nil {
+		return nil, fmt.Errorf("look for indexes that are being made: %w", err)
+	}
+	now, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if holder != "" {
+		now = append([]string{"a backup or a migration is running: " + holder}, now...)
+	}
+	return now, err
+}

@@ -84,7 +84,8 @@ func (c *upCmd) Run(ctx context.Context, a *app) error {
 		return errors.Join(err, listener.Close())
 	}
 	defer services.stop()
-	if _, err := migrations.Up(ctx, services.databaseURL); err != nil {
+	migrator := migrations.Migrator{DatabaseURL: services.databaseURL, Report: func(line string) { setup.log.Info("migration goes on", "progress", line) }}
+	if _, err := migrator.Up(ctx); err != nil {
 		return errors.Join(fmt.Errorf("migrate: %w", err), listener.Close())
 	}
 	return c.work(ctx, a, setup, services, listener)

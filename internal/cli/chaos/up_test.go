@@ -249,7 +249,7 @@ func TestTheDoctor(t *testing.T) {
 	sick("schema", "broken", "idx_jobs_org_kind", "REINDEX")
 	s.superuser(`UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'idx_jobs_org_kind'::regclass`)
 	ends(t, worker, 25*time.Second)
-	if status, output := s.once("migrate", "down"); status != 0 {
+	if status, output := s.once("migrate", "down", "--yes"); status != 0 {
 		t.Fatalf("migrate down: %s", output)
 	}
 	sick("schema", "broken", "pending", "payaid migrate")
