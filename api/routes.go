@@ -55,6 +55,8 @@ func (s *Server) routes() []route {
 			summary: "Change a deal, or move it to another stage", register: typed(s.patchDeal, http.StatusOK)},
 		{method: del, path: "/api/deals/{id}", scopes: write,
 			summary: "Delete a deal", register: typed(s.deleteDeal, http.StatusNoContent)},
+		{method: get, path: "/api/dashboard/metrics", scopes: read,
+			summary: "How the business stands", register: typed(s.getDashboard, http.StatusOK)},
 
 		{method: get, path: "/api/contacts", scopes: read,
 			summary: "List contacts, newest first", register: typed(s.listContacts, http.StatusOK)},
