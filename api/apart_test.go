@@ -41,7 +41,7 @@ func bodyOf(rt route) string {
 	case patchBody:
 		return `{}`
 	}
-	return map[string]string{}[rt.method+" "+rt.path]
+	return map[string]string{"POST /api/invoices/{id}/pay": `{"amount":1}`}[rt.method+" "+rt.path]
 }
 
 // No organization sees or changes what belongs to another, by any route that names a thing.
