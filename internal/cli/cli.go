@@ -27,6 +27,7 @@ type commands struct {
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database's schema up to date."`
 	Doctor      doctorCmd      `cmd:"" help:"Say what is wrong, and how to mend it."`
 	Keys        keysCmd        `cmd:"" help:"Make, list and revoke API keys."`
+	Seed        seedCmd        `cmd:"" help:"Make organizations with sample data."`
 	Jobs        jobsCmd        `cmd:"" help:"List, show, retry and cancel jobs."`
 	Events      eventsCmd      `cmd:"" help:"Watch, replay and mend events."`
 	Bench       benchCmd       `cmd:"" help:"Measure this machine against the bare parts."`

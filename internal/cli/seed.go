@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/payaid/payaid/api"
+	"github.com/payaid/payaid/events/outbox"
+	"github.com/payaid/payaid/internal/sampledata"
+	"github.com/payaid/payaid/internal/store"
+)
+
+type seedCmd struct {
+	operatorSettings
+	Organizations int       `default:"1" help:"How many to make."`
+	Contacts      int       `default:"1000" help:"Contacts of each."`
+	Deals         int       `default:"2000" help:"Deals of each."`
+	Invoices      int       `default:"1000" help:"Invoices of each, with their items and payments."`
+	Seed          uint64    `default:"1" help:"The same seed and day make the same data, ids included."`
+	Today         time.Time `format:"2006-01-02" placeholder:"DATE" help:"Day before which all of it happened; the current one by default."`
+	Name          string    `help:"Name of the organizations, numbered if there are several."`
+	Keys          bool      `help:"Make a key for each, and print it."`
+}
+
+// Help implements kong.HelpProvider.
+func (seedCmd) Help() string {
+	return "Contacts, deals, invoices and payments of made-up small businesses in India over eighteen months. Each " +
+		"organization is made as a whole or not at all. DATABASE_URL must be the login that owns the tables, as the rows are " +
+		"copied past row-level security. No events are written, so no jobs run because of the data."
+}
+
+// Run makes the organizations and says what was made.
+func (c *seedCmd) Run(ctx context.Context, a *app) error {
+	r, err := c.find(a)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, r.DatabaseURL)
+	if err != nil {
+		return fmt.Errorf("connect to the database: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	began := time.Now()
+	keys := make(map[string]string)
+	o := sampledata.Options{Organizations: c.Organizations, Contacts: c.Contacts, Deals: c.Deals, Invoices: c.Invoices,
+		Seed: c.Seed, Today: c.Today, Name: c.Name}
+	if c.Keys {
+		o.Made = func(ctx context.Context, tx pgx.Tx, made sampledata.Organization) (err error) {
+			keys[made.ID], err = createSampleKey(ctx, tx, made.ID)
+			return err
+		}
+	}
+	sum, err := sampledata.Fill(ctx, conn, o)
+	for _, made := range sum.Organizations {
+		fmt.Fprintf(a.stdout, "%s  %s, %s", made.ID, made.Name, made.State)
+		if key, ok := keys[made.ID]; ok {
+			fmt.Fprintf(a.stdout, "  %s", key)
+		}
+		fmt.Fprintln(a.stdout)
+	}
+	if len(sum.Organizations) > 0 {
+		tellSeeded(a, sum, time.Since(began))
+	}
+	if errors.Is(err, sampledata.ErrNotOwner) {
+		return fmt.Errorf("%w: give DATABASE_URL the login that runs `payaid migrate`", err)
+	}
+	return advised(err)
+}
+
+func createSampleKey(ctx context.Context, tx pgx.Tx, organization string) (string, error) {
+	text, prefix, hash := api.NewKey()
+	_, err := store.CreateAPIKey(ctx, tx, store.APIKey{OrganizationID: organization, ID: outbox.NewID(), Name: "sample data",
+		Prefix: prefix, Scopes: []string{"read", "write", "jobs"}}, hash)
+	return text, err
+}
+
+func tellSeeded(a *app, sum sampledata.Summary, took time.Duration) {
+	rows := sum.Contacts + sum.Deals + sum.Invoices + sum.Items + sum.Payments
+	fmt.Fprintf(a.stdout, "made %d organizations with %d contacts, %d deals, %d invoices of %d items, %d payments\n",
+		len(sum.Organizations), sum.Contacts, sum.Deals, sum.Invoices, sum.Items, sum.Payments)
+	fmt.Fprintf(a.stdout, "in %s, %.0f rows a second; no events were written\n", took.Round(time.Millisecond), float64(rows)/took.Seconds())
+}
