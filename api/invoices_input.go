@@ -51,6 +51,10 @@ func (e *invoiceEdit) apply(p invoicePatch) error {
 	}
 	e.dates(p)
 	e.items(p.Items)
+	if e.Status == store.InvoiceOverdue && e.has("due_date") && e.DueDate >= e.parties.Today {
+		e.Status = store.InvoiceSent
+		e.change("status")
+	}
 	if !e.has("contact_id") && !e.has("items") && !p.PlaceOfSupply.set {
 		return e.verdict()
 	}

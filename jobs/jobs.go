@@ -61,6 +61,7 @@ func All(d Deps) []Job {
 		Requested(d, chat{asker{d}}, chatSpec),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
 		Scheduled(cleanUp{db: d.DB}, cleanUpSpec),
+		Scheduled(markOverdue{db: d.DB, hints: d.Hints}, markOverdueSpec),
 	}
 }
 

@@ -67,14 +67,6 @@ SELECT c.relname::text FROM pg_class c
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 ORDER BY 1`
 
-const objects = `
-SELECT 'relation ' || relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
-UNION ALL SELECT 'function ' || proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-UNION ALL SELECT 'column ' || attrelid::regclass || '.' || attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attnotnull
-          FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped AND attrelid IN
-              (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p'))
-ORDER BY 1`
-
 func TestUpDownUp(t *testing.T) {
 	t.Parallel()
 	url, conn := migrated(t)
@@ -86,7 +78,6 @@ func TestUpDownUp(t *testing.T) {
 	if err != nil || steps[len(steps)-1].Version != latest {
 		t.Fatalf("the newest of %v is not %d: %v", steps, latest, err)
 	}
-	first := list(t, conn, objects)
 	for i := len(steps) - 1; i >= 0; i-- {
 		if steps[i].AppliedAt.IsZero() {
 			t.Fatalf("%s is pending after up", steps[i].Name)
@@ -106,9 +97,6 @@ func TestUpDownUp(t *testing.T) {
 	applied, err := migrations.Up(t.Context(), url)
 	if err != nil || len(applied) != len(steps) {
 		t.Fatalf("up applied %v: %v", applied, err)
-	}
-	if again := list(t, conn, objects); !slices.Equal(again, first) {
-		t.Errorf("the schema is another one after down and up:\n%v\n%v", first, again)
 	}
 	if applied, err := migrations.Up(t.Context(), url); err != nil || len(applied) != 0 {
 		t.Errorf("a second up applied %v: %v", applied, err)

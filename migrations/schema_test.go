@@ -1,76 +1,139 @@
 package migrations_test
 
 import (
+	"context"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/payaid/payaid/internal/localstack"
+	"github.com/payaid/payaid/migrations"
 )
 
-// Each query lists what must not be.
-var faults = map[string]string{
-	"a foreign key without an index": `
+// fault is something that a schema must not have.
+type fault struct {
+	query string // lists what is at fault
+	plant string // makes one, for the superuser, so that the query is seen to find it
+	finds string
+}
+
+// ours are the tables that the migrations make, and of a partitioned one the parent alone.
+const ours = ` c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+	AND c.relname NOT LIKE 'river\_%' AND c.relname <> 'goose_db_version' `
+
+// tenants are those of ours that belong to an organization.
+const tenants = ours + ` AND EXISTS (SELECT FROM pg_attribute o WHERE o.attrelid = c.oid AND o.attname = 'organization_id') `
+
+// column joins the columns of a table c as a, with their type as written down.
+const column = ` JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+	CROSS JOIN LATERAL format_type(a.atttypid, NULL) AS type `
+
+var structure = map[string]fault{
+	"a foreign key without an index": {`
 		SELECT c.conrelid::regclass || ' ' || c.conname FROM pg_constraint c
 		WHERE c.contype = 'f' AND c.connamespace = 'public'::regnamespace AND NOT EXISTS (
-			SELECT FROM pg_index i WHERE i.indrelid = c.conrelid AND i.indpred IS NULL
+			SELECT FROM pg_index i WHERE i.indrelid = c.conrelid AND i.indpred IS NULL AND i.indisvalid
 			AND (i.indkey::smallint[])[0:cardinality(c.conkey) - 1] @> c.conkey)`,
-	"an invalid index": `
+		`CREATE TABLE faulty (id uuid PRIMARY KEY, other uuid REFERENCES organizations);
+		 CREATE INDEX ON faulty (id, other);
+		 CREATE INDEX ON faulty (other) WHERE other IS NOT NULL`,
+		"faulty faulty_other_fkey"},
+	"a foreign key between tenants": {`
+		SELECT c.oid::regclass || ' ' || f.conname FROM pg_class c JOIN pg_constraint f ON f.conrelid = c.oid AND f.contype = 'f'
+		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id'
+		WHERE ` + tenants + ` AND NOT f.conkey @> ARRAY[a.attnum]`,
+		`ALTER TABLE contacts ADD COLUMN referrer uuid REFERENCES organizations`,
+		"contacts contacts_referrer_fkey"},
+	"an invalid index": {`
 		SELECT indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 		WHERE c.relnamespace = 'public'::regnamespace AND NOT (indisvalid AND indisready)`,
-	"an index that another one makes superfluous": `
+		`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_contacts_org_id'::regclass`,
+		"idx_contacts_org_id"},
+	// Of the operators' guide's six all are prefixes of indexes that lists need, or of a primary key.
+	"an index that another one makes superfluous": {`
 		SELECT a.indexrelid::regclass || ' beside ' || b.indexrelid::regclass
 		FROM pg_index a
 		JOIN pg_index b ON b.indrelid = a.indrelid AND b.indexrelid <> a.indexrelid
 		JOIN pg_class ca ON ca.oid = a.indexrelid
 		JOIN pg_class cb ON cb.oid = b.indexrelid AND cb.relam = ca.relam
-		JOIN pg_class t ON t.oid = a.indrelid
-		WHERE t.relnamespace = 'public'::regnamespace AND NOT t.relispartition AND t.relname NOT LIKE 'river\_%'
-		AND NOT a.indisunique
+		JOIN pg_class c ON c.oid = a.indrelid
+		WHERE ` + ours + `
+		AND (NOT a.indisunique OR b.indisunique AND b.indnkeyatts = a.indnkeyatts AND NOT a.indisprimary)
 		AND coalesce(pg_get_expr(a.indpred, a.indrelid), '') = coalesce(pg_get_expr(b.indpred, b.indrelid), '')
 		AND a.indexprs IS NULL AND b.indexprs IS NULL
 		AND (b.indkey::smallint[])[0:a.indnkeyatts - 1] = (a.indkey::smallint[])[0:a.indnkeyatts - 1]
+		AND (b.indclass::oid[])[0:a.indnkeyatts - 1] = (a.indclass::oid[])[0:a.indnkeyatts - 1]
 		AND (b.indnkeyatts > a.indnkeyatts OR b.indisunique OR a.indexrelid < b.indexrelid)
 		AND ca.relname NOT IN ('idx_contacts_org_id', 'idx_invoices_org_id', 'idx_deals_org_id',
 			'idx_contacts_org_status', 'idx_deals_org_stage', 'idx_invoices_org_status')`,
-	"a table without a primary key": `
+		`CREATE INDEX faulty ON payments (organization_id, invoice_id)`,
+		"idx_payments_org_invoice beside faulty"},
+	"a table without a primary key": {`
 		SELECT c.oid::regclass::text FROM pg_class c
 		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+		AND c.relname !~ '^outbox_[0-9]{8}$' -- has the one of its parent
 		AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)`,
-	// A partition is reached through its parent alone.
-	"a tenant's table without row security": `
-		SELECT c.oid::regclass::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id'
-		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-		AND NOT (c.relrowsecurity AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polroles = ARRAY['payaid_app'::regrole::oid])
-		         AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polroles = ARRAY['payaid_system'::regrole::oid]))`,
-	"a partition that can be reached by itself": `
-		SELECT c.oid::regclass::text || ' by ' || r.role FROM pg_class c, (VALUES ('payaid_app'), ('payaid_system')) AS r (role)
-		WHERE c.relnamespace = 'public'::regnamespace AND c.relispartition AND c.relkind = 'r'
-		AND has_table_privilege(r.role, c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE')`,
-	"something that a process's role owns": `
-		SELECT relname::text FROM pg_class WHERE relowner IN ('payaid_app'::regrole, 'payaid_system'::regrole)
-		UNION ALL SELECT proname::text FROM pg_proc WHERE proowner IN ('payaid_app'::regrole, 'payaid_system'::regrole)
-		UNION ALL SELECT nspname::text FROM pg_namespace WHERE nspowner IN ('payaid_app'::regrole, 'payaid_system'::regrole)
-		UNION ALL SELECT datname::text FROM pg_database WHERE datdba IN ('payaid_app'::regrole, 'payaid_system'::regrole)`,
-	"a role that may do more than it should": `
-		SELECT rolname::text FROM pg_roles WHERE rolname IN ('payaid_app', 'payaid_system')
-		AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolcanlogin OR rolbypassrls OR rolreplication)`,
-	"a role that can make things": `
-		SELECT r.role FROM (VALUES ('payaid_app'), ('payaid_system')) AS r (role)
-		WHERE has_schema_privilege(r.role, 'public', 'CREATE')`,
-	"a table of the system that requests can reach": `
-		SELECT c.oid::regclass::text FROM pg_class c
-		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
-		AND (c.relname LIKE 'river\_%' OR c.relname IN ('consumer_positions', 'dead_events', 'worker_processes', 'schedules'))
-		AND has_table_privilege('payaid_app', c.oid, 'SELECT, INSERT, UPDATE, DELETE')`,
-	"a function with the owner's eyes that anyone may call, or that looks names up anywhere": `
-		SELECT p.oid::regprocedure::text FROM pg_proc p
-		WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef
-		AND (has_function_privilege('public', p.oid, 'EXECUTE') OR NOT coalesce(p.proconfig::text LIKE '%search_path=%', false))`,
+		`CREATE TABLE faulty (id uuid UNIQUE)`,
+		"faulty"},
+	"an index of a tenant's table that doesn't begin with the organization": {`
+		SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id'
+		WHERE ` + tenants + ` AND i.indkey[0] <> a.attnum
+		AND i.indexrelid::regclass::text NOT IN (
+			'outbox_pkey',         -- the relay reads all organizations in order
+			'idx_api_keys_hash',   -- who asks is not known before
+			'idx_invoices_due',    -- the system's sweep over all organizations
+			'idx_jobs_deadline',   -- as well
+			'idx_jobs_created', 'idx_job_events_created', 'idx_ai_calls_created', 'idx_idempotency_keys_created') -- cleaned up by age`,
+		`CREATE INDEX faulty ON contacts (city, organization_id)`,
+		"faulty"},
+	"a tenant's table without version or times": {`
+		SELECT c.relname || '.' || wanted FROM pg_class c, unnest(ARRAY['created_at', 'updated_at', 'version']) AS wanted
+		WHERE ` + tenants + ` AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = wanted AND a.attnotnull)
+		AND c.relname || '.' || wanted NOT IN (
+			'outbox.updated_at', 'outbox.version', 'ai_calls.updated_at', 'ai_calls.version',   -- written once
+			'job_events.updated_at', 'job_events.version',
+			'job_effects.created_at', 'job_effects.updated_at', 'job_effects.version',           -- started_at and finished_at
+			'idempotency_keys.updated_at', 'idempotency_keys.version',                           -- nobody changes an answer
+			'invoice_items.version')                                                             -- change with their invoice`,
+		`ALTER TABLE deals ALTER COLUMN updated_at DROP NOT NULL`,
+		"deals.updated_at"},
+	"money that is no bigint": {`
+		SELECT c.relname || '.' || a.attname || ' ' || type FROM pg_class c` + column + `
+		WHERE ` + ours + ` AND type <> 'bigint'
+		AND a.attname ~ '^(value|amount.*|subtotal|cgst|sgst|igst|total|unit_price|.*_paise|.*_nano_usd)$'`,
+		`ALTER TABLE ai_calls ADD COLUMN cost_paise numeric(12, 2)`,
+		"ai_calls.cost_paise numeric"},
+	"a time without its zone": {`
+		SELECT c.relname || '.' || a.attname || ' ' || type FROM pg_class c` + column + `
+		WHERE ` + ours + ` AND (type ~ '^time' AND type <> 'timestamp with time zone' OR type <> 'timestamp with time zone' AND a.attname ~ '_at$')`,
+		`ALTER TABLE deals ADD COLUMN seen_at date`,
+		"deals.seen_at date"},
+	// json keeps what it was given to the letter, which a stored event and a streamed one need; all else is jsonb.
+	"a type that loses something": {`
+		SELECT c.relname || '.' || a.attname || ' ' || type FROM pg_class c` + column + `
+		WHERE ` + ours + ` AND type IN ('real', 'double precision', 'money', 'json', 'character', 'character varying')
+		AND c.relname || '.' || a.attname NOT IN ('outbox.data', 'job_events.data')`,
+		`ALTER TABLE deals ADD COLUMN weight real`,
+		"deals.weight real"},
+	// Organizations from before the checksum was asked for keep what they have.
+	"a constraint that was never checked": {`
+		SELECT conrelid::regclass || ' ' || conname FROM pg_constraint
+		WHERE connamespace = 'public'::regnamespace AND NOT convalidated AND conname <> 'organizations_gstin_valid'`,
+		`ALTER TABLE deals ADD CONSTRAINT faulty CHECK (value > 0) NOT VALID`,
+		"deals faulty"},
 }
 
 func TestSchemaHasNoFaults(t *testing.T) {
 	t.Parallel()
 	_, conn := migrated(t)
-	for what, sql := range faults {
-		for _, found := range list(t, conn, sql) {
-			t.Errorf("%s: %s", what, found)
+	for _, faults := range []map[string]fault{structure, rights} {
+		for what, f := range faults {
+			for _, found := range list(t, conn, f.query) {
+				t.Errorf("%s: %s", what, found)
+			}
 		}
 	}
 }
@@ -78,26 +141,90 @@ func TestSchemaHasNoFaults(t *testing.T) {
 // What the queries are for must show in them.
 func TestFaultsAreFound(t *testing.T) {
 	t.Parallel()
-	_, conn := migrated(t)
-	_, err := conn.Exec(t.Context(), `
-		CREATE TABLE faulty (organization_id uuid, id uuid, other uuid REFERENCES organizations);
-		CREATE INDEX faulty_a ON faulty (organization_id);
-		CREATE INDEX faulty_b ON faulty (organization_id, id);
-		CREATE TABLE outbox_19700101 PARTITION OF outbox FOR VALUES FROM ('1970-01-01') TO ('1970-01-02');
-		GRANT SELECT ON outbox_19700101, schedules TO payaid_app;
-		GRANT CREATE ON SCHEMA public TO payaid_system;
-		CREATE FUNCTION faulty() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'`)
+	pg, template := localstack.TestTemplate(t, migrations.Up)
+	super := connect(t, pg.SuperURL(pg.NewDatabase(t, template)))
+	for _, faults := range []map[string]fault{structure, rights} {
+		for what, f := range faults {
+			planted(t, super, f.plant, func() {
+				if found := list(t, super, f.query); !slices.Equal(found, []string{f.finds}) {
+					t.Errorf("%s: found %q, want %q", what, found, f.finds)
+				}
+			})
+		}
+	}
+}
+
+// planted does something in a transaction that is taken back.
+func planted(t *testing.T, conn *pgx.Conn, sql string, do func()) {
+	t.Helper()
+	if _, err := conn.Exec(t.Context(), `BEGIN`); err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Exec(context.WithoutCancel(t.Context()), `ROLLBACK`)
+	if _, err := conn.Exec(t.Context(), sql); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	do()
+}
+
+// Each migration that makes an index concurrently makes the one that it says, and nothing else.
+func TestConcurrentMigrations(t *testing.T) {
+	t.Parallel()
+	url, conn := migrated(t)
+	steps, err := migrations.Status(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, what := range []string{
-		"a foreign key without an index", "an index that another one makes superfluous", "a table without a primary key",
-		"a tenant's table without row security", "a partition that can be reached by itself", "a role that can make things",
-		"a table of the system that requests can reach",
-		"a function with the owner's eyes that anyone may call, or that looks names up anywhere",
-	} {
-		if found := list(t, conn, faults[what]); len(found) != 1 {
-			t.Errorf("%s: found %v, want the one that there is", what, found)
+	const definitionOf = `SELECT pg_get_indexdef(to_regclass($1))`
+	made := 0
+	for _, step := range steps {
+		text := migrations.Text(step.Name)
+		name, definition, concurrent := migrations.IndexOf(text)
+		if !concurrent {
+			if containsAll(text, "CONCURRENTLY") {
+				t.Errorf("%s: an index that the migrator doesn't see is not mended; write CREATE INDEX CONCURRENTLY IF NOT EXISTS name ON table (columns);", step.Name)
+			}
+			continue
 		}
+		made++
+		want := "-- +goose NO TRANSACTION\n-- +goose Up\n"
+		if text[:len(want)] != want || statements(text) != 2 || !containsAll(text, "DROP INDEX CONCURRENTLY IF EXISTS "+name+";") {
+			t.Errorf("%s: want one index made, and dropped on the way down, without a transaction", step.Name)
+		}
+		if is := list(t, conn, definitionOf, name); is[0] != definition {
+			t.Errorf("%s: write it as Postgres does, so that another index of the name is recognised:\n%s\n%s", step.Name, definition, is[0])
+		}
+	}
+	if made < 6 {
+		t.Errorf("%d migrations make an index concurrently, want the guide's six", made)
+	}
+}
+
+func statements(text string) (n int) {
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "--") {
+			n += strings.Count(line, ";")
+		}
+	}
+	return n
+}
+
+// The operators' guide names these.
+func TestTheGuidesIndexes(t *testing.T) {
+	t.Parallel()
+	_, conn := migrated(t)
+	got := list(t, conn, `SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND indexname IN (
+		'idx_contacts_org_id', 'idx_invoices_org_id', 'idx_deals_org_id',
+		'idx_contacts_org_status', 'idx_deals_org_stage', 'idx_invoices_org_status') ORDER BY indexname`)
+	want := []string{
+		"CREATE INDEX idx_contacts_org_id ON public.contacts USING btree (organization_id)",
+		"CREATE INDEX idx_contacts_org_status ON public.contacts USING btree (organization_id, status)",
+		"CREATE INDEX idx_deals_org_id ON public.deals USING btree (organization_id)",
+		"CREATE INDEX idx_deals_org_stage ON public.deals USING btree (organization_id, stage)",
+		"CREATE INDEX idx_invoices_org_id ON public.invoices USING btree (organization_id)",
+		"CREATE INDEX idx_invoices_org_status ON public.invoices USING btree (organization_id, status)",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

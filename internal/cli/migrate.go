@@ -29,7 +29,7 @@ func (s migrateSettings) url(a *app) (string, error) {
 		r, err := readRunning(s.Data)
 		return r.DatabaseURL, err
 	}
-	url := p.postgres("DATABASE_URL", s.DatabaseURL)
+	url := p.database(s.DatabaseURL)
 	return url, p.err()
 }
 

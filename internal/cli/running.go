@@ -81,7 +81,7 @@ func (s operatorSettings) find(a *app) (running, error) {
 	r := running{DatabaseURL: s.DatabaseURL, NATSURL: s.NATSURL}
 	p := a.problems()
 	if r.DatabaseURL != "" {
-		p.postgres("DATABASE_URL", r.DatabaseURL)
+		r.DatabaseURL = p.database(r.DatabaseURL)
 	}
 	if err := p.err(); err != nil || r.DatabaseURL != "" {
 		return r, err

@@ -199,6 +199,12 @@ func (s databaseSettings) check(p *problems) pool {
 	return out
 }
 
+// database is DATABASE_URL for a command that has no pool: the processes that share the URL may have written
+// theirs into it.
+func (p *problems) database(value string) string {
+	return databaseSettings{DatabaseURL: value, DBPoolSize: "1", DBPoolOverflow: "0", DBPoolTimeout: "30s"}.check(p).url
+}
+
 func (s natsSettings) check(p *problems) string {
 	for one := range strings.SplitSeq(s.NATSURL, ",") {
 		p.url("NATS_URL", one, "nats", "tls", "ws", "wss")

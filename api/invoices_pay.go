@@ -1,0 +1,78 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/events/outbox"
+	"github.com/payaid/payaid/internal/store"
+)
+
+type payInvoiceInput struct {
+	ID      string `path:"id"`
+	IfMatch string `header:"If-Match" doc:"ETag that the payment is meant for"`
+	Body    struct {
+		Amount    int64      `json:"amount" minimum:"1" maximum:"9007199254740991" doc:"In paise, at most what is due"`
+		PaidAt    *time.Time `json:"paid_at,omitempty" nullable:"true" doc:"Left out: now"`
+		Method    *string    `json:"method,omitempty" nullable:"true" minLength:"1" maxLength:"50"`
+		Reference *string    `json:"reference,omitempty" nullable:"true" minLength:"1" maxLength:"100"`
+	}
+}
+
+// payInvoice notes money that came in. What pays the rest makes the invoice paid.
+func (s *Server) payInvoice(ctx context.Context, in *payInvoiceInput) (*created[invoiceDetail], error) {
+	id, err := parseID(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if faults := in.faults(time.Now()); len(faults) > 0 {
+		return nil, invalid(faults...)
+	}
+	return s.invoiceOnce(ctx, http.StatusOK, s.locked(ctx, id, in.IfMatch, func(tx pgx.Tx, v store.Invoice) (store.Invoice, []events.Fact, error) {
+		if v.Status != store.InvoiceSent && v.Status != store.InvoiceOverdue {
+			return v, nil, refuseInvoice(v, store.InvoicePaid)
+		}
+		if in.Body.Amount > v.AmountDue {
+			return v, nil, invalid(Fault{"/amount", fmt.Sprintf("must be at most %d, which is due", v.AmountDue)})
+		}
+		p := store.Payment{ID: outbox.NewID(), Amount: in.Body.Amount, Method: in.Body.Method, Reference: in.Body.Reference, PaidAt: time.Now()}
+		if in.Body.PaidAt != nil {
+			p.PaidAt = *in.Body.PaidAt
+		}
+		v, err := store.PayInvoice(ctx, tx, exchangeOf(ctx).caller.OrganizationID, v, p)
+		if err != nil {
+			return v, nil, err
+		}
+		return v, []events.Fact{paymentFact(v)}, nil
+	}))
+}
+
+func (in *payInvoiceInput) faults(now time.Time) (faults []Fault) {
+	if t := in.Body.PaidAt; t != nil && t.After(now) {
+		faults = append(faults, Fault{"/paid_at", "must not be in the future"})
+	}
+	if isBlank(in.Body.Method) {
+		faults = append(faults, Fault{"/method", "must not be blank"})
+	}
+	if isBlank(in.Body.Reference) {
+		faults = append(faults, Fault{"/reference", "must not be blank"})
+	}
+	return faults
+}
+
+func isBlank(text *string) bool { return text != nil && strings.TrimSpace(*text) == "" }
+
+// paymentFact is what a payment came to.
+func paymentFact(v store.Invoice) events.Fact {
+	if v.Status == store.InvoicePaid {
+		return events.InvoicePaid{InvoiceID: v.ID, ContactID: v.ContactID, Number: *v.Number, Total: v.Total,
+			Currency: v.Currency, PaidAt: v.PaidAt.UTC(), Version: v.Version}
+	}
+	return events.InvoiceUpdated{InvoiceID: v.ID, ContactID: v.ContactID, Changed: []string{"amount_paid"}, Version: v.Version}
+}
