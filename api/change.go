@@ -46,8 +46,10 @@ func appendFacts(ctx context.Context, tx pgx.Tx, x *exchange, facts []events.Fac
 }
 
 // announce tells the other processes of facts that have been committed. They hear of them anyway, later.
-func (s *Server) announce(_ context.Context, facts []events.Fact) {
-	if len(facts) > 0 {
-		s.Hints.OutboxChanged()
+func (s *Server) announce(ctx context.Context, facts []events.Fact) {
+	if len(facts) == 0 {
+		return
 	}
+	s.invalidate(ctx, facts)
+	s.Hints.OutboxChanged()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"reflect"
 	"strings"
@@ -59,8 +60,21 @@ func faultOf(d *huma.ErrorDetail) Fault {
 	return Fault{Pointer: pointer, Detail: d.Message}
 }
 
-// jsonFormat is JSON as huma reads and writes it.
-var jsonFormat = huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: json.Unmarshal}
+// jsonFormat is JSON as huma reads and writes it. What was rendered before goes out as it is.
+var jsonFormat = huma.Format{Marshal: marshal, Unmarshal: json.Unmarshal}
+
+var newline = []byte("\n")
+
+func marshal(w io.Writer, v any) error {
+	if r, ok := v.(interface{ rendered() []byte }); ok {
+		if _, err := w.Write(r.rendered()); err != nil {
+			return err
+		}
+		_, err := w.Write(newline)
+		return err
+	}
+	return huma.DefaultJSONFormat.Marshal(w, v)
+}
 
 // mount builds the handler of the whole URL space, and the documents that describe it.
 func (s *Server) mount() error {
@@ -176,6 +190,8 @@ type encoded[T any] struct{ json json.RawMessage }
 
 // MarshalJSON implements json.Marshaler.
 func (e encoded[T]) MarshalJSON() ([]byte, error) { return e.json, nil }
+
+func (e encoded[T]) rendered() []byte { return e.json }
 
 // Schema implements huma.SchemaProvider.
 func (encoded[T]) Schema(r huma.Registry) *huma.Schema {

@@ -99,13 +99,18 @@ type getOrganizationInput struct {
 	IfNoneMatch string `header:"If-None-Match"`
 }
 
-func (s *Server) getOrganization(ctx context.Context, in *getOrganizationInput) (*versioned[OrganizationView], error) {
-	o, err := s.DB.Organization(ctx, exchangeOf(ctx).caller.OrganizationID)
+func (s *Server) getOrganization(ctx context.Context, in *getOrganizationInput) (*cached[OrganizationView], error) {
+	out, err := readCached(ctx, s, organizationConfig, func(ctx context.Context, id string) (OrganizationView, error) {
+		o, err := s.DB.Organization(ctx, id)
+		if err != nil {
+			return OrganizationView{}, err
+		}
+		return organizationViewOf(o)
+	})
 	if err != nil {
 		return nil, err
 	}
-	view, err := organizationViewOf(o)
-	return versionedOf(o.Version, view).unless(in.IfNoneMatch), err
+	return out.withVersion(in.IfNoneMatch)
 }
 
 type patchOrganizationInput struct {

@@ -21,6 +21,7 @@ type Config struct {
 	DB       *store.DB // of role store.App
 	Kinds    []Kind    // what a client may submit
 	Hints    Hints     // lossy news between processes
+	Cache    Cache     // of answers; nil: none
 	AdminKey string    // "": none. Its holder belongs to store.OperatorOrganization and has every scope
 	Checks   []Check   // for /readyz and /api/system/health
 	GSTRates gst.Rates // that invoices may have; empty: gst.DefaultRates

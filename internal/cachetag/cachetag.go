@@ -123,7 +123,7 @@ func (c *Cache) Close() error {
 type Entry struct {
 	Organization string        // whose it is
 	Name         string        // what it is, such as "contact:list"
-	Version      int           // of the value's shape: raise it when a deploy changes the shape
+	Version      string        // of the program that gives the value its shape: another one is another entry
 	Key          string        // tells entries of one name apart, such as a normalised query
 	Tags         []string      // what makes it void
 	TTL          time.Duration // at most LongestTTL; a tenth more or less, so that not all end at once

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -40,7 +39,7 @@ func stampKey(organization, tag string) string { return prefix(organization) + "
 
 func (e Entry) key() string {
 	h := sha256.New()
-	h.Write([]byte(strconv.Itoa(e.Version) + "\n" + e.Key))
+	h.Write([]byte(e.Version + "\n" + e.Key))
 	return prefix(e.Organization) + e.Name + ":" + base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
 }
 
