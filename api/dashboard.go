@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/payaid/payaid/internal/cachetag"
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -104,10 +105,12 @@ func (s *Server) loadDashboard(ctx context.Context, organizationID string) (dash
 	return dashboardViewOf(d, now), err
 }
 
-type dashboardOutput struct{ Body dashboardView }
+// dashboardMetrics is what the dashboard is kept as: a minute, as it depends on the date too. It is the one
+// read that looks at all rows of an organization, so one process loads it for all.
+var dashboardMetrics = cachetag.Entry{Name: "dashboard:metrics", Tags: []string{cachetag.Contacts, cachetag.Deals, cachetag.Invoices},
+	TTL: time.Minute, Lease: 2 * time.Second}
 
 // getDashboard tells how the business of the key's organization stands.
-func (s *Server) getDashboard(ctx context.Context, _ *struct{}) (*dashboardOutput, error) {
-	v, err := s.loadDashboard(ctx, exchangeOf(ctx).caller.OrganizationID)
-	return &dashboardOutput{v}, err
+func (s *Server) getDashboard(ctx context.Context, _ *struct{}) (*cached[dashboardView], error) {
+	return readCached(ctx, s, dashboardMetrics, s.loadDashboard)
 }

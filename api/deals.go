@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/payaid/payaid/internal/cachetag"
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -44,10 +45,11 @@ type dealsInput struct {
 	ContactID string `query:"contact_id" format:"uuid"`
 }
 
-type dealsOutput struct{ Body page[dealView] }
+// dealList is what a list of deals is kept as.
+var dealList = cachetag.Entry{Name: "deal:list", Tags: []string{cachetag.Deals}, TTL: 5 * time.Minute}
 
 // listDeals lists deals, newest first.
-func (s *Server) listDeals(ctx context.Context, in *dealsInput) (*dealsOutput, error) {
+func (s *Server) listDeals(ctx context.Context, in *dealsInput) (*cached[page[dealView]], error) {
 	contactID, ok := canonicalID(in.ContactID)
 	if in.ContactID != "" && !ok {
 		return nil, invalid(Fault{"/query/contact_id", "must be the id of a contact"})
@@ -57,17 +59,23 @@ func (s *Server) listDeals(ctx context.Context, in *dealsInput) (*dealsOutput, e
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.DB.Deals(ctx, exchangeOf(ctx).caller.OrganizationID, store.DealFilter{
-		Status: in.Status, Stage: in.Stage, ContactID: contactID, Before: before, Limit: in.Limit + 1,
+	e := listEntry(dealList, in.PageQuery, filters)
+	if contactID != "" {
+		e = notCached
+	}
+	return readCached(ctx, s, e, func(ctx context.Context, organizationID string) (page[dealView], error) {
+		rows, err := s.DB.Deals(ctx, organizationID, store.DealFilter{
+			Status: in.Status, Stage: in.Stage, ContactID: contactID, Before: before, Limit: in.Limit + 1,
+		})
+		if err != nil {
+			return page[dealView]{}, err
+		}
+		views := make([]dealView, len(rows))
+		for i, d := range rows {
+			views[i] = dealViewOf(d)
+		}
+		return pageOf(views, in.Limit, func(v dealView) string { return v.ID }, filters...), nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	views := make([]dealView, len(rows))
-	for i, d := range rows {
-		views[i] = dealViewOf(d)
-	}
-	return &dealsOutput{pageOf(views, in.Limit, func(v dealView) string { return v.ID }, filters...)}, nil
 }
 
 type dealInput struct {
