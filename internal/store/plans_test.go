@@ -1,0 +1,258 @@
+package store_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/payaid/payaid/internal/store"
+)
+
+// crowded is the organization that has most; deals, invoices and payments of one of its contacts are many.
+const (
+	crowded        = "0197aaaa-0000-7000-8000-00000000000a"
+	busyContact    = "0197aaaa-0000-7000-8000-0000000000c8"
+	middleOfAll    = "0197aaaa-0000-7000-8000-0000000061a8"
+	pageOfTheLists = 51
+)
+
+// What is rare is old, so that a list that goes through the newest first finds it last.
+const fill = `
+INSERT INTO organizations (id, name, state)
+SELECT ('0197aaaa-0000-7000-8000-00000000000' || letter)::uuid, 'x', 'x' FROM unnest('{a,b,c,d,e}'::text[]) letter;
+
+CREATE TEMP TABLE many AS
+SELECT o.id AS organization_id, n, ('0197aaaa-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid AS id, n <= 50 AS rare,
+       ('0197aaaa-0000-7000-8000-' || lpad(to_hex(CASE WHEN n % 100 = 0 THEN 200 ELSE n END), 12, '0'))::uuid AS contact_id
+FROM organizations o, generate_series(1, 50000) n
+WHERE o.name = 'x' AND (o.id = '0197aaaa-0000-7000-8000-00000000000a' OR n <= 1000);
+
+INSERT INTO contacts (organization_id, id, name, email, type, stage, status)
+SELECT organization_id, id, 'Contact ' || n % 997, 'c' || n || '@example.in',
+       CASE WHEN rare THEN 'vendor' ELSE 'lead' END, CASE WHEN rare THEN 'customer' ELSE 'prospect' END, CASE WHEN rare THEN 'lost' ELSE 'active' END
+FROM many;
+
+INSERT INTO deals (organization_id, id, contact_id, title, value, stage, probability, closed_at)
+SELECT organization_id, id, contact_id, 'Deal', n, CASE WHEN rare THEN 'won' ELSE 'proposal' END, CASE WHEN rare THEN 100 ELSE 60 END,
+       CASE WHEN rare THEN now() END
+FROM many WHERE n <= 20000;
+
+INSERT INTO invoices (organization_id, id, contact_id, status, financial_year, sequence, number, place_of_supply, place_of_supply_code,
+    inter_state, issue_date, due_date, subtotal, cgst, sgst, igst, total, amount_paid, supplier, customer, sent_at, paid_at)
+SELECT organization_id, id, contact_id, CASE WHEN rare THEN 'overdue' ELSE 'paid' END, 2026, n, 'N' || n, 'x', '27',
+    true, '2026-04-01', '2026-05-01', 100, 0, 0, 18, 118, CASE WHEN rare THEN 0 ELSE 118 END, '{}', '{}', now(), CASE WHEN NOT rare THEN now() END
+FROM many WHERE n <= 20000;
+
+INSERT INTO payments (organization_id, id, invoice_id, amount, paid_at)
+SELECT organization_id, id, id, 118, now() FROM many WHERE n <= 20000 AND NOT rare;
+
+INSERT INTO invoice_items (organization_id, invoice_id, position, description, quantity, unit_price, gst_rate, amount, cgst, sgst, igst, total)
+SELECT organization_id, id, 1, 'x', 1, 100, 1800, 100, 0, 0, 18, 118 FROM many WHERE n <= 20000`
+
+// A tape records the statements that go through a pool.
+type tape struct {
+	mu    sync.Mutex
+	heard []statement
+}
+
+type statement struct {
+	sql  string
+	args []any
+}
+
+func (p *tape) record(sql string, args []any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if strings.Contains(sql, "FROM") {
+		p.heard = append(p.heard, statement{sql, args})
+	}
+}
+
+func (p *tape) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
+	p.record(d.SQL, d.Args)
+	return ctx
+}
+func (p *tape) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (p *tape) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
+}
+func (p *tape) TraceBatchQuery(_ context.Context, _ *pgx.Conn, d pgx.TraceBatchQueryData) {
+	p.record(d.SQL, d.Args)
+}
+func (p *tape) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
+
+// heardOf gives what a call sent.
+func (p *tape) heardOf(t *testing.T, call func() error) []statement {
+	t.Helper()
+	p.heard = nil
+	if err := call(); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.heard) == 0 {
+		t.Fatal("nothing was asked")
+	}
+	return p.heard
+}
+
+// lists are the reads whose cost must not grow with what an organization has, by what they look for.
+func lists(ctx context.Context, db *store.DB) map[string]func() error {
+	all := make(map[string]func() error)
+	contacts := func(name string, f store.ContactFilter) {
+		f.Limit = pageOfTheLists
+		all["contacts "+name] = func() error { _, err := db.Contacts(ctx, crowded, f); return err }
+	}
+	contacts("", store.ContactFilter{})
+	contacts("page", store.ContactFilter{Before: middleOfAll})
+	contacts("of a status", store.ContactFilter{Status: "active"})
+	contacts("of a rare status", store.ContactFilter{Status: "lost"})
+	contacts("of a status, page", store.ContactFilter{Status: "active", Before: middleOfAll})
+	contacts("of a type", store.ContactFilter{Type: "lead"})
+	contacts("of a rare type", store.ContactFilter{Type: "vendor"})
+	contacts("of a rare type, page", store.ContactFilter{Type: "vendor", Before: middleOfAll})
+	contacts("of a rare stage", store.ContactFilter{Stage: "customer"})
+	contacts("of a rare stage and a status", store.ContactFilter{Stage: "customer", Status: "active"})
+	all["contact"] = func() error { _, err := db.Contact(ctx, crowded, busyContact); return err }
+
+	deals := func(name string, f store.DealFilter) {
+		f.Limit = pageOfTheLists
+		all["deals "+name] = func() error { _, err := db.Deals(ctx, crowded, f); return err }
+	}
+	deals("", store.DealFilter{})
+	deals("page", store.DealFilter{Before: middleOfAll})
+	deals("of a stage", store.DealFilter{Stage: "proposal"})
+	deals("of a rare stage", store.DealFilter{Stage: "won"})
+	deals("of a stage, page", store.DealFilter{Stage: "proposal", Before: middleOfAll})
+	deals("of a status", store.DealFilter{Status: "open"})
+	deals("of a rare status", store.DealFilter{Status: "won"})
+	deals("of a contact", store.DealFilter{ContactID: busyContact})
+	deals("of a contact, page", store.DealFilter{ContactID: busyContact, Before: middleOfAll})
+	deals("of a contact and a stage", store.DealFilter{ContactID: busyContact, Stage: "proposal"})
+
+	invoices := func(name string, f store.InvoiceFilter) {
+		f.Limit = pageOfTheLists
+		all["invoices "+name] = func() error { _, err := db.Invoices(ctx, crowded, f); return err }
+	}
+	invoices("", store.InvoiceFilter{})
+	invoices("page", store.InvoiceFilter{Before: middleOfAll})
+	invoices("of a status", store.InvoiceFilter{Status: "paid"})
+	invoices("of a rare status", store.InvoiceFilter{Status: "overdue"})
+	invoices("of a status, page", store.InvoiceFilter{Status: "paid", Before: middleOfAll})
+	invoices("of a contact", store.InvoiceFilter{ContactID: busyContact})
+	invoices("of a contact, page", store.InvoiceFilter{ContactID: busyContact, Before: middleOfAll})
+	invoices("of a contact and a status", store.InvoiceFilter{ContactID: busyContact, Status: "paid"})
+	all["invoice"] = func() error { _, err := db.Invoice(ctx, crowded, middleInvoice); return err }
+	return all
+}
+
+const middleInvoice = "0197aaaa-0000-7000-8000-000000003a98"
+
+// TestPlans: on an organization with 50,000 contacts among others each list reads through an index, about as
+// many rows as it shows, and sorts few, also once Postgres has settled on a plan for the prepared statement.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	url := newDatabase(t)
+	owner := connect(t, url)
+	for _, sql := range append(strings.Split(fill, ";\n"), `VACUUM ANALYZE`) {
+		if _, err := owner.Exec(t.Context(), sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	tape := &tape{}
+	db, err := store.Open(t.Context(), store.PoolOptions{URL: url, Role: store.App, Name: "test", MaxConns: 2, Tracer: tape})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	app := connect(t, url)
+	for _, sql := range []string{`SET ROLE payaid_app`, `SET app.organization_id = '` + crowded + `'`} {
+		if _, err := app.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, call := range lists(t.Context(), db) {
+		for _, s := range tape.heardOf(t, call) {
+			for _, fault := range faultsOf(explain(t, app, s)) {
+				t.Errorf("%s: %s\n%s", name, fault, s.sql)
+			}
+		}
+	}
+}
+
+// plan is a node of what EXPLAIN (ANALYZE, FORMAT JSON) says.
+type plan struct {
+	Node      string  `json:"Node Type"`
+	Relation  string  `json:"Relation Name"`
+	Index     string  `json:"Index Name"`
+	Rows      float64 `json:"Actual Rows"`
+	Loops     float64 `json:"Actual Loops"`
+	Filtered  float64 `json:"Rows Removed by Filter"`
+	Rechecked float64 `json:"Rows Removed by Index Recheck"`
+	Plans     []plan
+}
+
+// explain prepares a statement, uses it until Postgres has chosen between a plan for these values and one for
+// any, and gives the plan that it uses then.
+func explain(t *testing.T, conn *pgx.Conn, s statement) plan {
+	t.Helper()
+	execute := `EXECUTE asked`
+	if len(s.args) > 0 {
+		execute += `(` + literals(s.args) + `)`
+	}
+	for _, sql := range append([]string{`DEALLOCATE ALL`, `PREPARE asked AS ` + s.sql}, execute, execute, execute, execute, execute, execute) {
+		if _, err := conn.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	var text []byte
+	err := conn.QueryRow(t.Context(), `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) `+execute, pgx.QueryExecModeSimpleProtocol).Scan(&text)
+	if err != nil {
+		t.Fatalf("explain %s: %v", s.sql, err)
+	}
+	var said []struct{ Plan plan }
+	if err := json.Unmarshal(text, &said); err != nil {
+		t.Fatal(err)
+	}
+	return said[0].Plan
+}
+
+func literals(args []any) string {
+	var all []string
+	for _, arg := range args {
+		switch v := arg.(type) {
+		case int:
+			all = append(all, strconv.Itoa(v))
+		default:
+			all = append(all, fmt.Sprintf(`'%v'`, v))
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// faultsOf says what is wrong with a plan: most is what a page, or the deals of one busy contact, take.
+func faultsOf(p plan) []string {
+	const most = 1000
+	var faults []string
+	read := (p.Rows + p.Filtered + p.Rechecked) * p.Loops
+	if p.Relation != "" && p.Node == "Seq Scan" {
+		faults = append(faults, "reads all of "+p.Relation)
+	}
+	if p.Node == "Sort" || p.Relation != "" || p.Index != "" {
+		if read > most {
+			faults = append(faults, fmt.Sprintf("%s of %s%s takes %.0f rows", p.Node, p.Relation, p.Index, read))
+		}
+	}
+	for _, below := range p.Plans {
+		if p.Node == "Sort" && below.Rows > most {
+			faults = append(faults, fmt.Sprintf("sorts %.0f rows", below.Rows))
+		}
+		faults = append(faults, faultsOf(below)...)
+	}
+	return faults
+}
