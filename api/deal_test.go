@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -334,4 +335,41 @@ func TestListDeals(t *testing.T) {
 	if len(p.Data) != 0 {
 		t.Errorf("another organization sees %d deals", len(p.Data))
 	}
+}
+
+// A contact that is deleted while a deal is being made with it is no contact any more.
+func TestDealWithAContactThatGoes(t *testing.T) {
+	t.Parallel()
+	g := newDealRig(t)
+	d := g.post().want(201).deal()
+	for what, send := range map[string]func(contact string) *reply{
+		"post": func(contact string) *reply {
+			return g.call(t, g.key, "POST", "/api/deals", `{"title":"x","value":1,"contact_id":"`+contact+`"}`)
+		},
+		"patch": func(contact string) *reply { return g.patch(d, `{"contact_id":"`+contact+`"}`) },
+	} {
+		contact := g.insertContact(t, g.org)
+		tx, err := g.system.Pool().Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback(context.WithoutCancel(t.Context()))
+		if _, err := tx.Exec(t.Context(), `DELETE FROM contacts WHERE id = $1`, contact); err != nil {
+			t.Fatal(err)
+		}
+		answer := make(chan *reply)
+		go func() { answer <- send(contact) }()
+		eventually(t, func() bool {
+			return g.count(t, `
+				SELECT count(*) FROM pg_locks w WHERE NOT granted AND EXISTS (
+					SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE l.pid = w.pid AND d.datname = current_database())`) > 0
+		})
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if p := (<-answer).problem(422, "validation_failed", "/contact_id"); p.Errors[0].Detail != "there is no such contact" {
+			t.Errorf("%s: it says %q", what, p.Errors[0].Detail)
+		}
+	}
+	g.says(d, "1 deal.created")
 }
