@@ -59,10 +59,10 @@ func (b *business) nameContact(d dice, i int, c *contact) {
 	c.name = first + " " + last
 	domain := "example.com"
 	if c.typ == "employee" {
-		domain = slug(b.name) + ".example.com"
+		domain = firstWord(b.name) + ".example.com"
 	} else if d.percent(80) {
 		company := companyName(d, last)
-		c.company, domain = &company, slug(company)+".example.com"
+		c.company, domain = &company, firstWord(company)+".example.com"
 	}
 	c.email = slug(first) + "." + slug(last)
 	if i >= 1000 {
@@ -70,6 +70,11 @@ func (b *business) nameContact(d dice, i int, c *contact) {
 	}
 	c.email += "@" + domain
 	c.phone = "+91 " + strconv.Itoa(d.between(60000, 99999)) + " " + strconv.Itoa(d.between(10000, 99999))
+}
+
+func firstWord(name string) string {
+	first, _, _ := strings.Cut(name, " ")
+	return slug(first)
 }
 
 // slug keeps the letters and digits of a name, in lower case.

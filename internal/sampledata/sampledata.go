@@ -29,6 +29,10 @@ type Options struct {
 	// Into is the id of an organization that is there, which is filled in place of new ones. Its numbers of
 	// invoices go on where they stand.
 	Into string
+	// bigLoad stands in for the package's in tests.
+	bigLoad int64
+	// Progress, where it is set, is called after each table.
+	Progress func(table string, rows int64)
 	// Made, where it is set, is called with each organization in the transaction that makes it.
 	Made func(ctx context.Context, tx pgx.Tx, o Organization) error
 }
@@ -46,6 +50,9 @@ var ErrNotOwner = errors.New("the login does not own the tables, and only their 
 // Fill makes sample data on a connection of the tables' owner, each organization in a transaction of its own:
 // all of it or nothing. Those that are done before an error are in the Summary, and stay. Afterwards the planner's
 // statistics are made anew.
+//
+// A big load into tables that hold less has them for itself: indexes and foreign keys are made anew after the
+// rows, in the same transaction, and others wait for these tables until it ends.
 func Fill(ctx context.Context, conn *pgx.Conn, o Options) (Summary, error) {
 	var sum Summary
 	if o.Today.IsZero() {
@@ -60,10 +67,15 @@ func Fill(ctx context.Context, conn *pgx.Conn, o Options) (Summary, error) {
 	if o.Into != "" {
 		o.Organizations = 1
 	}
+	analyzed := false
 	for n := range o.Organizations {
-		if err := fill(ctx, conn, o, n, &sum); err != nil {
+		var err error
+		if analyzed, err = fill(ctx, conn, o, n, &sum); err != nil {
 			return sum, err
 		}
+	}
+	if analyzed {
+		return sum, nil
 	}
 	if _, err := conn.Exec(ctx, analyze); err != nil {
 		return sum, fmt.Errorf("analyze: %w", err)
@@ -101,17 +113,18 @@ func mayCopy(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-func fill(ctx context.Context, conn *pgx.Conn, o Options, n int, sum *Summary) error {
+// fill makes the n-th organization, and says whether the statistics know of it.
+func fill(ctx context.Context, conn *pgx.Conn, o Options, n int, sum *Summary) (analyzed bool, err error) {
 	b := newBusiness(o, n)
 	made := *sum
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		last, err := b.found(ctx, tx)
 		if err != nil {
 			return err
 		}
 		organization := b.organization()
 		made.Organizations = append(made.Organizations, organization)
-		if err := b.copyAll(ctx, tx, last, &made); err != nil {
+		if analyzed, err = b.load(ctx, tx, last, &made); err != nil {
 			return err
 		}
 		if err := last.write(ctx, tx, b.id); err != nil {
@@ -123,10 +136,10 @@ func fill(ctx context.Context, conn *pgx.Conn, o Options, n int, sum *Summary) e
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("fill organization %s: %w", b.id, again(err))
+		return false, fmt.Errorf("fill organization %s: %w", b.id, again(err))
 	}
 	*sum = made
-	return nil
+	return analyzed, nil
 }
 
 const uniqueViolation = "23505"
@@ -204,6 +217,24 @@ func (b *business) organization() Organization {
 	return o
 }
 
+// load copies the rows, in a big load into tables without indexes, which analyzes them as well.
+func (b *business) load(ctx context.Context, tx pgx.Tx, last numbers, sum *Summary) (analyzed bool, err error) {
+	big, err := b.big(ctx, tx)
+	if err != nil {
+		return false, err
+	}
+	var back []string
+	if big {
+		if back, err = strip(ctx, tx); err != nil {
+			return false, err
+		}
+	}
+	if err := b.copyAll(ctx, tx, last, sum); err != nil || len(back) == 0 {
+		return false, err
+	}
+	return true, restore(ctx, tx, back)
+}
+
 // copyAll sends the rows, table after table, each row made when its turn comes.
 func (b *business) copyAll(ctx context.Context, tx pgx.Tx, last numbers, sum *Summary) error {
 	tables := []struct {
@@ -224,6 +255,9 @@ func (b *business) copyAll(ctx context.Context, tx pgx.Tx, last numbers, sum *Su
 			return fmt.Errorf("copy %s: %w", t.name, err)
 		}
 		*t.copied += n
+		if b.rows.Progress != nil {
+			b.rows.Progress(t.name, n)
+		}
 	}
 	return nil
 }
