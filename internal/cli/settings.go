@@ -190,7 +190,8 @@ func (s databaseSettings) check(p *problems) pool {
 			}
 			q.Del(name)
 		}
-		u.RawQuery = q.Encode()
+		// A plus is a plus to Postgres, which has no other sign for a space than this one.
+		u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20")
 		out.url = u.String()
 	}
 	p.postgres("DATABASE_URL", out.url)
