@@ -1,6 +1,7 @@
 package migrations
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,9 @@ func (m Migrator) NextDown(ctx context.Context) (Undo, error) {
 	}
 	if newest == nil {
 		return Undo{}, errors.New("there is nothing to take back")
+	}
+	if at, err := s.provider.GetDBVersion(ctx); err != nil || at > newest.Version {
+		return Undo{}, cmp.Or(err, fmt.Errorf("the database is at version %d, which this program doesn't know: take that back with the program that made it", at))
 	}
 	text, err := fs.ReadFile(r.files, newest.Name)
 	if err != nil {

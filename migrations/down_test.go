@@ -122,3 +122,16 @@ DROP TABLE harvest;
 		t.Error("down leaves the table")
 	}
 }
+
+func TestDownOfANewerDatabase(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, slow)
+	s.wants(s.up())
+	older := migrations.Migrator{DatabaseURL: s.url}
+	if _, err := older.NextDown(t.Context()); err == nil || !containsAll(err.Error(), "version 90001", "doesn't know") {
+		t.Errorf("an older program: %v", err)
+	}
+	if applied, err := older.Up(t.Context()); err != nil || len(applied) > 0 {
+		t.Errorf("an older program applies %v, %v", applied, err)
+	}
+}

@@ -125,24 +125,46 @@ ORDER BY 1`
 // A REINDEX CONCURRENTLY that was cancelled leaves its unfinished copy, or the original that it replaced.
 var reindexLeft = regexp.MustCompile(`_cc(new|old)\d*"?$`)
 
-// noInvalidIndex finds half-built indexes that are no pending migration's to mend, and says how to.
-func noInvalidIndex(ctx context.Context, s *session) error {
+// An InvalidIndex is one that was left half built: it costs every write and serves no query.
+type InvalidIndex struct {
+	Name string
+	Mend string // the SQL that does
+}
+
+// InvalidIndexes lists the half-built indexes, without those that somebody is building.
+func (m Migrator) InvalidIndexes(ctx context.Context) ([]InvalidIndex, error) {
+	s, err := newRun(m).open(ctx, lockTimeout)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	return s.invalidIndexes(ctx)
+}
+
+func (s *session) invalidIndexes(ctx context.Context) ([]InvalidIndex, error) {
 	rows, err := s.pool.Query(ctx, invalidIndexes)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("look for invalid indexes: %w", err)
 	}
-	invalid, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (InvalidIndex, error) {
+		name, err := pgx.RowTo[string](row)
+		if reindexLeft.MatchString(name) {
+			return InvalidIndex{name, "DROP INDEX CONCURRENTLY " + name}, err
+		}
+		return InvalidIndex{name, "REINDEX INDEX CONCURRENTLY " + name}, err
+	})
+}
+
+// noInvalidIndex is an error that says how to mend half-built indexes which are no pending migration's to mend.
+func noInvalidIndex(ctx context.Context, s *session) error {
+	invalid, err := s.invalidIndexes(ctx)
 	if err != nil || len(invalid) == 0 {
 		return err
 	}
-	var mend []string
-	for _, name := range invalid {
-		if reindexLeft.MatchString(name) {
-			mend = append(mend, "DROP INDEX CONCURRENTLY "+name)
-		} else {
-			mend = append(mend, "REINDEX INDEX CONCURRENTLY "+name)
-		}
+	var names, mend []string
+	for _, index := range invalid {
+		names, mend = append(names, index.Name), append(mend, index.Mend)
 	}
 	return fmt.Errorf("half-built indexes cost every write and serve no query: %s; mend with: %s",
-		strings.Join(invalid, ", "), strings.Join(mend, "; "))
+		strings.Join(names, ", "), strings.Join(mend, "; "))
 }

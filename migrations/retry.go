@@ -68,8 +68,11 @@ func advice(blockers []other) string {
 	if len(blockers) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", blocked by %s; wait until that is over or end it with SELECT pg_terminate_backend(%d), then migrate again",
-		names(blockers), blockers[0].PID)
+	end := fmt.Sprintf("SELECT pg_terminate_backend(%d)", blockers[0].PID)
+	if blockers[0].PID == 0 {
+		end = "ROLLBACK PREPARED"
+	}
+	return fmt.Sprintf(", blocked by %s; wait until that is over or end it with %s, then migrate again", names(blockers), end)
 }
 
 // once is one try. It returns who was in the way last.

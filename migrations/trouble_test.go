@@ -1,11 +1,14 @@
 package migrations_test
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/payaid/payaid/internal/localstack"
 	"github.com/payaid/payaid/migrations"
 )
 
@@ -156,6 +159,9 @@ func TestProgress(t *testing.T) {
 	if err != nil || !containsAll(strings.Join(now, "\n"), "a migration is running", "payaid-migrate", "idx_slow is being made", " %") {
 		t.Errorf("going on now: %q, %v", now, err)
 	}
+	if invalid, err := s.m.InvalidIndexes(t.Context()); err != nil || len(invalid) > 0 {
+		t.Errorf("an index that is being made is taken for one left half built: %v, %v", invalid, err)
+	}
 	s.open()
 	s.wants(done)
 	s.done()
@@ -209,4 +215,82 @@ func TestOthersGoOnMeanwhile(t *testing.T) {
 	s.exec(reader, `ROLLBACK`)
 	s.wants(done)
 	s.exec(s.conn, `SELECT planted FROM contacts`)
+}
+
+// Clients go on writing while an index is made, and all that they write is in it.
+func TestIndexUnderWrites(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, slow)
+	s.shut()
+	writing, stop := context.WithCancel(t.Context())
+	defer stop()
+	written := make(chan error, 2)
+	for range cap(written) {
+		client := s.session("client")
+		s.exec(client, `SET statement_timeout = '20s'`)
+		go func() {
+			for writing.Err() == nil {
+				_, err := client.Exec(t.Context(), `INSERT INTO contacts (organization_id, id, name) VALUES ($1, gen_random_uuid(), 'late')`, mine)
+				if err != nil {
+					written <- err
+					return
+				}
+			}
+			written <- nil
+		}()
+	}
+	done := s.up()
+	s.hears("building index")
+	before := list(t, s.conn, `SELECT count(*)::text FROM contacts`)
+	s.waitFor(`SELECT count(*) > $1::integer + 100 FROM contacts`, before[0])
+	s.open()
+	s.wants(done)
+	stop()
+	for range cap(written) {
+		s.wants(written)
+	}
+	s.done()
+	s.exec(s.conn, `SET enable_seqscan = off`)
+	s.exec(s.conn, `VACUUM contacts`)
+	const late = `SELECT count(*) FROM contacts WHERE organization_id = $1 AND gate(name) = 'late'`
+	var byIndex, byTable int
+	if err := s.conn.QueryRow(t.Context(), late, mine).Scan(&byIndex); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.conn.QueryRow(t.Context(), `SELECT count(*) FROM contacts WHERE name = 'late'`).Scan(&byTable); err != nil {
+		t.Fatal(err)
+	}
+	if byIndex != byTable || byTable < 100 {
+		t.Errorf("the index has %d of %d contacts", byIndex, byTable)
+	}
+}
+
+// A prepared transaction has no session that one could end.
+func TestPreparedTransaction(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "payaid-test-prepared-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	pg, err := localstack.StartPostgres(t.Context(), localstack.PostgresOptions{Dir: dir, Settings: map[string]string{"max_prepared_transactions": "2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pg.Stop(context.Background()) })
+	url := pg.URL(pg.NewDatabase(t, ""))
+	if _, err := migrations.Up(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	s := siteAt(t, url, connect(t, url), map[string]string{plainFile: plainUp})
+	s.exec(s.conn, `BEGIN`)
+	s.exec(s.conn, `SELECT FROM contacts LIMIT 1`)
+	s.exec(s.conn, `PREPARE TRANSACTION 'forgotten'`)
+	s.m.Patience = time.Second
+	s.wantsError(s.up(), "a prepared transaction (see pg_prepared_xacts)", "ROLLBACK PREPARED")
+	s.exec(s.conn, `ROLLBACK PREPARED 'forgotten'`)
+	s.wants(s.up())
 }

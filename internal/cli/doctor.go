@@ -133,7 +133,12 @@ func (d *doctor) database(ctx context.Context, a *app, url string) {
 }
 
 func (d *doctor) schema(ctx context.Context, url string, h store.Health) {
-	steps, err := migrations.Status(ctx, url)
+	migrator := migrations.Migrator{DatabaseURL: url}
+	steps, err := migrator.Status(ctx)
+	var invalid []migrations.InvalidIndex
+	if err == nil {
+		invalid, err = migrator.InvalidIndexes(ctx)
+	}
 	if err != nil {
 		d.say(uneasy, "schema", "run doctor by the login that owns the tables", "%v", err)
 		return
@@ -147,8 +152,9 @@ func (d *doctor) schema(ctx context.Context, url string, h store.Health) {
 	switch {
 	case pending > 0:
 		d.say(broken, "schema", "run `payaid migrate`", "%d migrations are pending", pending)
-	case len(h.InvalidIndexes) > 0:
-		d.say(broken, "schema", "REINDEX INDEX CONCURRENTLY each", "invalid indexes: %s", strings.Join(h.InvalidIndexes, ", "))
+	case len(invalid) > 0:
+		d.say(broken, "schema", invalid[0].Mend, "%d indexes are half built, the first is %s: they cost every write and serve no query",
+			len(invalid), invalid[0].Name)
 	case len(h.OwnedByRoles) > 0:
 		d.say(broken, "schema", "ALTER TABLE … OWNER TO the migrating login", "the roles that answer requests own %s and so bypass row-level security",
 			strings.Join(h.OwnedByRoles, ", "))

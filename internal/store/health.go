@@ -18,7 +18,6 @@ type Health struct {
 	SynchronousCommit string // of new connections
 	Login             string
 	LoginSuper        bool
-	InvalidIndexes    []string
 	OwnedByRoles      []string // tables that one of our roles owns, which it must not
 	Unrouted          int      // events behind the router, at most a thousand
 	OldestUnrouted    time.Duration
@@ -32,8 +31,6 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
        current_setting('max_connections')::int, current_setting('fsync'),
        (SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit'),
        session_user, (SELECT rolsuper FROM pg_roles WHERE rolname = session_user),
-       ARRAY(SELECT c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-             WHERE NOT i.indisvalid AND c.relnamespace = 'public'::regnamespace),
        ARRAY(SELECT c.relname::text FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
              WHERE r.rolname IN ('payaid_app', 'payaid_system') AND c.relkind IN ('r', 'p')),
        (SELECT count(*) FROM dead_events WHERE redriven_at IS NULL),
@@ -58,7 +55,7 @@ func (db *DB) Health(ctx context.Context) (Health, error) {
 	var h Health
 	err := db.Tx(ctx, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, selectHealth).Scan(&h.Version, &h.Major, &h.Connections, &h.MaxConnections, &h.Fsync,
-			&h.SynchronousCommit, &h.Login, &h.LoginSuper, &h.InvalidIndexes, &h.OwnedByRoles, &h.DeadEvents, &h.DaysAhead)
+			&h.SynchronousCommit, &h.Login, &h.LoginSuper, &h.OwnedByRoles, &h.DeadEvents, &h.DaysAhead)
 		if err != nil {
 			return err
 		}
