@@ -39,5 +39,6 @@ var codes = map[string]code{
 	"too_many_streams":          {http.StatusTooManyRequests, "Too many streams", "The key follows as many jobs at once as it may."},
 	"internal":                  {http.StatusInternalServerError, "Internal error", "A fault of ours; the request id finds it in our log."},
 	"unavailable":               {http.StatusServiceUnavailable, "Unavailable", "The database can't be reached or is busy; nothing was done unless a repeat says so."},
+	"search_timeout":            {http.StatusServiceUnavailable, "Search timeout", "The search took too long and was given up; longer words are found sooner."},
 	"not_ready":                 {http.StatusServiceUnavailable, "Not ready", "The process can't answer requests, or is about to end."},
 }

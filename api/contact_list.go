@@ -2,6 +2,9 @@ package api
 
 import (
 	"context"
+	"errors"
+	"strconv"
+	"time"
 
 	"github.com/payaid/payaid/internal/store"
 )
@@ -11,20 +14,29 @@ type contactsInput struct {
 	Status string `query:"status" enum:"active,inactive,lost"`
 	Type   string `query:"type" enum:"lead,customer,vendor,employee"`
 	Stage  string `query:"stage" enum:"prospect,contact,customer"`
+	Q      string `query:"q" maxLength:"200" doc:"Words that are all in name, email, company or phone; one or two characters begin a word there. What looks like a phone number is looked for by its digits"`
 }
 
 type contactsOutput struct{ Body page[ContactView] }
 
 // listContacts lists contacts, newest first.
 func (s *Server) listContacts(ctx context.Context, in *contactsInput) (*contactsOutput, error) {
-	filters := []string{"contacts", in.Status, in.Type, in.Stage}
+	search, err := s.contactSearch(in.Q)
+	if err != nil {
+		return nil, err
+	}
+	filters := []string{"contacts", in.Status, in.Type, in.Stage, in.Q}
 	before, err := parseCursor(in.Cursor, filters...)
 	if err != nil {
 		return nil, err
 	}
 	rows, err := s.DB.Contacts(ctx, exchangeOf(ctx).caller.OrganizationID, store.ContactFilter{
-		Status: in.Status, Type: in.Type, Stage: in.Stage, Before: before, Limit: in.Limit + 1,
+		Status: in.Status, Type: in.Type, Stage: in.Stage, Search: search, Before: before, Limit: in.Limit + 1,
 	})
+	if errors.Is(err, store.ErrTooSlow) {
+		return nil, refuse("search_timeout", "the search took longer than "+s.patience.String()+"; look for longer words, or try again").
+			with("Retry-After", "5")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -33,4 +45,20 @@ func (s *Server) listContacts(ctx context.Context, in *contactsInput) (*contacts
 		views[i] = contactViewOf(c)
 	}
 	return &contactsOutput{pageOf(views, in.Limit, func(v ContactView) string { return v.ID }, filters...)}, nil
+}
+
+const (
+	// A search is answered within milliseconds, unless for what no index helps with in a very long list.
+	searchTime = 5 * time.Second
+	// Each word costs time, and nobody types so many.
+	maxSearchWords = 10
+)
+
+func (s *Server) contactSearch(q string) (store.ContactSearch, error) {
+	search := store.ParseContactSearch(q)
+	if search.Words() > maxSearchWords {
+		return search, invalid(Fault{"/query/q", "has more than " + strconv.Itoa(maxSearchWords) + " words"})
+	}
+	search.Within = s.patience
+	return search, nil
 }

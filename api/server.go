@@ -72,6 +72,7 @@ type Server struct {
 	shares   shares
 	streams  streamCount
 	beat     time.Duration // of streams on which nothing happens
+	patience time.Duration // with a search
 	health   healthCache
 	started  time.Time
 
@@ -107,6 +108,7 @@ func build(c Config) (*Server, error) {
 		keys:     newKeyCache(),
 		gather:   &gatherer{db: c.DB},
 		beat:     heartbeat,
+		patience: searchTime,
 		draining: make(chan struct{}),
 		started:  time.Now(),
 	}
