@@ -63,40 +63,36 @@ func demoJobs() []demoJob {
 	}
 }
 
-// demo makes an organization, runs the main jobs through the API, and prints what became of each. With
-// no model anywhere the AI jobs are to wait and say so; that is no error of theirs.
-func (a *app) demo(ctx context.Context, admin client, model bool) error {
-	var organization struct {
-		ID     string `json:"id"`
-		Name   string `json:"name"`
-		APIKey struct {
-			Key string `json:"key"`
-		} `json:"api_key"`
-	}
-	err := admin.do(ctx, http.MethodPost, "/api/organizations",
-		map[string]any{"name": "Sharma Traders", "state": "Karnataka"}, &organization)
+// demo goes through the product by its API, with an organization of its own, and prints what became of each
+// step. With no model anywhere the AI jobs are to wait and say so; that is no error of theirs.
+func (a *app) demo(ctx context.Context, s demoSetup) error {
+	organization, err := a.demoOrganization(ctx, s)
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
 	fmt.Fprintf(a.stdout, "Demo: organization %s (%s), key %s\n\n", organization.Name, organization.ID, organization.APIKey.Key)
-	api := client{base: admin.base, key: organization.APIKey.Key}
-	var failed []string
+	api := client{base: s.admin.base, key: organization.APIKey.Key}
+	steps := (&demoCRM{api: api}).steps()
 	for _, d := range demoJobs() {
-		outcome, err := a.demoOne(ctx, api, d, model)
+		steps = append(steps, demoStep{d.what, func(ctx context.Context) (string, error) { return a.demoOne(ctx, api, d, s.model) }})
+	}
+	var failed []string
+	for _, step := range steps {
+		outcome, err := step.run(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			failed = append(failed, d.what)
+			failed = append(failed, step.what)
 			outcome = "FAILED: " + err.Error()
 		}
-		fmt.Fprintf(a.stdout, "  %-28s %s\n", d.what, outcome)
+		fmt.Fprintf(a.stdout, "  %-28s %s\n", step.what, outcome)
 	}
 	fmt.Fprintln(a.stdout)
 	if len(failed) > 0 {
 		return errors.New("the demo did not work: " + strings.Join(failed, ", "))
 	}
-	if !model {
+	if !s.model {
 		fmt.Fprintln(a.stdout, "No model can be reached: the AI jobs wait for one, as said above, and run by themselves when it is there.")
 		return nil
 	}

@@ -24,7 +24,7 @@ import (
 
 type upCmd struct {
 	Data string `help:"Folder for the data (${default_data})." placeholder:"DIR"`
-	Demo bool   `help:"Make an organization and run the main jobs."`
+	Demo bool   `help:"Show the product at work, with an organization full of sample data."`
 	Exit bool   `help:"End after the demo, with status 0 only if all of it worked. With no model in reach that is: AI jobs wait, and say why."`
 	upServices
 	listenSettings
@@ -229,5 +229,5 @@ func (c *upCmd) tell(ctx context.Context, a *app, s upSetup, address string, ser
 	if !c.Demo {
 		return nil
 	}
-	return a.demo(ctx, api, model.reachable)
+	return a.demo(ctx, demoSetup{admin: api, model: model.reachable, databaseURL: services.databaseURL, data: s.data})
 }

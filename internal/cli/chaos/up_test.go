@@ -133,15 +133,20 @@ func TestTheDemo(t *testing.T) {
 	t.Run("without a model", func(t *testing.T) {
 		status, output := demo(t, 2*time.Minute)
 		if want := []string{"ollama pull mistral:7b", "GROQ_API_KEY_FALLBACK", "AI jobs wait", "refuses connections",
-			"run by themselves when it is there"}; status != 0 || !containsAll(output, want) {
+			"run by themselves when it is there", "made sample data: 300 contacts", "won, ₹1,75,000", "paid by UPI, ₹39,314.26",
+			"301 contacts"}; status != 0 || !containsAll(output, want) {
 			t.Errorf("status %d, want 0 and %q", status, want)
 		}
 	})
 	t.Run("with a model", func(t *testing.T) {
 		ollama := localstack.TestOllama(t)
 		status, output := demo(t, 2*time.Minute, "OLLAMA_URL="+ollama.URL())
-		if want := []string{"by ollama (mistral:7b)", "accepted in", "streamed in", "all of it worked"}; status != 0 || !containsAll(output, want) {
+		if want := []string{"by ollama (mistral:7b)", "accepted in", "streamed in", "all of it worked",
+			"302 contacts"}; status != 0 || !containsAll(output, want) {
 			t.Errorf("status %d, want 0 and %q", status, want)
+		}
+		if strings.Contains(output, "sample data") {
+			t.Error("the second demo made sample data again")
 		}
 	})
 	t.Run("with a model that talks nonsense", func(t *testing.T) {
