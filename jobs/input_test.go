@@ -46,6 +46,15 @@ func TestInputFaults(t *testing.T) {
 		{"ai.chat", `{"messages":[{"role":"user","content":"a"},{"role":"king","content":""}]}`, []string{"/messages/1/role", "/messages/1/content"}},
 		{"ai.chat", `{"messages":{}}`, []string{"/messages"}},
 		{"ai.chat", `{"messages":[{"role":"user","content":"a"}],"prompt":"b"}`, []string{"/prompt"}},
+		{"cache.invalidate", `{"tags":["contacts","deals","invoices","org","org"]}`, nil},
+		{"cache.invalidate", `{"tags":["org"],"organization_id":"0197aaaa-0000-7000-8000-000000000001"}`, nil},
+		{"cache.invalidate", `{"tags":["org"],"organization_id":null}`, nil},
+		{"cache.invalidate", `{}`, []string{"/tags"}},
+		{"cache.invalidate", `{"tags":[]}`, []string{"/tags"}},
+		{"cache.invalidate", `{"tags":"org"}`, []string{"/tags"}},
+		{"cache.invalidate", `{"tags":["org","orgs",""]}`, []string{"/tags/1", "/tags/2"}},
+		{"cache.invalidate", `{"tags":["org"],"organization_id":"me"}`, []string{"/organization_id"}},
+		{"cache.invalidate", `{"tags":["org"],"all":true}`, []string{"/all"}},
 	} {
 		var got []string
 		for _, f := range kinds()[tt.kind].Check(json.RawMessage(tt.input)) {
@@ -71,7 +80,7 @@ func TestInputSchemasAreJSON(t *testing.T) {
 
 // What is found to be in order must be readable by the work, and every fault must point somewhere.
 func FuzzInput(f *testing.F) {
-	for _, seed := range []string{`{"prompt":"a"}`, `{"messages":[{"role":"user","content":"a"}]}`, `{"schema":{"type":"object"}}`, `null`, `{"a.b":1}`} {
+	for _, seed := range []string{`{"prompt":"a"}`, `{"messages":[{"role":"user","content":"a"}]}`, `{"schema":{"type":"object"}}`, `null`, `{"a.b":1}`, `{"tags":["org"]}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
@@ -88,8 +97,9 @@ func FuzzInput(f *testing.F) {
 			var in struct {
 				Prompt   string
 				Messages []message
+				Tags     []string
 			}
-			if err := json.Unmarshal(input, &in); err != nil || in.Prompt == "" && len(in.Messages) == 0 {
+			if err := json.Unmarshal(input, &in); err != nil || in.Prompt == "" && len(in.Messages) == 0 && len(in.Tags) == 0 {
 				t.Fatalf("%s accepts %q: %v", kind, input, err)
 			}
 		}

@@ -45,6 +45,7 @@ type Deps struct {
 	Relaxed *store.DB
 	Hints   Hints
 	Model   Model
+	Cache   Invalidator // nil: nothing is cached
 	Log     *slog.Logger
 }
 
@@ -59,6 +60,7 @@ func All(d Deps) []Job {
 	return []Job{
 		Requested(d, complete{asker{d}}, completeSpec),
 		Requested(d, chat{asker{d}}, chatSpec),
+		Reacting(d, invalidateTags{d.Cache}, invalidateTagsSpec, on(tagsOf)),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
 		Scheduled(cleanUp{db: d.DB}, cleanUpSpec),
 		Scheduled(markOverdue{db: d.DB, hints: d.Hints}, markOverdueSpec),

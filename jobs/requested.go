@@ -13,9 +13,9 @@ import (
 // of its content, as River's rows are open to every operator. River keeps a GIN index of all of it and
 // writes each row three times, so it is as little as can be.
 type Request struct {
-	JobID          string `json:"job_id"`
+	JobID          string `json:"job_id,omitempty"` // "": started by a fact, see Reaction
 	OrganizationID string `json:"organization_id"`
-	Run            int    `json:"run"`
+	Run            int    `json:"run,omitempty"`
 }
 
 func (r Request) request() Request { return r }
