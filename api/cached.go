@@ -62,7 +62,7 @@ func readCached[T any](ctx context.Context, s *Server, e cachetag.Entry, load fu
 		out.Body.json, err = render(ctx)
 		return out, err
 	}
-	e.Organization, e.Version = organizationID, s.Version
+	e.Organization, e.Version = organizationID, s.documents.version
 	body, outcome, err := s.Cache.Read(ctx, e, render)
 	out.Body.json, out.XCache = body, string(outcome)
 	return out, err

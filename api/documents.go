@@ -1,6 +1,8 @@
 package api
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,7 +16,12 @@ const apiDescription = "The backend of a CRM and invoicing product: hand over wo
 	"Problems are RFC 9457 with a stable code; lists are read on by cursor; times are UTC, money is in paise."
 
 // documents describe the API, rendered once.
-type documents struct{ openAPI, asyncAPI, docs, style []byte }
+type documents struct {
+	openAPI, asyncAPI, docs, style []byte
+	// version names the shape of all answers: another program with another document may be at work on the
+	// same cache, before and during a deploy.
+	version string
+}
 
 // OpenAPI renders the OpenAPI 3.1 document of an API with these kinds of jobs.
 func OpenAPI(kinds []Kind, version string) ([]byte, error) {
@@ -30,6 +37,8 @@ func (s *Server) makeDocuments() (err error) {
 	if d.openAPI, err = json.Marshal(s.openAPI); err != nil {
 		return fmt.Errorf("render the OpenAPI document: %w", err)
 	}
+	sum := sha256.Sum256(d.openAPI)
+	d.version = hex.EncodeToString(sum[:8])
 	if d.asyncAPI, err = events.AsyncAPI(s.Version); err != nil {
 		return fmt.Errorf("render the AsyncAPI document: %w", err)
 	}

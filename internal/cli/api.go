@@ -37,10 +37,7 @@ func (c *apiCmd) Run(ctx context.Context, a *app) error {
 	level, format := c.logSettings.check(&p)
 	setup := apiSetup{
 		listen: c.listenSettings.check(&p), pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p),
-		adminKey: c.adminSettings.check(&p), redisURL: c.RedisURL, rates: c.gstSettings.check(&p),
-	}
-	if c.RedisURL != "" {
-		p.url("REDIS_URL", c.RedisURL, "redis", "rediss", "unix")
+		adminKey: c.adminSettings.check(&p), redisURL: c.redisSettings.check(&p), rates: c.gstSettings.check(&p),
 	}
 	if err := p.err(); err != nil {
 		return err
@@ -96,8 +93,13 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 		return err
 	}
 	defer closeChecks()
+	cache, err := openCache(s.redisURL, log)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	defer cache.Close()
 	server, err := api.New(api.Config{
-		DB: db, Kinds: kinds(a.table(jobs.Deps{})), Hints: hint.New(nc), AdminKey: s.adminKey,
+		DB: db, Kinds: kinds(a.table(jobs.Deps{})), Hints: hint.New(nc), Cache: cache, AdminKey: s.adminKey,
 		Checks: checks, GSTRates: s.rates, Version: version(), Log: log,
 	})
 	if err != nil {

@@ -213,6 +213,14 @@ func (s natsSettings) check(p *problems) string {
 	return s.NATSURL
 }
 
+// check gives "" for no Redis.
+func (s redisSettings) check(p *problems) string {
+	if s.RedisURL != "" {
+		p.url("REDIS_URL", s.RedisURL, "redis", "rediss", "unix")
+	}
+	return s.RedisURL
+}
+
 func (s listenSettings) check(p *problems) string {
 	if _, _, err := net.SplitHostPort(s.Listen); err != nil {
 		p.add("LISTEN", "want host:port, such as 127.0.0.1:8080, got %q", s.Listen)

@@ -107,9 +107,7 @@ func (c *upCmd) check(a *app) (upSetup, error) {
 	if c.NATSURL != "" {
 		natsSettings{NATSURL: c.NATSURL}.check(&p)
 	}
-	if c.RedisURL != "" {
-		p.url("REDIS_URL", c.RedisURL, "redis", "rediss", "unix")
-	}
+	redisSettings{RedisURL: c.RedisURL}.check(&p)
 	if s.data == "" {
 		s.data = defaultData(a.lookup)
 	}
@@ -196,7 +194,7 @@ func (a *app) keepWorking(ctx context.Context, s upSetup, p pool, services *serv
 	for _, j := range a.table(jobs.Deps{}) {
 		queues[j.Spec.Queue.Name] = j.Spec.Queue.Workers
 	}
-	setup := workerSetup{pool: p, natsURL: services.natsURL, model: s.model, queues: queues}
+	setup := workerSetup{pool: p, natsURL: services.natsURL, redisURL: services.redisURL, model: s.model, queues: queues}
 	for {
 		err := a.runWorker(ctx, setup, s.log.With("process", "worker"))
 		if !errors.Is(err, workers.ErrGivenAway) || ctx.Err() != nil {

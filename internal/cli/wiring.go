@@ -14,6 +14,7 @@ import (
 	"github.com/payaid/payaid/events/hint"
 	"github.com/payaid/payaid/events/outbox"
 	"github.com/payaid/payaid/events/stream"
+	"github.com/payaid/payaid/internal/cachetag"
 	"github.com/payaid/payaid/internal/inference"
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/jobs"
@@ -60,6 +61,18 @@ func openRedis(url string) (*redis.Client, error) {
 		return nil, errors.New("REDIS_URL: is not a Redis URL")
 	}
 	return redis.NewClient(options), nil
+}
+
+// openCache makes the cache, nil where there is no Redis. It connects when it is first used.
+func openCache(url string, log *slog.Logger) (*cachetag.Cache, error) {
+	if url == "" {
+		return nil, nil
+	}
+	cache, err := cachetag.Open(cachetag.Options{URL: url, Log: log})
+	if err != nil {
+		return nil, errors.New("REDIS_URL: is not a Redis URL")
+	}
+	return cache, nil
 }
 
 // silence is for a library that writes each refused connection to the standard error; its callers get
@@ -130,10 +143,11 @@ func awaitDatabase(ctx context.Context, db *store.DB, log *slog.Logger) error {
 
 // workerSetup is what a worker process is started with.
 type workerSetup struct {
-	pool    pool
-	natsURL string
-	model   model
-	queues  map[string]int
+	pool     pool
+	natsURL  string
+	redisURL string // "": nothing is cached
+	model    model
+	queues   map[string]int
 }
 
 // runWorker works queues until ctx ends.
@@ -167,8 +181,13 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 	if err != nil {
 		return err
 	}
+	cache, err := openCache(w.redisURL, log)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	defer cache.Close()
 	hints := hint.New(nc)
-	deps := jobs.Deps{DB: db, Relaxed: relaxed, Hints: hints, Model: chain, Log: log}
+	deps := jobs.Deps{Cache: cache, DB: db, Relaxed: relaxed, Hints: hints, Model: chain, Log: log}
 	worker := workers.New(workers.Config{
 		DB: db, Relaxed: relaxed, Stream: s, Table: a.table(deps), Queues: w.queues, Hints: hints,
 		Version: version(), Log: log,

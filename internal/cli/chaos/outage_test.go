@@ -146,16 +146,62 @@ func TestRedisIsAway(t *testing.T) {
 		must(t, "readiness", err)
 	}
 	status("ok")
+	changes := 0
+	// change renames the organization, and wants to read the new name at once.
+	change := func() (outcome string) {
+		t.Helper()
+		changes++
+		body := fmt.Sprintf(`{"name":"after change %d"}`, changes)
+		r, err := own.call(t.Context(), http.MethodPatch, "/api/organization", body)
+		must(t, "change the organization", err)
+		tag := r.header.Get("ETag")
+		r, err = own.call(t.Context(), http.MethodGet, "/api/organization", "")
+		must(t, "read the organization", err)
+		if r.status != http.StatusOK || r.header.Get("ETag") != tag {
+			t.Errorf("read %d %s (%s) after change %d, version %s", r.status, r.body, r.header.Get("X-Cache"), changes, tag)
+		}
+		return r.header.Get("X-Cache")
+	}
+	hits := func() {
+		t.Helper()
+		must(t, "hits", eventually(within(t, 20*time.Second), func(ctx context.Context) error {
+			r, err := own.call(ctx, http.MethodGet, "/api/organization", "")
+			if outcome := r.header.Get("X-Cache"); err == nil && outcome != "hit" {
+				err = fmt.Errorf("it is a %s", outcome)
+			}
+			return err
+		}))
+	}
+	change()
+	hits()
 	s.stop(s.redis)
 	status("degraded")
 	var list []string
 	for range 10 {
 		list = append(list, own.submit(t, "bench.noop", `{"effect":true}`).ID)
+		if outcome := change(); outcome != "bypass" {
+			t.Errorf("without Redis a read is a %s", outcome)
+		}
 	}
 	for _, id := range list {
 		own.done(t, id, 20*time.Second)
 	}
 	s.startRedis()
+	for range 10 {
+		change()
+	}
 	status("ok")
+	hits()
+	change()
+	// Each fact invalidated once, those of the outage too.
+	must(t, "invalidations", eventually(within(t, 60*time.Second), func(ctx context.Context) error {
+		var done, all int
+		err := pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE state = 'completed'), count(*) FROM river_job
+		                           WHERE kind = 'cache.invalidate'`).Scan(&done, &all)
+		if err == nil && (done != changes || all != changes) {
+			err = fmt.Errorf("%d of %d are done, after %d changes", done, all, changes)
+		}
+		return err
+	}))
 	must(t, "audit", audit(t.Context(), pool, organization, list))
 }
