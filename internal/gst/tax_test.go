@@ -34,7 +34,7 @@ func TestLineTax(t *testing.T) {
 			t.Errorf("%+v.Tax(%d) = %+v, %v; want %+v", l, r.supply, got, err, r.want)
 		}
 	}
-	for _, l := range []Line{{1001, MaxAmount, 0}, {1000, MaxAmount, 10}, {maxQuantity, 1<<63 - 1, 100_00}, {1000, 1<<63 - 1, 0}} {
+	for _, l := range []Line{{1001, MaxAmount, 0}, {1000, MaxAmount, 10}, {maxQuantity, 1<<63 - 1, 100_00}, {1000, 1<<63 - 1, 0}, {1500, 1<<63 - 1, 0}} {
 		if got, err := l.Tax(IntraState); !errors.Is(err, ErrAmount) || got != (Tax{}) {
 			t.Errorf("%+v.Tax = %+v, %v; want ErrAmount", l, got, err)
 		}
