@@ -109,7 +109,9 @@ func TestListsShowTheirOwn(t *testing.T) {
 }
 
 // queriesOf has further ways to ask for a list.
-var queriesOf = map[string][]string{}
+var queriesOf = map[string][]string{
+	"/api/invoices": {"/api/invoices?include=contact", "/api/invoices?q=a&status=draft"},
+}
 
 func TestRoleSeesOneOrganization(t *testing.T) {
 	t.Parallel()

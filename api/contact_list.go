@@ -34,8 +34,7 @@ func (s *Server) listContacts(ctx context.Context, in *contactsInput) (*contacts
 		Status: in.Status, Type: in.Type, Stage: in.Stage, Search: search, Before: before, Limit: in.Limit + 1,
 	})
 	if errors.Is(err, store.ErrTooSlow) {
-		return nil, refuse("search_timeout", "the search took longer than "+s.patience.String()+"; look for longer words, or try again").
-			with("Retry-After", "5")
+		return nil, searchTimeout(s.patience)
 	}
 	if err != nil {
 		return nil, err
@@ -53,6 +52,11 @@ const (
 	// Each word costs time, and nobody types so many.
 	maxSearchWords = 10
 )
+
+func searchTimeout(patience time.Duration) error {
+	return refuse("search_timeout", "the search took longer than "+patience.String()+"; look for longer words, or try again").
+		with("Retry-After", "5")
+}
 
 func (s *Server) contactSearch(q string) (store.ContactSearch, error) {
 	search := store.ParseContactSearch(q)

@@ -38,6 +38,7 @@ type InvoiceView struct {
 	Version           int64         `json:"version"`
 	CreatedAt         time.Time     `json:"created_at"`
 	UpdatedAt         time.Time     `json:"updated_at"`
+	Contact           *ContactView  `json:"contact,omitempty" doc:"In lists with include=contact: the contact as it is now"`
 }
 
 // invoiceDetail is an invoice as it is read by itself and answered by changes.

@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/payaid/payaid/internal/cachetag"
@@ -12,6 +14,8 @@ type invoicesInput struct {
 	PageQuery
 	Status    string `query:"status" enum:"draft,sent,paid,overdue,cancelled"`
 	ContactID string `query:"contact_id" format:"uuid"`
+	Q         string `query:"q" maxLength:"200" doc:"Looks for a text in the number and in the names of customer and contact"`
+	Include   string `query:"include" enum:"contact"`
 }
 
 // invoiceList is what a list of invoices is kept as.
@@ -23,19 +27,22 @@ func (s *Server) listInvoices(ctx context.Context, in *invoicesInput) (*cached[p
 	if in.ContactID != "" && !ok {
 		return nil, invalid(Fault{"/query/contact_id", "must be the id of a contact"})
 	}
-	filters := []string{"invoices", in.Status, contactID}
+	q := strings.TrimSpace(in.Q)
+	filters := []string{"invoices", in.Status, contactID, q, in.Include}
 	before, err := parseCursor(in.Cursor, filters...)
 	if err != nil {
 		return nil, err
 	}
 	e := listEntry(invoiceList, in.PageQuery, filters)
-	if contactID != "" {
+	if in.Include != "" {
+		e.Tags = []string{cachetag.Invoices, cachetag.Contacts}
+	}
+	if contactID != "" || q != "" {
 		e = notCached
 	}
+	f := store.InvoiceFilter{Status: in.Status, ContactID: contactID, Before: before, Limit: in.Limit + 1}
 	return readCached(ctx, s, e, func(ctx context.Context, organizationID string) (page[InvoiceView], error) {
-		rows, err := s.DB.Invoices(ctx, organizationID, store.InvoiceFilter{
-			Status: in.Status, ContactID: contactID, Before: before, Limit: in.Limit + 1,
-		})
+		rows, err := s.findInvoices(ctx, organizationID, q, f)
 		if err != nil {
 			return page[InvoiceView]{}, err
 		}
@@ -43,6 +50,43 @@ func (s *Server) listInvoices(ctx context.Context, in *invoicesInput) (*cached[p
 		for i, v := range rows {
 			views[i] = invoiceViewOf(v)
 		}
-		return pageOf(views, in.Limit, func(v InvoiceView) string { return v.ID }, filters...), nil
+		p := pageOf(views, in.Limit, func(v InvoiceView) string { return v.ID }, filters...)
+		if in.Include != "" {
+			err = s.includeContacts(ctx, organizationID, p.Data)
+		}
+		return p, err
 	})
+}
+
+func (s *Server) findInvoices(ctx context.Context, organizationID, q string, f store.InvoiceFilter) ([]store.Invoice, error) {
+	if q == "" {
+		return s.DB.Invoices(ctx, organizationID, f)
+	}
+	rows, err := s.DB.SearchInvoices(ctx, organizationID, q, f, s.patience)
+	if errors.Is(err, store.ErrTooSlow) {
+		return nil, searchTimeout(s.patience)
+	}
+	return rows, err
+}
+
+// includeContacts puts contacts to their invoices, by one query for all.
+func (s *Server) includeContacts(ctx context.Context, organizationID string, views []InvoiceView) error {
+	if len(views) == 0 {
+		return nil
+	}
+	ids := make([]string, len(views))
+	for i, v := range views {
+		ids[i] = v.ContactID
+	}
+	contacts, err := s.DB.ContactsNamed(ctx, organizationID, ids)
+	if err != nil {
+		return err
+	}
+	for i, v := range views {
+		if c, ok := contacts[v.ContactID]; ok {
+			view := contactViewOf(c)
+			views[i].Contact = &view
+		}
+	}
+	return nil
 }
