@@ -56,7 +56,8 @@ type apiSetup struct {
 	listen   string
 	pool     pool
 	natsURL  string
-	redisURL string // "": none
+	redisURL string    // "": none
+	cache    api.Cache // nil: the one that Redis makes
 	adminKey string
 	rates    gst.Rates
 }
@@ -93,11 +94,15 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 		return err
 	}
 	defer closeChecks()
-	cache, err := openCache(s.redisURL, log)
+	opened, err := openCache(s.redisURL, log)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	defer cache.Close()
+	defer opened.Close()
+	cache := s.cache
+	if cache == nil {
+		cache = opened
+	}
 	server, err := api.New(api.Config{
 		DB: db, Kinds: kinds(a.table(jobs.Deps{})), Hints: hint.New(nc), Cache: cache, AdminKey: s.adminKey,
 		Checks: checks, GSTRates: s.rates, Version: version(), Log: log,

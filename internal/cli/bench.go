@@ -86,7 +86,7 @@ func (b *bench) run(ctx context.Context) error {
 	if err := b.describe(ctx, b.stdout); err != nil {
 		return err
 	}
-	for _, measure := range []func(context.Context) error{b.submits, b.idle, b.steady, b.saturated} {
+	for _, measure := range []func(context.Context) error{b.submits, b.idle, b.steady, b.saturated, b.reads} {
 		if err := measure(ctx); err != nil {
 			return err
 		}

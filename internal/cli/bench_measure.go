@@ -49,7 +49,7 @@ func (b *bench) submits(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	strikes, closeAll, err := s.hammers(ctx, b.Clients)
+	strikes, closeAll, err := s.hammers(ctx, b.Clients, submitNoop)
 	if err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func (b *bench) saturated(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	strikes, closeAll, err := s.hammers(ctx, b.Clients)
+	strikes, closeAll, err := s.hammers(ctx, b.Clients, submitNoop)
 	if err != nil {
 		return err
 	}

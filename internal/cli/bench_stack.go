@@ -28,8 +28,8 @@ type stack struct {
 	stop   func() error
 }
 
-// start runs the product as `up` does and makes an organization.
-func (b *bench) start(ctx context.Context, database string, what parts) (*stack, error) {
+// start runs the product as `up` does and makes an organization. Change makes the API another one.
+func (b *bench) start(ctx context.Context, database string, what parts, change ...func(*apiSetup)) (*stack, error) {
 	url, err := b.database(ctx, database)
 	if err != nil {
 		return nil, err
@@ -40,11 +40,13 @@ func (b *bench) start(ctx context.Context, database string, what parts) (*stack,
 	}
 	const key = "the-admin-key-of-a-measurement-run"
 	p := pool{url: url, most: 30, timeout: 30 * time.Second}
+	setup := apiSetup{pool: p, natsURL: b.natsURL, adminKey: key}
+	for _, change := range change {
+		change(&setup)
+	}
 	running, cancel := context.WithCancel(ctx)
 	group, running := errgroup.WithContext(running)
-	group.Go(func() error {
-		return ended(b.runAPI(running, apiSetup{pool: p, natsURL: b.natsURL, adminKey: key}, listener, b.log))
-	})
+	group.Go(func() error { return ended(b.runAPI(running, setup, listener, b.log)) })
 	if what == everything {
 		group.Go(func() error { return ended(b.runRelay(running, p, b.natsURL, b.log)) })
 		group.Go(func() error {
