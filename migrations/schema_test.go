@@ -2,6 +2,7 @@ package migrations_test
 
 import (
 	"context"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -197,6 +198,31 @@ func TestConcurrentMigrations(t *testing.T) {
 	}
 	if made < 6 {
 		t.Errorf("%d migrations make an index concurrently, want the guide's six", made)
+	}
+}
+
+var makesIndex = regexp.MustCompile(`(?i)CREATE (?:UNIQUE )?INDEX (CONCURRENTLY )?(?:IF NOT EXISTS )?\w+\s+ON (?:ONLY )?(\w+)`)
+
+// An index that is made at once keeps all writers of its table waiting, so the table must be new.
+func TestIndexesOfTablesInUse(t *testing.T) {
+	t.Parallel()
+	url, _ := migrated(t)
+	steps, err := migrations.Status(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, step := range steps {
+		up, _, _ := strings.Cut(migrations.Text(step.Name), "-- +goose Down")
+		for _, found := range makesIndex.FindAllStringSubmatch(up, -1) {
+			checked++
+			if found[1] == "" && !containsAll(up, "CREATE TABLE "+found[2]) {
+				t.Errorf("%s: %s keeps writers waiting; make it CONCURRENTLY, in a file of its own", step.Name, found[0])
+			}
+		}
+	}
+	if checked < 20 {
+		t.Errorf("only %d indexes were found", checked)
 	}
 }
 

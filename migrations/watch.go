@@ -63,9 +63,13 @@ WHERE b.pid <> ALL ($1::integer[])
 ORDER BY a.xact_start NULLS LAST
 LIMIT 3`
 
+// The figures of a phase stay while the next ones have none of their own.
+const percentOf = `
+CASE WHEN phase LIKE '%: scanning %' THEN 100 * blocks_done / nullif(blocks_total, 0)
+     WHEN phase LIKE '%: loading tuples %' THEN 100 * tuples_done / nullif(tuples_total, 0) END`
+
 const progressOf = `
-SELECT phase, CASE WHEN blocks_total > 0 THEN 100 * blocks_done / blocks_total
-                   WHEN tuples_total > 0 THEN 100 * tuples_done / tuples_total END
+SELECT phase, ` + percentOf + `
 FROM pg_stat_progress_create_index WHERE pid = ANY ($1::integer[]) AND datname = current_database() AND phase IS NOT NULL
 LIMIT 1`
 
@@ -87,7 +91,7 @@ func progress(ctx context.Context, db interface {
 
 const builds = `
 SELECT coalesce(index_relid::regclass::text, 'an index') || ' is being made by pid ' || pid || coalesce(': ' || phase, '')
-       || coalesce(', ' || 100 * blocks_done / nullif(blocks_total, 0) || ' %', '')
+       || coalesce(', ' || (` + percentOf + `) || ' %', '')
 FROM pg_stat_progress_create_index WHERE datname = current_database()
 ORDER BY pid`
 
