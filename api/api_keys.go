@@ -19,7 +19,7 @@ type KeyView struct {
 	Name       string     `json:"name"`
 	Prefix     string     `json:"prefix" doc:"The first characters, to recognise it by"`
 	Scopes     []string   `json:"scopes"`
-	RateLimit  *int       `json:"rate_limit" doc:"Requests in a window; null: the default"`
+	RateLimit  *int       `json:"rate_limit" doc:"Requests in a window (of a minute, unless the operator chose another); null: the default"`
 	IPAllow    []string   `json:"ip_allow" doc:"Addresses and networks that may use it; empty: all"`
 	ExpiresAt  *time.Time `json:"expires_at"`
 	LastUsedAt *time.Time `json:"last_used_at" doc:"To the minute"`
@@ -97,7 +97,7 @@ func checkKey(c caller, in *createKeyInput) error {
 		faults = append(faults, Fault{"/expires_at", "must be in the future"})
 	}
 	for i, text := range in.Body.IPAllow {
-		if _, err := parseNetwork(text); err != nil {
+		if _, err := ParseNetwork(text); err != nil {
 			faults = append(faults, Fault{"/ip_allow/" + strconv.Itoa(i), "must be an address or a network such as 203.0.113.0/24"})
 		}
 	}

@@ -59,6 +59,7 @@ type caller struct {
 	OrganizationID string
 	KeyID          string
 	scopes         scopes
+	rateLimit      int    // requests in a window; 0: the default
 	secret         string // the bearer text; answers kept for a repeat are sealed with it
 }
 
@@ -70,7 +71,7 @@ func (s *Server) authenticate(x *exchange, rt route, r *http.Request) error {
 	if rt.scopes == public && (header == "" || rt.path != "/api/system/health") {
 		return nil
 	}
-	c, err := s.callerOf(r.Context(), header, r.RemoteAddr)
+	c, err := s.callerOf(r.Context(), header, x.from)
 	if err != nil {
 		if rt.scopes == public && unavailable(err) {
 			return nil // health is told to strangers too
@@ -92,7 +93,12 @@ func unauthorized(detail string) error {
 	return refuse("unauthorized", detail).with("WWW-Authenticate", `Bearer realm="payaid"`)
 }
 
-func (s *Server) callerOf(ctx context.Context, header, peer string) (caller, error) {
+func isUnauthorized(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == "unauthorized"
+}
+
+func (s *Server) callerOf(ctx context.Context, header string, from netip.Addr) (caller, error) {
 	scheme, secret, _ := strings.Cut(header, " ")
 	secret = strings.TrimSpace(secret)
 	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
@@ -112,11 +118,15 @@ func (s *Server) callerOf(ctx context.Context, header, peer string) (caller, err
 	if err != nil {
 		return caller{}, err
 	}
-	if !found.allows(peer) {
+	if !found.allows(from) {
 		return caller{}, refuse("forbidden", "the key may not be used from this address")
 	}
 	s.touches.touch(found.OrganizationID, found.KeyID)
-	return caller{OrganizationID: found.OrganizationID, KeyID: found.KeyID, scopes: found.scopes, secret: secret}, nil
+	c := caller{OrganizationID: found.OrganizationID, KeyID: found.KeyID, scopes: found.scopes, secret: secret}
+	if found.RateLimit != nil {
+		c.rateLimit = *found.RateLimit
+	}
+	return c, nil
 }
 
 // lookUp asks the cache, then the database.
@@ -152,44 +162,14 @@ func newCredential(c store.Credential) *credential {
 	made := &credential{Credential: c, scopes: scopesOf(c.Scopes)}
 	for _, text := range c.IPAllow {
 		// What can't be read was never let in by this API; it allows nobody.
-		if p, err := parseNetwork(text); err == nil {
+		if p, err := ParseNetwork(text); err == nil {
 			made.networks = append(made.networks, p)
 		}
 	}
 	return made
 }
 
-// allows reports whether the peer of a connection may use the key.
-func (c *credential) allows(peer string) bool {
-	if len(c.IPAllow) == 0 {
-		return true
-	}
-	from, err := netip.ParseAddrPort(peer)
-	if err != nil {
-		return false
-	}
-	ip := from.Addr().Unmap().WithZone("")
-	for _, n := range c.networks {
-		if n.Contains(ip) {
-			return true
-		}
-	}
-	return false
-}
-
-// parseNetwork reads a CIDR block or a single address.
-func parseNetwork(text string) (netip.Prefix, error) {
-	if strings.Contains(text, "/") {
-		p, err := netip.ParsePrefix(text)
-		if err == nil && p.Addr().Is4In6() {
-			return p, errors.New("write IPv4 networks as IPv4")
-		}
-		return p.Masked(), err
-	}
-	ip, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.Prefix{}, err
-	}
-	ip = ip.Unmap()
-	return ip.WithZone("").Prefix(ip.BitLen())
+// allows reports whether the key may be used from an address.
+func (c *credential) allows(from netip.Addr) bool {
+	return len(c.IPAllow) == 0 || contains(c.networks, from)
 }

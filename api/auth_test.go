@@ -210,7 +210,7 @@ func TestAddressesOfAKey(t *testing.T) {
 		{[]string{"203.0.113.9"}, "@", false},
 		{[]string{"nonsense"}, "203.0.113.9:1", false},
 	} {
-		if got := newCredential(store.Credential{IPAllow: c.allow}).allows(c.peer); got != c.want {
+		if got := newCredential(store.Credential{IPAllow: c.allow}).allows(clientIP(&http.Request{RemoteAddr: c.peer}, nil)); got != c.want {
 			t.Errorf("%v from %s: %v", c.allow, c.peer, got)
 		}
 	}

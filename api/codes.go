@@ -36,6 +36,7 @@ var codes = map[string]code{
 	"validation_failed":         {http.StatusUnprocessableEntity, "Validation failed", "Values are missing, unknown or out of range; errors points at each."},
 	"unknown_kind":              {http.StatusUnprocessableEntity, "Unknown kind", "No worker knows this kind of job; the detail lists those there are."},
 	"idempotency_key_reused":    {http.StatusUnprocessableEntity, "Idempotency key reused", "The Idempotency-Key was used for another request."},
+	"rate_limited":              {http.StatusTooManyRequests, "Rate limited", "The key, or the address where there is none, has made as many requests as it may; Retry-After says when the next is let through."},
 	"too_many_streams":          {http.StatusTooManyRequests, "Too many streams", "The key follows as many jobs at once as it may."},
 	"internal":                  {http.StatusInternalServerError, "Internal error", "A fault of ours; the request id finds it in our log."},
 	"unavailable":               {http.StatusServiceUnavailable, "Unavailable", "The database can't be reached or is busy; nothing was done unless a repeat says so."},

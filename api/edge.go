@@ -28,7 +28,8 @@ var edgeHeaders = map[string][]string{
 // edge is the outermost handler: ids, headers, and the last word on panics.
 func (s *Server) edge(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &exchange{ResponseWriter: w, server: s, method: r.Method, path: r.URL.EscapedPath()}
+		x := &exchange{ResponseWriter: w, server: s, request: r, method: r.Method, path: r.URL.EscapedPath()}
+		x.from = clientIP(r, s.TrustedProxies)
 		x.id = requestID(r.Header.Get("X-Request-ID"))
 		x.traceParent = traceParent(r.Header.Get("Traceparent"))
 		h := w.Header()

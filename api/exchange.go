@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/netip"
 )
 
 // An exchange is one request on its way: who asks, under which id, and what has been answered.
@@ -10,7 +11,9 @@ type exchange struct {
 	http.ResponseWriter
 	server *Server
 
-	id          string // request id
+	request     *http.Request // as it came
+	from        netip.Addr    // of the client
+	id          string        // request id
 	traceParent string
 	method      string
 	path        string // escaped, as it was asked for
@@ -50,10 +53,13 @@ func (x *exchange) WriteHeader(status int) {
 
 func (x *exchange) refuseRoute(status int) {
 	err := notFound()
-	switch status {
-	case http.StatusNotFound:
+	limited, tooMany := x.server.limit(x).(*Error)
+	switch {
+	case tooMany:
+		err = limited
+	case status == http.StatusNotFound:
 		err.Detail = "there is no such path"
-	case http.StatusMethodNotAllowed:
+	case status == http.StatusMethodNotAllowed:
 		err = refuse("method_not_allowed", "the path takes "+x.Header().Get("Allow"))
 	default:
 		err = refuse("bad_request", "the request line can't be read")

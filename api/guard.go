@@ -48,7 +48,14 @@ func (s *Server) guard(rt route, next http.HandlerFunc) http.HandlerFunc {
 }
 
 func (s *Server) admit(x *exchange, rt route, r *http.Request) error {
-	if err := s.authenticate(x, rt, r); err != nil {
+	err := s.authenticate(x, rt, r)
+	if !rt.free || isUnauthorized(err) {
+		// Who tries keys out is told so no more often than anybody else may ask, wherever he tries.
+		if limited := s.limit(x); limited != nil {
+			return limited
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if strings.IndexByte(r.URL.RawQuery, '%') >= 0 && !cleanQuery(r) {

@@ -53,9 +53,29 @@ func (s *Server) readyz(ctx context.Context, _ *noInput) (*statusOutput, error) 
 
 type healthView struct {
 	StatusView
-	Version       string        `json:"version,omitempty"`
-	UptimeSeconds int64         `json:"uptime_seconds,omitempty"`
-	Checks        []checkReport `json:"checks,omitempty"`
+	Version       string         `json:"version,omitempty"`
+	UptimeSeconds int64          `json:"uptime_seconds,omitempty"`
+	Checks        []checkReport  `json:"checks,omitempty"`
+	Pool          *poolView      `json:"pool,omitempty"`
+	RateLimit     *rateLimitView `json:"rate_limit,omitempty"`
+}
+
+// poolView is how this process uses its connections to the database.
+type poolView struct {
+	Size       int   `json:"size" doc:"Connections for the usual load (DB_POOL_SIZE)"`
+	Overflow   int   `json:"overflow" doc:"Connections beyond those, for bursts (DB_POOL_OVERFLOW)"`
+	InUse      int   `json:"in_use"`
+	Idle       int   `json:"idle"`
+	BurstInUse int   `json:"burst_in_use" doc:"Of those in use, how many are beyond the size"`
+	Waits      int64 `json:"waits" doc:"Requests that found no free connection, since the process began"`
+	WaitMS     int64 `json:"wait_ms" doc:"How long these waited, together"`
+	Timeouts   int64 `json:"timeouts" doc:"Those that waited in vain and were answered 503"`
+}
+
+// rateLimitView is how this process counts requests.
+type rateLimitView struct {
+	State     string `json:"state" enum:"redis,alone,away" doc:"redis: over all processes; alone: no Redis is configured; away: Redis can't be asked, so each process counts alone"`
+	Fallbacks uint64 `json:"fallbacks" doc:"Requests that were counted by this process alone as Redis could not be asked"`
 }
 
 type healthOutput struct{ Body healthView }
@@ -69,7 +89,7 @@ func (s *Server) systemHealth(ctx context.Context, _ *noInput) (*healthOutput, e
 	if err != nil {
 		p := s.problem(x, err)
 		if trusted {
-			p.Checks = reports
+			p.Checks, p.Pool = reports, s.poolView()
 		}
 		return nil, p
 	}
@@ -77,8 +97,18 @@ func (s *Server) systemHealth(ctx context.Context, _ *noInput) (*healthOutput, e
 	if trusted {
 		out.Body.Version, out.Body.Checks = s.Version, reports
 		out.Body.UptimeSeconds = int64(time.Since(s.started).Seconds())
+		out.Body.Pool = s.poolView()
+		if s.Limiter != nil {
+			out.Body.RateLimit = &rateLimitView{State: string(s.Limiter.State()), Fallbacks: s.Limiter.Fallbacks()}
+		}
 	}
 	return out, nil
+}
+
+func (s *Server) poolView() *poolView {
+	p := s.DB.Stats()
+	return &poolView{Size: p.Base, Overflow: p.Overflow, InUse: p.InUse, Idle: p.Idle, BurstInUse: p.BurstInUse,
+		Waits: p.Waits, WaitMS: p.WaitTime.Milliseconds(), Timeouts: p.Timeouts}
 }
 
 func (s *Server) status(reports []checkReport) (string, error) {

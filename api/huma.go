@@ -102,6 +102,7 @@ func (s *Server) mount() error {
 		mux.routes[rt.method+" "+rt.path] = rt
 		rt.register(s, api, rt)
 	}
+	s.documentLimits(api, s.routes())
 	s.handler = s.edge(mux)
 	return s.makeDocuments()
 }

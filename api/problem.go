@@ -50,6 +50,7 @@ type problem struct {
 	RequestID string        `json:"request_id"`
 	Errors    []Fault       `json:"errors,omitempty"`
 	Checks    []checkReport `json:"checks,omitempty" doc:"Of the system's health, with the admin scope"`
+	Pool      *poolView     `json:"pool,omitempty" doc:"Of the system's health, with the admin scope"`
 
 	header map[string]string
 }

@@ -14,6 +14,7 @@ type route struct {
 	body         bodyUse
 	creates      bool // takes an Idempotency-Key
 	streams      bool // lives as long as its client listens
+	free         bool // not counted by the rate limit: machines ask it all the time
 	register     func(*Server, huma.API, route)
 }
 
@@ -101,10 +102,10 @@ func (s *Server) routes() []route {
 		{method: post, path: "/api/jobs/{id}/retry", scopes: jobs,
 			summary: "Give a job that failed, was cancelled or waits a new run", register: typed(s.retryJob, http.StatusOK)},
 
-		{method: get, path: "/livez", summary: "Is the process alive?", register: typed(s.livez, http.StatusOK)},
-		{method: get, path: "/readyz", summary: "Can it answer requests?", register: typed(s.readyz, http.StatusOK)},
-		{method: get, path: "/api/health", summary: "Is the service well?", register: typed(s.readyz, http.StatusOK)},
-		{method: get, path: "/api/system/health", summary: "Is the service well? With the admin scope: what exactly",
+		{method: get, path: "/livez", free: true, summary: "Is the process alive?", register: typed(s.livez, http.StatusOK)},
+		{method: get, path: "/readyz", free: true, summary: "Can it answer requests?", register: typed(s.readyz, http.StatusOK)},
+		{method: get, path: "/api/health", free: true, summary: "Is the service well?", register: typed(s.readyz, http.StatusOK)},
+		{method: get, path: "/api/system/health", free: true, summary: "Is the service well? With the admin scope: what exactly",
 			register: typed(s.systemHealth, http.StatusOK)},
 
 		{method: get, path: "/openapi.json", summary: "This document", register: raw(s.serveOpenAPI, documentJSON)},

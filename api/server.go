@@ -7,12 +7,14 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/payaid/payaid/internal/gst"
+	"github.com/payaid/payaid/internal/ratelimit"
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -25,8 +27,13 @@ type Config struct {
 	AdminKey string    // "": none. Its holder belongs to store.OperatorOrganization and has every scope
 	Checks   []Check   // for /readyz and /api/system/health
 	GSTRates gst.Rates // that invoices may have; empty: gst.DefaultRates
-	Version  string
-	Log      *slog.Logger
+	// Limiter counts requests, RateLimit is how many a client may make in its window. nil: as many as it likes.
+	Limiter   *ratelimit.Limiter
+	RateLimit int
+	// TrustedProxies may say for whom they ask, in X-Forwarded-For.
+	TrustedProxies []netip.Prefix
+	Version        string
+	Log            *slog.Logger
 }
 
 // A Kind is a kind of job that a client may submit.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +30,7 @@ type PoolOptions struct {
 	Role        Role
 	Name        string        // application_name, so that pg_stat_activity tells processes apart
 	MaxConns    int           // 0: 30
+	Base        int           // how many of them are for the usual load, the others for bursts; 0: all
 	AcquireWait time.Duration // how long a caller waits for a free connection; 0: 30 s
 	// Commits return before the log is on disk. Only for bookkeeping that may be repeated after a crash:
 	// a later durable commit on any connection carries everything before it.
@@ -47,8 +49,10 @@ var ErrConflict = errors.New("changed meanwhile")
 
 // DB is a pool of connections of one role.
 type DB struct {
-	pool *pgxpool.Pool
-	wait time.Duration
+	pool     *pgxpool.Pool
+	wait     time.Duration
+	base     int
+	timeouts atomic.Int64
 }
 
 // Open makes a pool. It connects when it is first used; Ping tells whether it can.
@@ -59,6 +63,9 @@ func Open(ctx context.Context, o PoolOptions) (*DB, error) {
 	}
 	if o.MaxConns == 0 {
 		o.MaxConns = 30
+	}
+	if o.Base == 0 || o.Base > o.MaxConns {
+		o.Base = o.MaxConns
 	}
 	if o.AcquireWait == 0 {
 		o.AcquireWait = 30 * time.Second
@@ -90,7 +97,7 @@ func Open(ctx context.Context, o PoolOptions) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the database: %w", err)
 	}
-	return &DB{pool: pool, wait: o.AcquireWait}, nil
+	return &DB{pool: pool, wait: o.AcquireWait, base: o.Base}, nil
 }
 
 // Close waits for connections in use and closes all.
@@ -117,21 +124,6 @@ func (db *DB) Ready(ctx context.Context) error {
 		}
 		return err
 	})
-}
-
-// with lends a connection, waiting for one no longer than the pool allows.
-func (db *DB) with(ctx context.Context, do func(*pgxpool.Conn) error) error {
-	waiting, cancel := context.WithTimeout(ctx, db.wait)
-	conn, err := db.pool.Acquire(waiting)
-	cancel()
-	if err != nil {
-		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("%w within %s", ErrBusy, db.wait)
-		}
-		return fmt.Errorf("connect to the database: %w", err)
-	}
-	defer conn.Release()
-	return do(conn)
 }
 
 const setOrganization = `SELECT set_config('app.organization_id', $1, true)`
