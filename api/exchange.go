@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+
+	"github.com/payaid/payaid/internal/telemetry"
 )
 
 // An exchange is one request on its way: who asks, under which id, and what has been answered.
@@ -15,6 +17,7 @@ type exchange struct {
 	from        netip.Addr    // of the client
 	id          string        // request id
 	traceParent string
+	purpose     telemetry.Purpose
 	method      string
 	path        string // escaped, as it was asked for
 	route       string // pattern of the route, "" until one was found

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/payaid/payaid/internal/telemetry"
 )
 
 const (
@@ -24,9 +26,11 @@ const (
 
 // guard lets through to a route's handler only who may, with a body that can be read.
 func (s *Server) guard(rt route, next http.HandlerFunc) http.HandlerFunc {
+	name := rt.method + " " + rt.path
 	return func(w http.ResponseWriter, r *http.Request) {
 		x := w.(*exchange)
 		x.route = rt.path
+		x.purpose = telemetry.Purpose{Route: name, RequestID: x.id, TraceID: telemetry.TraceID(x.traceParent)}
 		ctx := r.Context()
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			// A write is carried through when its client hangs up: else every impatient client would cost
@@ -38,7 +42,7 @@ func (s *Server) guard(rt route, next http.HandlerFunc) http.HandlerFunc {
 			ctx, cancel = context.WithTimeout(ctx, requestTimeout)
 			defer cancel()
 		}
-		r = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
+		r = r.WithContext(context.WithValue(telemetry.For(ctx, &x.purpose), exchangeKey{}, x))
 		if err := s.admit(x, rt, r); err != nil {
 			s.fail(x, x, err)
 			return

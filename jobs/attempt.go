@@ -13,6 +13,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/internal/telemetry"
 )
 
 // An attempt is one execution of a requested job: it takes the job, does the work, and writes down in
@@ -31,6 +32,7 @@ type attempt struct {
 var errOvertaken = errors.New("the job was taken over or ended elsewhere")
 
 func (a attempt) run(ctx context.Context) error {
+	ctx = telemetry.For(ctx, &telemetry.Purpose{Kind: a.row.Kind, JobID: a.request.JobID})
 	s := &starting{start: store.Start{
 		OrganizationID: a.request.OrganizationID, JobID: a.request.JobID, Run: a.request.Run,
 		RiverJobID: a.row.ID, Attempt: a.row.Attempt,
@@ -43,6 +45,7 @@ func (a attempt) run(ctx context.Context) error {
 		return a.undecided(err)
 	}
 	job := s.job
+	ctx = telemetry.For(ctx, purposeOf(job))
 	a.deps.Hints.JobChanged(job.ID)
 
 	working, overtaken := context.WithCancelCause(ctx)
@@ -61,6 +64,18 @@ func (a attempt) run(ctx context.Context) error {
 	}
 	err = errors.Join(err, t.Follow.Close())
 	return a.end(ctx, working, t, result, err)
+}
+
+// purposeOf is what queries of the attempt are done for.
+func purposeOf(j store.Job) *telemetry.Purpose {
+	p := &telemetry.Purpose{Kind: j.Kind, JobID: j.ID}
+	if j.RequestID != nil {
+		p.RequestID = *j.RequestID
+	}
+	if j.TraceParent != nil {
+		p.TraceID = telemetry.TraceID(*j.TraceParent)
+	}
+	return p
 }
 
 // end writes down what became of the attempt.

@@ -3,6 +3,8 @@ package jobs
 import (
 	"context"
 	"sync"
+
+	"github.com/payaid/payaid/internal/telemetry"
 )
 
 const (
@@ -23,14 +25,15 @@ type gather[T any] struct {
 }
 
 type gathered[T any] struct {
-	item T
-	done chan error
+	item    T
+	purpose *telemetry.Purpose
+	done    chan error
 }
 
 // do returns when the item has been sent. The sending bounds itself and goes on when ctx ends, as it
 // serves others too.
 func (g *gather[T]) do(ctx context.Context, item T) error {
-	one := gathered[T]{item: item, done: make(chan error, 1)}
+	one := gathered[T]{item: item, purpose: telemetry.PurposeOf(ctx), done: make(chan error, 1)}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, one)
 	begin := g.senders < gatherSenders
@@ -62,6 +65,8 @@ func (g *gather[T]) drain(ctx context.Context) {
 }
 
 func (g *gather[T]) serve(ctx context.Context, batch []gathered[T]) {
+	// Of several one is named: it shows where they come from.
+	ctx = telemetry.For(ctx, batch[0].purpose)
 	items := make([]T, len(batch))
 	for i, one := range batch {
 		items[i] = one.item

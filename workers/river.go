@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
 
+	"github.com/payaid/payaid/internal/telemetry"
 	"github.com/payaid/payaid/jobs"
 )
 
@@ -37,6 +40,7 @@ func newClient(c Config, id string, hand *inHand) (*river.Client[pgx.Tx], error)
 	config := riverConfig(c.Table, c.Log)
 	config.ID = id
 	config.Hooks = hand.hooks()
+	config.Middleware = []rivertype.Middleware{river.WorkerMiddlewareFunc(sayWhatFor)}
 	config.Queues = queues
 	config.SoftStopTimeout = c.SoftStop
 	client, err := river.NewClient(riverpgxv5.New(c.Relaxed.Pool()), config)
@@ -44,6 +48,11 @@ func newClient(c Config, id string, hand *inHand) (*river.Client[pgx.Tx], error)
 		return nil, fmt.Errorf("start river: %w", err)
 	}
 	return client, nil
+}
+
+// sayWhatFor tells those who log what a job does which kind of job it is.
+func sayWhatFor(ctx context.Context, row *rivertype.JobRow, work func(context.Context) error) error {
+	return work(telemetry.For(ctx, &telemetry.Purpose{Kind: row.Kind, JobID: strconv.FormatInt(row.ID, 10)}))
 }
 
 func riverConfig(table []jobs.Job, log *slog.Logger) *river.Config {

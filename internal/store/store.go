@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ type PoolOptions struct {
 	// a later durable commit on any connection carries everything before it.
 	Relaxed bool
 	Tracer  pgx.QueryTracer
+	Log     *slog.Logger // of queries that take long; nil: nobody is told
 }
 
 // ErrBusy means that every connection stayed in use for as long as a caller may wait.
@@ -75,7 +77,7 @@ func Open(ctx context.Context, o PoolOptions) (*DB, error) {
 	config.MaxConnIdleTime = 5 * time.Minute
 	config.MaxConnLifetimeJitter = 6 * time.Minute
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
-	config.ConnConfig.Tracer = o.Tracer
+	config.ConnConfig.Tracer = o.tracer()
 	params := config.ConnConfig.RuntimeParams
 	params["application_name"] = o.Name
 	params["timezone"] = "UTC"

@@ -1,4 +1,4 @@
-// Package telemetry is how the product tells what it does: logs.
+// Package telemetry is how the product tells what it does, and what for: logs.
 package telemetry
 
 import (
