@@ -17,8 +17,8 @@ type PoolStats struct {
 	InUse      int
 	Idle       int
 	BurstInUse int // of those in use, how many are beyond the base
-	Waits      int64
-	WaitTime   time.Duration // of all waits together
+	Waits      int64         // that ended with a connection
+	WaitTime   time.Duration // of these waits together
 	Timeouts   int64         // waits that ended with ErrBusy
 }
 
