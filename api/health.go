@@ -67,9 +67,9 @@ type poolView struct {
 	InUse      int   `json:"in_use"`
 	Idle       int   `json:"idle"`
 	BurstInUse int   `json:"burst_in_use" doc:"Of those in use, how many are beyond the size"`
-	Waits      int64 `json:"waits" doc:"Requests that found no free connection, since the process began"`
-	WaitMS     int64 `json:"wait_ms" doc:"How long these waited, together"`
-	Timeouts   int64 `json:"timeouts" doc:"Those that waited in vain and were answered 503"`
+	Waits      int64 `json:"waits" doc:"How often a connection was had only after waiting, since the process began"`
+	WaitMS     int64 `json:"wait_ms" doc:"How long these waits took, together"`
+	Timeouts   int64 `json:"timeouts" doc:"Waits in vain, answered 503"`
 }
 
 // rateLimitView is how this process counts requests.
