@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,6 +27,7 @@ type apiCmd struct {
 	databaseSettings
 	natsSettings
 	redisSettings
+	limitSettings
 	adminSettings
 	gstSettings
 	logSettings
@@ -38,6 +40,7 @@ func (c *apiCmd) Run(ctx context.Context, a *app) error {
 	setup := apiSetup{
 		listen: c.listenSettings.check(&p), pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p),
 		adminKey: c.adminSettings.check(&p), redisURL: c.redisSettings.check(&p), rates: c.gstSettings.check(&p),
+		limits: c.limitSettings.check(&p),
 	}
 	if err := p.err(); err != nil {
 		return err
@@ -59,6 +62,7 @@ type apiSetup struct {
 	redisURL string    // "": none
 	cache    api.Cache // nil: the one that Redis makes
 	adminKey string
+	limits   limits
 	rates    gst.Rates
 }
 
@@ -74,16 +78,20 @@ func listen(address string) (net.Listener, error) {
 }
 
 // A request is answered in milliseconds; a longer wait for the pool would only hang the client.
-const requestPoolWait = 3 * time.Second
+const requestPoolWait = 5 * time.Second
 
 // runAPI serves on a listener until ctx ends, then lets requests finish.
 func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log *slog.Logger) error {
 	s.pool.timeout = min(s.pool.timeout, requestPoolWait)
-	db, err := open(ctx, s.pool, store.App, "payaid-api", s.pool.most, false)
+	me := apiProcess(s.pool)
+	db, err := s.pool.open(ctx, store.PoolOptions{Role: store.App, Name: me.ApplicationName("")}, log)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+	if err := checkBudget(ctx, s.pool.url, me, log); err != nil {
+		return err
+	}
 	nc, err := connectNATS(s.natsURL, "payaid-api", log)
 	if err != nil {
 		return err
@@ -103,14 +111,27 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 	if cache == nil {
 		cache = opened
 	}
+	limiter, err := s.limits.limiter(s.redisURL, log)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	if limiter != nil {
+		defer limiter.Close()
+	}
 	server, err := api.New(api.Config{
 		DB: db, Kinds: kinds(a.table(jobs.Deps{})), Hints: hint.New(nc), Cache: cache, AdminKey: s.adminKey,
+		Limiter: limiter, RateLimit: s.limits.requests, TrustedProxies: s.limits.proxies,
 		Checks: checks, GSTRates: s.rates, Version: version(), Log: log,
 	})
 	if err != nil {
 		return err
 	}
 	defer server.Close()
+	watching, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer stop()
+	watch.Go(func() { db.WatchBurst(watching, log) })
 	return serve(ctx, server, listener, log)
 }
 

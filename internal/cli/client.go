@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -48,13 +49,12 @@ var httpClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 12
 
 // do sends one request and reads the answer into out, unless that is nil.
 func (c client) do(ctx context.Context, method, path string, in, out any, headers ...string) error {
-	var body io.Reader
+	var body []byte
 	if in != nil {
-		data, err := json.Marshal(in)
-		if err != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
 			return err
 		}
-		body = bytes.NewReader(data)
 	}
 	response, err := c.send(ctx, method, path, body, headers...)
 	if err != nil {
@@ -74,13 +74,35 @@ func (c client) do(ctx context.Context, method, path string, in, out any, header
 	return nil
 }
 
-func (c client) send(ctx context.Context, method, path string, body io.Reader, headers ...string) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+// send sends a request again as long as it is told to wait.
+func (c client) send(ctx context.Context, method, path string, body []byte, headers ...string) (*http.Response, error) {
+	for {
+		response, err := c.sendOnce(ctx, method, path, body, headers...)
+		if err != nil || response.StatusCode != http.StatusTooManyRequests {
+			return response, err
+		}
+		seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
+		if err != nil {
+			return response, nil
+		}
+		_ = response.Body.Close()
+		wait := time.NewTimer(time.Duration(seconds) * time.Second)
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return nil, ctx.Err()
+		case <-wait.C:
+		}
+	}
+}
+
+func (c client) sendOnce(ctx context.Context, method, path string, body []byte, headers ...string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	request.Header.Set("Authorization", "Bearer "+c.key)
-	if body != nil {
+	if len(body) > 0 {
 		request.Header.Set("Content-Type", "application/json")
 	}
 	for i := 0; i+1 < len(headers); i += 2 {

@@ -127,9 +127,24 @@ func (d *doctor) database(ctx context.Context, a *app, url string) {
 	if h.LoginSuper {
 		d.say(uneasy, "login", "use a login without superuser rights", "the login %s is a superuser", h.Login)
 	}
+	d.budget(ctx, url)
 	d.schema(ctx, url, h)
 	d.flow(h)
 	d.workers(ctx, a, db)
+}
+
+// budget holds what the running processes may open against what there is.
+func (d *doctor) budget(ctx context.Context, url string) {
+	const remedy = "lower DB_POOL_SIZE or DB_POOL_OVERFLOW, or raise max_connections"
+	b, err := store.ConnectionBudget(ctx, url)
+	switch {
+	case err != nil:
+		d.say(uneasy, "connection budget", "check DATABASE_URL", "%v", err)
+	case b.Claimed() > b.Available():
+		d.say(uneasy, "connection budget", remedy, "processes may open %d connections of %d: %s", b.Claimed(), b.Available(), b)
+	default:
+		d.say(fine, "connection budget", "", "processes may open %d connections of %d: %s", b.Claimed(), b.Available(), b)
+	}
 }
 
 func (d *doctor) schema(ctx context.Context, url string, h store.Health) {

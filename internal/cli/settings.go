@@ -42,6 +42,12 @@ type (
 	listenSettings struct {
 		Listen string `env:"LISTEN" default:"127.0.0.1:8080" help:"Address of the HTTP API."`
 	}
+	limitSettings struct {
+		RateLimitEnabled  string `name:"ratelimit-enabled" env:"RATELIMIT_ENABLED" default:"true" help:"false lets clients ask as often as they like."`
+		RateLimitRequests string `name:"ratelimit-requests" env:"RATELIMIT_REQUESTS" default:"100" help:"Requests of a key without a number of its own, or of an address, in a window."`
+		RateLimitWindow   string `name:"ratelimit-window" env:"RATELIMIT_WINDOW" default:"60s" help:"The window, 1s to 24h."`
+		TrustedProxies    string `name:"trusted-proxies" env:"TRUSTED_PROXIES" help:"Addresses and networks, by commas, of the proxies whose X-Forwarded-For is believed."`
+	}
 	adminSettings struct {
 		AdminKey string `name:"payaid-admin-key" env:"PAYAID_ADMIN_KEY" secret:"" help:"Key with every right, 32 characters or more."`
 	}
@@ -174,7 +180,8 @@ func (s logSettings) check(p *problems) (level slog.Level, format string) {
 // pool is how a process connects to Postgres.
 type pool struct {
 	url     string
-	most    int
+	size    int // connections for the usual load
+	most    int // with those for bursts
 	timeout time.Duration
 }
 
@@ -195,7 +202,8 @@ func (s databaseSettings) check(p *problems) pool {
 		out.url = u.String()
 	}
 	p.postgres("DATABASE_URL", out.url)
-	out.most = p.number("DB_POOL_SIZE", size, 1, 1000) + p.number("DB_POOL_OVERFLOW", overflow, 0, 1000)
+	out.size = p.number("DB_POOL_SIZE", size, 1, 1000)
+	out.most = out.size + p.number("DB_POOL_OVERFLOW", overflow, 0, 1000)
 	out.timeout = p.duration("DB_POOL_TIMEOUT", timeout)
 	return out
 }

@@ -28,6 +28,7 @@ type upCmd struct {
 	Exit bool   `help:"End after the demo, with status 0 only if all of it worked. With no model in reach that is: AI jobs wait, and say why."`
 	upServices
 	listenSettings
+	limitSettings
 	adminSettings
 	gstSettings
 	aiSettings
@@ -58,6 +59,7 @@ type upSetup struct {
 	listen   string
 	adminKey string
 	rates    gst.Rates
+	limits   limits
 	model    model
 	services upServices
 	log      *slog.Logger
@@ -96,7 +98,7 @@ func (c *upCmd) check(a *app) (upSetup, error) {
 	level, format := c.logSettings.check(&p)
 	s := upSetup{
 		data: c.Data, listen: c.listenSettings.check(&p), adminKey: c.adminSettings.check(&p),
-		rates: c.gstSettings.check(&p), model: c.aiSettings.check(&p), services: c.upServices,
+		rates: c.gstSettings.check(&p), limits: c.limitSettings.check(&p), model: c.aiSettings.check(&p), services: c.upServices,
 	}
 	if c.Exit && !c.Demo {
 		p.add("--exit", "ends after the demo, so it needs --demo")
@@ -169,7 +171,7 @@ func (c *upCmd) work(ctx context.Context, a *app, s upSetup, services *services,
 	group, working := errgroup.WithContext(working)
 	group.Go(func() error {
 		return a.runAPI(working, apiSetup{pool: pool, natsURL: services.natsURL, redisURL: services.redisURL,
-			adminKey: s.adminKey, rates: s.rates}, listener, s.log.With("process", "api"))
+			adminKey: s.adminKey, rates: s.rates, limits: s.limits}, listener, s.log.With("process", "api"))
 	})
 	group.Go(func() error {
 		return ended(a.runRelay(working, pool, services.natsURL, s.log.With("process", "relay")))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	neturl "net/url"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -21,12 +22,13 @@ import (
 	"github.com/payaid/payaid/workers"
 )
 
-// open connects to Postgres in a role. What part of the pool it may use depends on what the process
-// does with it.
-func open(ctx context.Context, p pool, role store.Role, name string, most int, relaxed bool) (*store.DB, error) {
-	return store.Open(ctx, store.PoolOptions{
-		URL: p.url, Role: role, Name: name, MaxConns: min(most, p.most), AcquireWait: p.timeout, Relaxed: relaxed,
-	})
+// open connects to Postgres as the options say, the rest being the pool's.
+func (p pool) open(ctx context.Context, o store.PoolOptions, log *slog.Logger) (*store.DB, error) {
+	o.URL, o.AcquireWait, o.Base, o.Log = p.url, p.timeout, p.size, log
+	if o.MaxConns == 0 {
+		o.MaxConns = p.most
+	}
+	return store.Open(ctx, o)
 }
 
 // connectNATS connects and stays connected: a server that is away, even at the start, is waited for.
@@ -54,13 +56,22 @@ func connectNATS(url, name string, log *slog.Logger) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// openRedis makes a client, which connects when it is first used. Its error does not repeat the URL.
+// openRedis makes a client, which connects when it is first used.
 func openRedis(url string) (*redis.Client, error) {
+	options, err := redisOptions(url)
+	if err != nil {
+		return nil, err
+	}
+	return redis.NewClient(options), nil
+}
+
+// redisOptions reads an address. Its error does not repeat it, as it may hold a password.
+func redisOptions(url string) (*redis.Options, error) {
 	options, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, errors.New("REDIS_URL: is not a Redis URL")
 	}
-	return redis.NewClient(options), nil
+	return options, nil
 }
 
 // openCache makes the cache, nil where there is no Redis. It connects when it is first used.
@@ -93,12 +104,16 @@ func (a *app) table(d jobs.Deps) []jobs.Job {
 
 // runRelay publishes the outbox until ctx ends.
 func (a *app) runRelay(ctx context.Context, p pool, natsURL string, log *slog.Logger) error {
-	db, err := open(ctx, p, store.System, "payaid-relay", 4, false)
+	me := relayProcess(p)
+	db, err := p.open(ctx, store.PoolOptions{Role: store.System, Name: me.ApplicationName(""), MaxConns: min(relayPool, p.most)}, log)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
 	if err := awaitDatabase(ctx, db, log); err != nil {
+		return err
+	}
+	if err := checkBudget(ctx, p.url, me, log); err != nil {
 		return err
 	}
 	nc, err := connectNATS(natsURL, "payaid-relay", log)
@@ -152,12 +167,13 @@ type workerSetup struct {
 
 // runWorker works queues until ctx ends.
 func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) error {
-	db, err := open(ctx, w.pool, store.System, "payaid-worker", w.pool.most, false)
+	me := workerProcess(w.pool)
+	db, err := w.pool.open(ctx, store.PoolOptions{Role: store.System, Name: me.ApplicationName("")}, log)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	relaxed, err := open(ctx, w.pool, store.System, "payaid-river", w.pool.most, true)
+	relaxed, err := w.pool.open(ctx, store.PoolOptions{Role: store.System, Name: me.ApplicationName("river"), Relaxed: true}, log)
 	if err != nil {
 		return err
 	}
@@ -172,6 +188,9 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 		return err
 	}
 	if err := awaitDatabase(ctx, db, log); err != nil {
+		return err
+	}
+	if err := checkBudget(ctx, w.pool.url, me, log); err != nil {
 		return err
 	}
 	slots := store.NewSlots(relaxed, "ollama."+w.model.chain.OllamaURL, w.model.parallel)
@@ -193,10 +212,14 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 		Version: version(), Log: log,
 	})
 	probing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var watching sync.WaitGroup
+	watching.Go(func() { db.WatchBurst(probing, log.With("pool", "jobs")) })
+	watching.Go(func() { relaxed.WatchBurst(probing, log.With("pool", "river")) })
 	probed := make(chan error, 1)
 	go func() { probed <- chain.Run(probing) }()
 	err = worker.Run(ctx)
 	stop()
+	watching.Wait()
 	if probeErr := <-probed; !errors.Is(probeErr, context.Canceled) {
 		err = errors.Join(err, probeErr)
 	}
