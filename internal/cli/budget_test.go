@@ -23,6 +23,7 @@ func TestPoolSettings(t *testing.T) {
 	}{
 		{"postgres://u@h/x", pool{url: "postgres://u@h/x", size: 20, most: 30, timeout: 30 * time.Second}},
 		{"postgres://u@h/x?pool_size=7&max_overflow=2&timeout=9&sslmode=disable", pool{url: "postgres://u@h/x?sslmode=disable", size: 7, most: 9, timeout: 9 * time.Second}},
+		{"postgres://u@h/x?options=-c%20role%3Dy&timeout=5s", pool{url: "postgres://u@h/x?options=-c%20role%3Dy", size: 20, most: 30, timeout: 5 * time.Second}},
 		{"postgres://u@h/x?max_overflow=0", pool{url: "postgres://u@h/x", size: 20, most: 20, timeout: 30 * time.Second}},
 	} {
 		var p problems
