@@ -110,6 +110,7 @@ func TestListsShowTheirOwn(t *testing.T) {
 
 // queriesOf has further ways to ask for a list.
 var queriesOf = map[string][]string{
+	"/api/deals":    {"/api/deals?include=contact", "/api/deals?q=hush", "/api/deals?q=us&stage=lead"},
 	"/api/invoices": {"/api/invoices?include=contact", "/api/invoices?q=a&status=draft"},
 }
 

@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,6 +29,8 @@ type dealView struct {
 	Version           int64      `json:"version"`
 	CreatedAt         time.Time  `json:"created_at"`
 	UpdatedAt         time.Time  `json:"updated_at"`
+
+	Contact *ContactView `json:"contact,omitempty" doc:"In lists with include=contact: the contact as it is now"`
 }
 
 func dealViewOf(d store.Deal) dealView {
@@ -43,6 +47,8 @@ type dealsInput struct {
 	Status    string `query:"status" enum:"open,won,lost"`
 	Stage     string `query:"stage" enum:"lead,qualified,proposal,negotiation,won,lost"`
 	ContactID string `query:"contact_id" format:"uuid"`
+	Q         string `query:"q" maxLength:"200" doc:"Looks for a text in the title, in capitals or not"`
+	Include   string `query:"include" enum:"contact"`
 }
 
 // dealList is what a list of deals is kept as.
@@ -54,19 +60,22 @@ func (s *Server) listDeals(ctx context.Context, in *dealsInput) (*cached[page[de
 	if in.ContactID != "" && !ok {
 		return nil, invalid(Fault{"/query/contact_id", "must be the id of a contact"})
 	}
-	filters := []string{"deals", in.Status, in.Stage, contactID}
+	q := strings.TrimSpace(in.Q)
+	filters := []string{"deals", in.Status, in.Stage, contactID, q, in.Include}
 	before, err := parseCursor(in.Cursor, filters...)
 	if err != nil {
 		return nil, err
 	}
 	e := listEntry(dealList, in.PageQuery, filters)
-	if contactID != "" {
+	if in.Include != "" {
+		e.Tags = []string{cachetag.Deals, cachetag.Contacts}
+	}
+	if contactID != "" || q != "" {
 		e = notCached
 	}
+	f := store.DealFilter{Status: in.Status, Stage: in.Stage, ContactID: contactID, Before: before, Limit: in.Limit + 1}
 	return readCached(ctx, s, e, func(ctx context.Context, organizationID string) (page[dealView], error) {
-		rows, err := s.DB.Deals(ctx, organizationID, store.DealFilter{
-			Status: in.Status, Stage: in.Stage, ContactID: contactID, Before: before, Limit: in.Limit + 1,
-		})
+		rows, err := s.findDeals(ctx, organizationID, q, f)
 		if err != nil {
 			return page[dealView]{}, err
 		}
@@ -74,8 +83,23 @@ func (s *Server) listDeals(ctx context.Context, in *dealsInput) (*cached[page[de
 		for i, d := range rows {
 			views[i] = dealViewOf(d)
 		}
-		return pageOf(views, in.Limit, func(v dealView) string { return v.ID }, filters...), nil
+		p := pageOf(views, in.Limit, func(v dealView) string { return v.ID }, filters...)
+		if in.Include != "" {
+			err = includeContacts(ctx, s, organizationID, p.Data, func(v *dealView) (string, **ContactView) { return v.ContactID, &v.Contact })
+		}
+		return p, err
 	})
+}
+
+func (s *Server) findDeals(ctx context.Context, organizationID, q string, f store.DealFilter) ([]store.Deal, error) {
+	if q == "" {
+		return s.DB.Deals(ctx, organizationID, f)
+	}
+	rows, err := s.DB.SearchDeals(ctx, organizationID, q, f, s.patience)
+	if errors.Is(err, store.ErrTooSlow) {
+		return nil, searchTimeout(s.patience)
+	}
+	return rows, err
 }
 
 type dealInput struct {

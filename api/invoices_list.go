@@ -52,7 +52,7 @@ func (s *Server) listInvoices(ctx context.Context, in *invoicesInput) (*cached[p
 		}
 		p := pageOf(views, in.Limit, func(v InvoiceView) string { return v.ID }, filters...)
 		if in.Include != "" {
-			err = s.includeContacts(ctx, organizationID, p.Data)
+			err = includeContacts(ctx, s, organizationID, p.Data, func(v *InvoiceView) (string, **ContactView) { return v.ContactID, &v.Contact })
 		}
 		return p, err
 	})
@@ -67,26 +67,4 @@ func (s *Server) findInvoices(ctx context.Context, organizationID, q string, f s
 		return nil, searchTimeout(s.patience)
 	}
 	return rows, err
-}
-
-// includeContacts puts contacts to their invoices, by one query for all.
-func (s *Server) includeContacts(ctx context.Context, organizationID string, views []InvoiceView) error {
-	if len(views) == 0 {
-		return nil
-	}
-	ids := make([]string, len(views))
-	for i, v := range views {
-		ids[i] = v.ContactID
-	}
-	contacts, err := s.DB.ContactsNamed(ctx, organizationID, ids)
-	if err != nil {
-		return err
-	}
-	for i, v := range views {
-		if c, ok := contacts[v.ContactID]; ok {
-			view := contactViewOf(c)
-			views[i].Contact = &view
-		}
-	}
-	return nil
 }
