@@ -11,6 +11,7 @@ import (
 
 type contactsInput struct {
 	PageQuery
+	IncludeQuery
 	Status string `query:"status" enum:"active,inactive,lost"`
 	Type   string `query:"type" enum:"lead,customer,vendor,employee"`
 	Stage  string `query:"stage" enum:"prospect,contact,customer"`
@@ -30,7 +31,12 @@ func (s *Server) listContacts(ctx context.Context, in *contactsInput) (*contacts
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.DB.Contacts(ctx, exchangeOf(ctx).caller.OrganizationID, store.ContactFilter{
+	want, err := in.include(store.Include{Deals: listDeals, UnpaidInvoices: listUnpaidInvoices})
+	if err != nil {
+		return nil, err
+	}
+	organizationID := exchangeOf(ctx).caller.OrganizationID
+	rows, err := s.DB.Contacts(ctx, organizationID, store.ContactFilter{
 		Status: in.Status, Type: in.Type, Stage: in.Stage, Search: search, Before: before, Limit: in.Limit + 1,
 	})
 	if errors.Is(err, store.ErrTooSlow) {
@@ -39,11 +45,30 @@ func (s *Server) listContacts(ctx context.Context, in *contactsInput) (*contacts
 	if err != nil {
 		return nil, err
 	}
-	views := make([]ContactView, len(rows))
-	for i, c := range rows {
-		views[i] = contactViewOf(c)
+	p := pageOf(rows, in.Limit, func(c store.Contact) string { return c.ID }, filters...)
+	views, err := s.contactViews(ctx, organizationID, p.Data, want)
+	if err != nil {
+		return nil, err
 	}
-	return &contactsOutput{pageOf(views, in.Limit, func(v ContactView) string { return v.ID }, filters...)}, nil
+	return &contactsOutput{page[ContactView]{Data: views, NextCursor: p.NextCursor, HasMore: p.HasMore}}, nil
+}
+
+// contactViews shows contacts with what is to be included, which is read for all of them at once.
+func (s *Server) contactViews(ctx context.Context, organizationID string, contacts []store.Contact, want store.Include) ([]ContactView, error) {
+	ids := make([]string, len(contacts))
+	for i, c := range contacts {
+		ids[i] = c.ID
+	}
+	related, err := s.DB.Related(ctx, organizationID, ids, want)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]ContactView, len(contacts))
+	for i, c := range contacts {
+		views[i] = contactViewOf(c)
+		views[i].add(related[c.ID], want)
+	}
+	return views, nil
 }
 
 const (

@@ -33,6 +33,9 @@ type ContactView struct {
 	Version         int64      `json:"version"`
 	CreatedAt       time.Time  `json:"created_at"`
 	UpdatedAt       time.Time  `json:"updated_at"`
+
+	Deals    []dealView    `json:"deals,omitzero" doc:"With include=deals: open ones first, then the newest; at most 5, in the detail 10"`
+	Invoices []InvoiceView `json:"invoices,omitzero" doc:"With include=invoices: in a list the newest 3 that are sent or overdue, in the detail the newest 5"`
 }
 
 func contactViewOf(c store.Contact) ContactView {
@@ -57,8 +60,10 @@ type contactCounts struct {
 	UnpaidInvoices int `json:"unpaid_invoices" doc:"Sent or overdue"`
 }
 
-func contactDetailViewOf(c store.ContactDetail) contactDetailView {
-	return contactDetailView{contactViewOf(c.Contact), contactCounts(c.Counts)}
+func contactDetailViewOf(c store.ContactDetail, with store.Include) contactDetailView {
+	v := contactDetailView{contactViewOf(c.Contact), contactCounts(c.ContactCounts)}
+	v.add(c.Related, with)
+	return v
 }
 
 func contactPath(id string) string { return "/api/contacts/" + id }
@@ -72,8 +77,8 @@ type contactOutput struct {
 
 // contactOutputOf gives a contact's detail an ETag of its version and a sum of all that is shown: deals and
 // invoices come and go without a new version of the contact.
-func contactOutputOf(c store.ContactDetail) (*contactOutput, error) {
-	body, err := encode(contactDetailViewOf(c))
+func contactOutputOf(c store.ContactDetail, with store.Include) (*contactOutput, error) {
+	body, err := encode(contactDetailViewOf(c, with))
 	if err != nil {
 		return nil, err
 	}

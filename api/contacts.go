@@ -33,7 +33,7 @@ func (s *Server) createContact(ctx context.Context, in *createContactInput) (*cr
 		if err != nil {
 			return answer{}, nil, err
 		}
-		body, err := encode(contactDetailViewOf(store.ContactDetail{Contact: c}))
+		body, err := encode(contactDetailViewOf(store.ContactDetail{Contact: c}, store.Include{}))
 		return answer{status: http.StatusCreated, headers: answerHeaders{Location: contactPath(c.ID)}, body: body},
 			[]events.Fact{events.ContactCreated{ContactID: c.ID, Type: c.Type, Stage: c.Stage, Status: c.Status, Version: c.Version}}, err
 	})
@@ -44,6 +44,7 @@ func (s *Server) createContact(ctx context.Context, in *createContactInput) (*cr
 }
 
 type getContactInput struct {
+	IncludeQuery
 	ID          string `path:"id"`
 	IfNoneMatch string `header:"If-None-Match"`
 }
@@ -53,11 +54,15 @@ func (s *Server) getContact(ctx context.Context, in *getContactInput) (*contactO
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.DB.Contact(ctx, exchangeOf(ctx).caller.OrganizationID, id)
+	want, err := in.include(store.Include{Deals: detailDeals, Invoices: detailInvoices})
 	if err != nil {
 		return nil, err
 	}
-	out, err := contactOutputOf(c)
+	c, err := s.DB.Contact(ctx, exchangeOf(ctx).caller.OrganizationID, id, want)
+	if err != nil {
+		return nil, err
+	}
+	out, err := contactOutputOf(c, want)
 	if err == nil && matches(in.IfNoneMatch, out.ETag) {
 		out.Status = http.StatusNotModified
 	}
@@ -85,11 +90,11 @@ func (s *Server) patchContact(ctx context.Context, in *patchContactInput) (*cont
 	if err != nil {
 		return nil, err
 	}
-	return contactOutputOf(c)
+	return contactOutputOf(c, store.Include{})
 }
 
 func (s *Server) patchContactOnce(ctx context.Context, id string, in *patchContactInput) (store.ContactDetail, error) {
-	c, err := s.DB.Contact(ctx, exchangeOf(ctx).caller.OrganizationID, id)
+	c, err := s.DB.Contact(ctx, exchangeOf(ctx).caller.OrganizationID, id, store.Include{})
 	if err != nil {
 		return c, err
 	}
@@ -127,7 +132,7 @@ func (s *Server) deleteContactOnce(ctx context.Context, id, ifMatch string) erro
 	organizationID := exchangeOf(ctx).caller.OrganizationID
 	version := int64(0)
 	if ifMatch != "" {
-		c, err := s.DB.Contact(ctx, organizationID, id)
+		c, err := s.DB.Contact(ctx, organizationID, id, store.Include{})
 		if err != nil {
 			return err
 		}
@@ -151,12 +156,12 @@ func (s *Server) deleteContactOnce(ctx context.Context, id, ifMatch string) erro
 }
 
 func (s *Server) contactInUse(ctx context.Context, organizationID, id string) error {
-	c, err := s.DB.Contact(ctx, organizationID, id)
+	c, err := s.DB.Contact(ctx, organizationID, id, store.Include{})
 	if err != nil {
 		return err
 	}
 	return refuse("contact_in_use", fmt.Sprintf("the contact has %s and %s; set its status to inactive instead",
-		number(c.Counts.Deals, "deal"), number(c.Counts.Invoices, "invoice")))
+		number(c.Deals, "deal"), number(c.Invoices, "invoice")))
 }
 
 func number(n int, noun string) string {

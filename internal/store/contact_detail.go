@@ -15,35 +15,37 @@ type ContactCounts struct {
 	UnpaidInvoices int `db:"unpaid_invoices"` // sent or overdue
 }
 
-// A ContactDetail is a contact with what belongs to it.
+// A ContactDetail is a contact with how much there is of it, and with some of that where it was asked for.
 type ContactDetail struct {
 	Contact
-	Counts ContactCounts
+	ContactCounts
+	Related Related `db:"-"`
 }
 
-const selectContact = `SELECT ` + contactColumns + ` FROM contacts WHERE organization_id = $1 AND id = $2`
+const selectContact = `
+SELECT ` + contactColumns + `, deals, open_deals, invoices, unpaid_invoices
+FROM contacts
+CROSS JOIN LATERAL (
+    SELECT count(*) AS deals, count(*) FILTER (WHERE NOT closed) AS open_deals
+    FROM deals WHERE organization_id = $1 AND contact_id = $2) AS d
+CROSS JOIN LATERAL (
+    SELECT count(*) AS invoices, count(*) FILTER (WHERE unpaid) AS unpaid_invoices
+    FROM invoices WHERE organization_id = $1 AND contact_id = $2) AS i
+WHERE contacts.organization_id = $1 AND contacts.id = $2`
 
-const countOfContact = `
-SELECT d.deals, d.open_deals, i.invoices, i.unpaid_invoices
-FROM (SELECT count(*) AS deals, count(*) FILTER (WHERE NOT closed) AS open_deals
-      FROM deals WHERE organization_id = $1 AND contact_id = $2) d,
-     (SELECT count(*) AS invoices, count(*) FILTER (WHERE unpaid) AS unpaid_invoices
-      FROM invoices WHERE organization_id = $1 AND contact_id = $2) i`
-
-// Contact reads one contact of an organization with its counts, in one round trip.
-func (db *DB) Contact(ctx context.Context, organizationID, id string) (ContactDetail, error) {
+// Contact reads one contact of an organization with its counts and what else is wanted of it, in one round trip.
+func (db *DB) Contact(ctx context.Context, organizationID, id string, want Include) (ContactDetail, error) {
 	var c ContactDetail
 	b := BatchAs(organizationID)
 	b.Queue(selectContact, organizationID, id).Query(func(rows pgx.Rows) (err error) {
-		c.Contact, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Contact])
+		c, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[ContactDetail])
 		return notFound(err)
 	})
-	b.Queue(countOfContact, organizationID, id).Query(func(rows pgx.Rows) (err error) {
-		c.Counts, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[ContactCounts])
-		return err
-	})
+	var all related
+	all.queue(b, organizationID, []string{id}, want)
 	if err := db.Send(ctx, b); err != nil {
 		return c, fmt.Errorf("read contact %s: %w", id, err)
 	}
+	c.Related = all.byContact()[id]
 	return c, nil
 }

@@ -118,7 +118,13 @@ func lists(ctx context.Context, db *store.DB) map[string]func() error {
 	contacts("of a rare type, page", store.ContactFilter{Type: "vendor", Before: middleOfAll})
 	contacts("of a rare stage", store.ContactFilter{Stage: "customer"})
 	contacts("of a rare stage and a status", store.ContactFilter{Stage: "customer", Status: "active"})
-	all["contact"] = func() error { _, err := db.Contact(ctx, crowded, busyContact); return err }
+	all["contact"] = func() error { _, err := db.Contact(ctx, crowded, busyContact, store.Include{}); return err }
+	related := func(name string, want store.Include) {
+		all[name] = func() error { _, err := db.Related(ctx, crowded, []string{busyContact}, want); return err }
+	}
+	related("included deals", store.Include{Deals: 5})
+	related("included invoices", store.Include{Invoices: 5})
+	related("included unpaid invoices", store.Include{UnpaidInvoices: 3})
 
 	deals := func(name string, f store.DealFilter) {
 		f.Limit = pageOfTheLists
@@ -228,6 +234,8 @@ func literals(args []any) string {
 		switch v := arg.(type) {
 		case int:
 			all = append(all, strconv.Itoa(v))
+		case []string:
+			all = append(all, `'{`+strings.Join(v, ",")+`}'`)
 		default:
 			all = append(all, fmt.Sprintf(`'%v'`, v))
 		}
