@@ -112,6 +112,7 @@ func TestListsShowTheirOwn(t *testing.T) {
 var queriesOf = map[string][]string{
 	"/api/deals":    {"/api/deals?include=contact", "/api/deals?q=hush", "/api/deals?q=us&stage=lead"},
 	"/api/invoices": {"/api/invoices?include=contact", "/api/invoices?q=a&status=draft"},
+	"/api/contacts": {"/api/contacts?q=hush", "/api/contacts?include=deals,invoices", "/api/contacts?q=h&status=active"},
 }
 
 func TestRoleSeesOneOrganization(t *testing.T) {
