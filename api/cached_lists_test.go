@@ -14,6 +14,7 @@ var cachedReads = []string{
 	"/api/organization", "/api/dashboard/metrics",
 	"/api/deals", "/api/deals?limit=2", "/api/deals?status=open", "/api/deals?stage=qualified",
 	"/api/invoices", "/api/invoices?limit=1", "/api/invoices?status=paid",
+	"/api/invoices?include=contact",
 }
 
 var generatedAt = regexp.MustCompile(`"generated_at":"[^"]*"`)
@@ -86,6 +87,7 @@ func TestCachedAnswersAreThoseOfTheDatabase(t *testing.T) {
 	do("second sent", "POST", "/api/invoices/"+ids["second invoice"]+"/send", "")
 	do("second cancelled", "POST", "/api/invoices/"+ids["second invoice"]+"/cancel", "")
 	do("draft deleted", "DELETE", "/api/invoices/"+ids["third invoice"], "")
+	do("contact of all changed", "PATCH", "/api/contacts/"+ids["contact"], `{"name":"Asha Rao"}`)
 	do("organization changed", "PATCH", "/api/organization", `{"name":"New"}`)
 	for _, path := range cachedReads {
 		one.call(t, stranger, "GET", path, "").want(200).from(cachetag.Hit)

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -250,7 +251,7 @@ func (f *flights) run(ctx context.Context, name string, one *flight, work func(c
 	defer cancel()
 	defer func() {
 		if v := recover(); v != nil {
-			one.err = fmt.Errorf("load a value: panic: %v", v)
+			one.err = fmt.Errorf("load a value: panic: %v\n%s", v, debug.Stack())
 		}
 		f.mu.Lock()
 		delete(f.flying, name)
