@@ -3,7 +3,9 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -170,5 +172,39 @@ func TestDeleteInvoice(t *testing.T) {
 	var n int
 	if err := g.system.Pool().QueryRow(t.Context(), `SELECT count(*) FROM invoice_items WHERE invoice_id = $1`, v.ID).Scan(&n); err != nil || n != 0 {
 		t.Errorf("%d items left, %v", n, err)
+	}
+}
+
+// Contacts are deleted while invoices come to them and leave them: somebody is refused, nobody is stuck, and
+// no invoice is left without its contact.
+func TestInvoicesAndContactsAtOnce(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	org, key := g.organization(t)
+	refusals := map[string][]int{"PATCH": {200, 404, 422}, "DELETE": {204, 404, 409}, "POST": {200, 201, 404, 409, 422}}
+	for range 25 {
+		from, to := g.buyer(t, org, nil, nil), g.buyer(t, org, nil, nil)
+		v := g.draft(t, key, from)
+		path := "/api/invoices/" + v.ID
+		var wg sync.WaitGroup
+		for _, ask := range [][3]string{
+			{"PATCH", path, `{"contact_id":"` + to + `"}`}, {"PATCH", path, `{"contact_id":"` + from + `","notes":"x"}`},
+			{"DELETE", "/api/contacts/" + from, ""}, {"DELETE", "/api/contacts/" + to, ""}, {"DELETE", path, ""},
+			{"POST", path + "/send", ""}, {"POST", "/api/invoices", invoiceBody(to, "")},
+		} {
+			wg.Go(func() {
+				r := g.call(t, key, ask[0], ask[1], ask[2])
+				if allowed := refusals[ask[0]]; !slices.Contains(allowed, r.status) && !strings.Contains(string(r.body), `"invoice_fixed"`) {
+					t.Errorf("%s: %d %s", r.what, r.status, r.body)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	var lost int
+	err := g.system.Pool().QueryRow(t.Context(), `SELECT count(*) FROM invoices i WHERE NOT EXISTS (
+		SELECT FROM contacts c WHERE c.organization_id = i.organization_id AND c.id = i.contact_id)`).Scan(&lost)
+	if err != nil || lost != 0 {
+		t.Errorf("%d invoices without a contact, %v", lost, err)
 	}
 }
