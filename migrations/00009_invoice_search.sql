@@ -35,13 +35,14 @@ DECLARE
     met    uuid[];
 BEGIN
     LOOP
-        -- OFFSET keeps LIKE outside, where it can't turn the walk into something else.
+        -- OFFSET keeps LIKE outside, where it can't turn the walk into something else. A name that is looked up
+        -- by itself can't become a hash of all contacts, as one that EXISTS asks for can.
         EXECUTE format('
             SELECT ARRAY(
                 SELECT i.id
                 FROM (SELECT id, organization_id, contact_id, number, customer FROM invoices i WHERE %s
                       ORDER BY id DESC OFFSET 0 LIMIT $7) AS i
-                WHERE %s OR EXISTS (SELECT FROM contacts c WHERE c.organization_id = $1 AND c.id = i.contact_id AND lower(c.name) LIKE $5)
+                WHERE %s OR lower((SELECT name FROM contacts c WHERE c.organization_id = $1 AND c.id = i.contact_id)) LIKE $5
                 LIMIT $6)', chosen, said)
         INTO met
         USING org, with_status, with_contact, before, lower(pattern), at_most, way;
@@ -55,7 +56,7 @@ BEGIN
     -- MATERIALIZED keeps order and limit out, for with them it could become a walk over all.
     RETURN QUERY EXECUTE format('
         WITH matching AS MATERIALIZED (
-            SELECT i.id FROM invoices i WHERE %1$s AND i.number IS NOT NULL AND %2$s
+            SELECT i.id FROM invoices i WHERE %1$s AND i.number IS NOT NULL AND %2$s AND $2 IS DISTINCT FROM ''draft''
             UNION
             SELECT i.id FROM contacts c JOIN invoices i ON i.organization_id = c.organization_id AND i.contact_id = c.id
             WHERE c.organization_id = $1 AND c.search LIKE $5 AND lower(c.name) LIKE $5 AND %1$s
