@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/payaid/payaid/internal/cachetag"
@@ -12,7 +13,9 @@ import (
 // cachedReads are all reads that may come from the cache.
 var cachedReads = []string{
 	"/api/organization", "/api/dashboard/metrics",
-	"/api/deals", "/api/deals?limit=2", "/api/deals?status=open", "/api/deals?stage=qualified",
+	"/api/contacts", "/api/contacts?limit=1", "/api/contacts?status=inactive", "/api/contacts?type=lead", "/api/contacts?stage=prospect",
+	"/api/contacts?include=deals", "/api/contacts?include=invoices", "/api/contacts?include=invoices,deals",
+	"/api/deals?include=contact", "/api/deals", "/api/deals?limit=2", "/api/deals?status=open", "/api/deals?stage=qualified",
 	"/api/invoices", "/api/invoices?limit=1", "/api/invoices?status=paid",
 	"/api/invoices?include=contact",
 }
@@ -100,18 +103,20 @@ func TestWhatIsNotKept(t *testing.T) {
 	g := newRig(t, withCache(t, localstack.TestRedis(t).URL()))
 	_, key := g.organization(t)
 	contact := g.contact(t, key, aContact).ID
+	g.contact(t, key, aContact)
 	for range 2 {
 		g.call(t, key, "POST", "/api/deals", fmt.Sprintf(`{"contact_id":%q,"title":"x","value":1}`, contact)).want(201)
 		g.draft(t, key, contact)
 	}
-	for _, list := range []string{"/api/deals", "/api/invoices"} {
+	for list, search := range map[string]string{
+		"/api/contacts": "?q=Asha", "/api/deals": "?contact_id=" + contact, "/api/invoices": "?contact_id=" + contact} {
 		var first page[struct{ ID string }]
 		g.call(t, key, "GET", list+"?limit=1", "").want(200).json(&first)
-		for _, query := range []string{"?limit=1&cursor=" + *first.NextCursor, "?contact_id=" + contact} {
+		for _, query := range []string{"?limit=1&cursor=" + *first.NextCursor, search, "?q=no+such"} {
 			for range 2 {
 				var p page[struct{ ID string }]
 				g.call(t, key, "GET", list+query, "").want(200).from(cachetag.Bypass).json(&p)
-				if len(p.Data) == 0 {
+				if len(p.Data) == 0 && !strings.HasSuffix(query, "such") {
 					t.Errorf("%s is empty", list+query)
 				}
 			}

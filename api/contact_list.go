@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/payaid/payaid/internal/cachetag"
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -18,10 +19,8 @@ type contactsInput struct {
 	Q      string `query:"q" maxLength:"200" doc:"Words that are all in name, email, company or phone; one or two characters begin a word there. What looks like a phone number is looked for by its digits"`
 }
 
-type contactsOutput struct{ Body page[ContactView] }
-
 // listContacts lists contacts, newest first.
-func (s *Server) listContacts(ctx context.Context, in *contactsInput) (*contactsOutput, error) {
+func (s *Server) listContacts(ctx context.Context, in *contactsInput) (*cached[page[ContactView]], error) {
 	search, err := s.contactSearch(in.Q)
 	if err != nil {
 		return nil, err
@@ -35,22 +34,36 @@ func (s *Server) listContacts(ctx context.Context, in *contactsInput) (*contacts
 	if err != nil {
 		return nil, err
 	}
-	organizationID := exchangeOf(ctx).caller.OrganizationID
-	rows, err := s.DB.Contacts(ctx, organizationID, store.ContactFilter{
-		Status: in.Status, Type: in.Type, Stage: in.Stage, Search: search, Before: before, Limit: in.Limit + 1,
+	e := contactListEntry(in.PageQuery, filters, want)
+	if in.Q != "" {
+		e = notCached
+	}
+	f := store.ContactFilter{Status: in.Status, Type: in.Type, Stage: in.Stage, Search: search, Before: before, Limit: in.Limit + 1}
+	return readCached(ctx, s, e, func(ctx context.Context, organizationID string) (page[ContactView], error) {
+		rows, err := s.DB.Contacts(ctx, organizationID, f)
+		if errors.Is(err, store.ErrTooSlow) {
+			err = searchTimeout(s.patience)
+		}
+		if err != nil {
+			return page[ContactView]{}, err
+		}
+		p := pageOf(rows, in.Limit, func(c store.Contact) string { return c.ID }, filters...)
+		views, err := s.contactViews(ctx, organizationID, p.Data, want)
+		return page[ContactView]{Data: views, NextCursor: p.NextCursor, HasMore: p.HasMore}, err
 	})
-	if errors.Is(err, store.ErrTooSlow) {
-		return nil, searchTimeout(s.patience)
+}
+
+// contactListEntry is what a list of contacts is kept as: void when anything changes that it shows.
+func contactListEntry(page PageQuery, filters []string, want store.Include) cachetag.Entry {
+	tags, included := []string{cachetag.Contacts}, "contacts"
+	if want.Deals > 0 {
+		tags, included = append(tags, cachetag.Deals), included+" deals"
 	}
-	if err != nil {
-		return nil, err
+	if want.Invoices > 0 || want.UnpaidInvoices > 0 {
+		tags, included = append(tags, cachetag.Invoices), included+" invoices"
 	}
-	p := pageOf(rows, in.Limit, func(c store.Contact) string { return c.ID }, filters...)
-	views, err := s.contactViews(ctx, organizationID, p.Data, want)
-	if err != nil {
-		return nil, err
-	}
-	return &contactsOutput{page[ContactView]{Data: views, NextCursor: p.NextCursor, HasMore: p.HasMore}}, nil
+	e := cachetag.Entry{Name: "contact:list", Tags: tags, TTL: 5 * time.Minute}
+	return listEntry(e, page, append([]string{included}, filters...))
 }
 
 // contactViews shows contacts with what is to be included, which is read for all of them at once.
