@@ -126,6 +126,9 @@ func TestDealsThatCanNotBe(t *testing.T) {
 	for body, pointers := range map[string]string{
 		`{}`:                               "/contact_id /title /value",
 		fields(`"value":-1`):               "/value",
+		fields(`"value":1e3`):              "/value",
+		fields(`"value":1.0`):              "/value",
+		fields(`"probability":1e1`):        "/probability",
 		fields(`"value":1.5`):              "/value",
 		fields(`"value":"1"`):              "/value",
 		fields(`"value":9007199254740992`): "/value",

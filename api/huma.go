@@ -21,14 +21,14 @@ func init() {
 	}
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, msg string, errs ...error) huma.StatusError {
 		x := exchangeOf(ctx.Context())
-		return x.server.problem(x, humaError(status, msg, errs))
+		return x.server.problem(x, humaError(x.body, status, msg, errs))
 	}
 	huma.ValidateStrictCasing = true
 	huma.DefaultArrayNullable = false
 }
 
 // humaError gives what huma finds wrong our code and our pointers.
-func humaError(status int, msg string, errs []error) error {
+func humaError(body []byte, status int, msg string, errs []error) error {
 	switch {
 	case status == http.StatusNotAcceptable:
 		return refuse("not_acceptable", msg)
@@ -40,7 +40,7 @@ func humaError(status int, msg string, errs []error) error {
 	for _, err := range errs {
 		var d huma.ErrorDetailer
 		if errors.As(err, &d) {
-			faults = append(faults, faultOf(d.ErrorDetail()))
+			faults = append(faults, numberFault(body, faultOf(d.ErrorDetail())))
 		}
 	}
 	return invalid(faults...)

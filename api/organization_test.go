@@ -118,7 +118,8 @@ func TestPatchOrganization(t *testing.T) {
 		`{"gstin":"27AAPFU0939F1ZV"}`:                  "/gstin",
 		`{"state":"Bombay"}`:                           "/state",
 		`{"state":null}`:                               "/state",
-		`{"settings":{"ai":{"monthly_budget":1e400}}}`: "",
+		`{"settings":{"ai":{"monthly_budget":1e400}}}`: "/settings/ai/monthly_budget",
+		`{"settings":{"ai":{"monthly_budget":1e3}}}`:   "/settings/ai/monthly_budget",
 	} {
 		p := patch(body).problem(422, "validation_failed")
 		if p.Errors[0].Pointer != pointer {
