@@ -92,3 +92,22 @@ func TestDealsIncludeContacts(t *testing.T) {
 	}
 	g.call(t, g.key, "GET", "/api/deals?include=invoices", "").problem(422, "validation_failed", "/query/include")
 }
+
+func TestDealIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	g := newDealRig(t)
+	post := func(title string) *reply {
+		return g.call(t, g.key, "POST", "/api/deals", fmt.Sprintf(`{"contact_id":%q,"title":%q,"value":1,"stage":"won"}`, g.contact, title), "Idempotency-Key", "one")
+	}
+	post(" ").problem(422, "validation_failed", "/title") // keeps no key
+	first := post("x").want(201)
+	again := post("x").want(201)
+	if string(first.body) != string(again.body) || again.header.Get("Idempotency-Replayed") != "true" || again.header.Get("Location") != first.header.Get("Location") {
+		t.Errorf("got %s, then %s", first.body, again.body)
+	}
+	post("y").problem(422, "idempotency_key_reused")
+	g.says(first.deal(), "1 deal.created", "1 deal.won")
+	if n := g.count(t, `SELECT count(*) FROM deals`); n != 1 {
+		t.Errorf("%d deals", n)
+	}
+}
