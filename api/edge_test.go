@@ -151,32 +151,6 @@ func TestPanicIsOneOfOurs(t *testing.T) {
 	g.submit(t, key, aCompletion)
 }
 
-func TestPoolExhausted(t *testing.T) {
-	t.Parallel()
-	g := newRig(t, func(c *Config) {
-		db, err := store.Open(t.Context(), store.PoolOptions{URL: c.DB.Pool().Config().ConnString(), Role: store.App, MaxConns: 1, AcquireWait: 500 * time.Millisecond})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(db.Close)
-		c.DB = db
-	})
-	eventually(t, func() bool { return g.DB.Ping(t.Context()) == nil })
-	_, key := g.organization(t)
-	g.submit(t, key, aCompletion)
-	conn, err := g.DB.Pool().Acquire(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := g.call(t, key, "POST", "/api/jobs", aCompletion)
-	r.problem(503, "unavailable")
-	if r.header.Get("Retry-After") == "" {
-		t.Error("no Retry-After")
-	}
-	conn.Release()
-	g.submit(t, key, aCompletion)
-}
-
 func TestPostgresDown(t *testing.T) {
 	t.Parallel()
 	pg := localstack.NewPostgres(t)
