@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/pprof"
+	"slices"
 	"time"
 
 	"github.com/payaid/payaid/internal/localstack"
@@ -21,6 +22,8 @@ type benchCmd struct {
 	Clients  int           `default:"64" help:"Clients at a time."`
 	Duration time.Duration `default:"8s" help:"How long each rate is measured."`
 	Jobs     int           `default:"5000" help:"Jobs in a throughput measurement."`
+	Contacts int           `default:"1000000" help:"Contacts of the organization whose lists are measured; each has two deals and an invoice."`
+	Only     []string      `enum:"submit,idle,steady,saturated,reads,lists" help:"Measure these alone: ${enum}."`
 	Profile  string        `help:"Write a CPU profile of the whole run to this file." placeholder:"FILE"`
 }
 
@@ -86,13 +89,27 @@ func (b *bench) run(ctx context.Context) error {
 	if err := b.describe(ctx, b.stdout); err != nil {
 		return err
 	}
-	for _, measure := range []func(context.Context) error{b.submits, b.idle, b.steady, b.saturated, b.reads} {
-		if err := measure(ctx); err != nil {
-			return err
+	for _, m := range b.measurements() {
+		if len(b.Only) > 0 && !slices.Contains(b.Only, m.name) {
+			continue
+		}
+		if err := m.run(ctx); err != nil {
+			return fmt.Errorf("measure %s: %w", m.name, err)
 		}
 	}
 	b.print(b.stdout)
 	return nil
+}
+
+type measurement struct {
+	name string
+	run  func(context.Context) error
+}
+
+// measurements are what --only chooses from.
+func (b *bench) measurements() []measurement {
+	return []measurement{{"submit", b.submits}, {"idle", b.idle}, {"steady", b.steady}, {"saturated", b.saturated},
+		{"reads", b.reads}, {"lists", b.lists}}
 }
 
 func (b *bench) stop(stop func(context.Context) error) {
