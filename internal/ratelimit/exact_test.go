@@ -170,7 +170,7 @@ func TestLocalIsBounded(t *testing.T) {
 			l.take("many"+strconv.Itoa(i), 1000, now)
 		}
 		for range 500 {
-			l.note("big", 1_000_000, now)
+			l.note("big", 1_000_000, now, now)
 		}
 	}
 	if l.times > maxTimes || l.clients["big"] == nil {

@@ -56,18 +56,20 @@ func (l *localLog) take(client string, limit int, now time.Duration) Result {
 	return r
 }
 
-// note counts a request that was let through elsewhere.
-func (l *localLog) note(client string, limit int, now time.Duration) {
+// note counts a request that the shared log has let through at some time from began to now, or reports
+// that it is one too many here. While the shared log knows all that this one does that can't be: here each
+// is noted no later than there, and asked for no earlier.
+func (l *localLog) note(client string, limit int, began, now time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.forget(now)
 	c := l.client(client)
 	c.expire(now - l.window)
 	if c.n >= limit {
-		// By the clock of the other log one more was due. Of the limit the newest are kept.
-		c.drop()
+		return false
 	}
-	l.add(c, limit, now)
+	l.add(c, limit, began)
+	return true
 }
 
 func (l *localLog) client(name string) *localClient {
@@ -80,14 +82,14 @@ func (l *localLog) client(name string) *localClient {
 	return c
 }
 
-// add notes a time. Requests that overlap may come out of order by a moment; the log stays in order.
-func (l *localLog) add(c *localClient, limit int, now time.Duration) {
-	if c.n > 0 {
-		now = max(now, c.at(c.n-1))
-	}
+// add notes a time. Requests that overlap come out of order by a moment; the log stays in order.
+func (l *localLog) add(c *localClient, limit int, at time.Duration) {
 	l.times += c.grow(limit)
-	c.times[(c.first+c.n)%len(c.times)] = now
-	c.n++
+	i := c.n
+	for c.n++; i > 0 && c.at(i-1) > at; i-- {
+		c.times[(c.first+i)%len(c.times)] = c.at(i - 1)
+	}
+	c.times[(c.first+i)%len(c.times)] = at
 	c.unlink()
 	c.prev, c.next = l.ring.prev, &l.ring
 	c.prev.next, c.next.prev = c, c

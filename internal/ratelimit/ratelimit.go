@@ -113,8 +113,8 @@ func (l *Limiter) Fallbacks() uint64 { return l.fallback.Load() }
 // Take counts a request of a client, unless it is one too many: those leave no trace, so that who asks too
 // often is let through again as soon as who doesn't. It never fails.
 //
-// What Redis lets through is noted here as well. So a client that has used its limit up gets no second one
-// when Redis goes away, as far as this process knows.
+// What Redis lets through is noted here as well, and must keep to the limit here too. So a client that has
+// used its limit up gets no second one when Redis goes away or comes back, as far as this process knows.
 func (l *Limiter) Take(ctx context.Context, client string, limit int) Result {
 	began := time.Since(l.began)
 	limit = max(1, limit)
@@ -125,8 +125,8 @@ func (l *Limiter) Take(ctx context.Context, client string, limit int) Result {
 		r, err := l.ask(ctx, client, limit)
 		if err == nil {
 			l.failures.Store(0)
-			if r.Allowed {
-				l.local.note(client, limit, began)
+			if r.Allowed && !l.local.note(client, limit, began, time.Since(l.began)) {
+				return l.local.take(client, limit, time.Since(l.began))
 			}
 			return r
 		}

@@ -124,6 +124,25 @@ func TestRedisGoesInTheMiddle(t *testing.T) {
 	}
 }
 
+// A Redis that was away knows nothing of what was let through meanwhile; this process does.
+func TestRedisComesBackEmpty(t *testing.T) {
+	t.Parallel()
+	const limit = 10
+	l := patient(t, localstack.TestRedis(t), time.Hour)
+	allowed := 0
+	for i := range 30 {
+		l.away.Store(i >= 3 && i < 8)
+		if r := l.Take(t.Context(), "back", limit); r.Allowed {
+			allowed++
+		} else if r.RetryAfter <= 0 {
+			t.Errorf("request %d: %+v", i, r)
+		}
+	}
+	if allowed != limit {
+		t.Errorf("%d let through, want %d", allowed, limit)
+	}
+}
+
 // A Redis that hangs, as a frozen host does, costs a few requests a moment and the others nothing.
 func TestRedisHangs(t *testing.T) {
 	t.Parallel()
