@@ -16,7 +16,7 @@ type PoolStats struct {
 	Overflow   int // beyond those, for bursts
 	InUse      int
 	Idle       int
-	BurstInUse int // of those in use, how many are beyond the base
+	BurstInUse int           // of those in use, how many are beyond the base
 	Waits      int64         // that ended with a connection
 	WaitTime   time.Duration // of these waits together
 	Timeouts   int64         // waits that ended with ErrBusy
