@@ -57,18 +57,24 @@ func (c *keyCache) put(hash [32]byte, found *credential, epoch int, now time.Tim
 	c.entries[hash] = keyEntry{found: found, until: until}
 }
 
-// makeRoom drops what has run out, or else anything.
+// roomLooks is how many entries are looked at to make room for one: all of them would make every request
+// with a new key cost as much as there are.
+const roomLooks = 16
+
+// makeRoom drops what has run out among a few entries, or else one that has not.
 func (c *keyCache) makeRoom(now time.Time) {
+	looked, last := 0, [32]byte{}
 	for hash, e := range c.entries {
 		if now.After(e.until) {
 			delete(c.entries, hash)
 		}
-	}
-	for hash := range c.entries {
-		if len(c.entries) < keyCacheSize {
-			return
+		last = hash
+		if looked++; looked == roomLooks {
+			break
 		}
-		delete(c.entries, hash)
+	}
+	if len(c.entries) >= keyCacheSize {
+		delete(c.entries, last)
 	}
 }
 
