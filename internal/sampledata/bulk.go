@@ -58,32 +58,52 @@ FROM pg_constraint c
 WHERE c.contype = 'f' AND c.convalidated AND c.conrelid = ANY ($1::text[]::regclass[]) AND c.confrelid = ANY ($1::text[]::regclass[])
 ORDER BY c.oid`
 
+// A savepoint that is only gone back to would leave the rest of the transaction to a transaction of its own
+// within it, whose rows don't count as made by this one.
+const (
+	mark   = `SAVEPOINT strip`
+	goBack = `ROLLBACK TO SAVEPOINT strip`
+	unmark = `RELEASE SAVEPOINT strip`
+)
+
 // strip takes away what slows a big load down, and gives the statements that put it back. The tables are the
 // transaction's own until it ends. Where somebody else is at work in them, they are left as they are.
 func strip(ctx context.Context, tx pgx.Tx) (restore []string, err error) {
-	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
-		for _, sql := range []string{lockBriefly, lockAll, lockAsBefore} {
-			if _, err := tx.Exec(ctx, sql); err != nil {
-				return err
-			}
-		}
-		for _, sql := range []string{selectIndexes, selectForeignKeys} {
-			undo, err := drop(ctx, tx, sql)
-			if err != nil {
-				return err
-			}
-			restore = append(restore, undo...)
-		}
-		return nil
-	})
+	if err := execAll(ctx, tx, mark); err != nil {
+		return nil, err
+	}
+	restore, err = stripLocked(ctx, tx)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == lockTimeout {
-		return nil, nil
+		return nil, execAll(ctx, tx, goBack, unmark)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("take indexes and foreign keys away: %w", err)
 	}
+	return restore, execAll(ctx, tx, unmark)
+}
+
+func stripLocked(ctx context.Context, tx pgx.Tx) (restore []string, err error) {
+	if err := execAll(ctx, tx, lockBriefly, lockAll, lockAsBefore); err != nil {
+		return nil, err
+	}
+	for _, sql := range []string{selectIndexes, selectForeignKeys} {
+		undo, err := drop(ctx, tx, sql)
+		if err != nil {
+			return nil, err
+		}
+		restore = append(restore, undo...)
+	}
 	return restore, nil
+}
+
+func execAll(ctx context.Context, tx pgx.Tx, statements ...string) error {
+	for _, sql := range statements {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	return nil
 }
 
 func drop(ctx context.Context, tx pgx.Tx, list string) (undo []string, err error) {
@@ -99,12 +119,7 @@ func drop(ctx context.Context, tx pgx.Tx, list string) (undo []string, err error
 	}); err != nil {
 		return nil, err
 	}
-	for _, sql := range away {
-		if _, err := tx.Exec(ctx, sql); err != nil {
-			return nil, fmt.Errorf("%s: %w", sql, err)
-		}
-	}
-	return undo, nil
+	return undo, execAll(ctx, tx, away...)
 }
 
 // Sorting in memory, and by more than one process where the server has them.
@@ -112,10 +127,5 @@ const roomToSort = `SET LOCAL maintenance_work_mem = '256MB'`
 
 func restore(ctx context.Context, tx pgx.Tx, statements []string) error {
 	// Without statistics of the new rows, a foreign key is checked by the slowest of all plans.
-	for _, sql := range slices.Concat([]string{roomToSort, analyze}, statements) {
-		if _, err := tx.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("%s: %w", sql, err)
-		}
-	}
-	return nil
+	return execAll(ctx, tx, slices.Concat([]string{roomToSort, analyze}, statements)...)
 }

@@ -122,6 +122,8 @@ func TestSentInvoiceIsFixed(t *testing.T) {
 		for _, sql := range []string{
 			`UPDATE invoice_items SET description = 'y' WHERE organization_id = $1 AND invoice_id = $2`,
 			`DELETE FROM invoice_items WHERE organization_id = $1 AND invoice_id = $2`,
+			`INSERT INTO invoice_items (organization_id, invoice_id, position, description, quantity, unit_price, gst_rate, amount, cgst, sgst, igst, total)
+				VALUES ($1, $2, 3, 'x', 1, 100, 0, 100, 0, 0, 0, 100)`,
 		} {
 			if got := g.refusal(sql, seller, idOf(status)); got != "invoices_fixed" {
 				t.Errorf("%s: %s: refused by %q", status, sql, got)
