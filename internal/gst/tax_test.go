@@ -123,3 +123,27 @@ func TestTaxIsMonotonous(t *testing.T) {
 		}
 	})
 }
+
+func FuzzTax(f *testing.F) {
+	f.Add(int64(1500), int64(200000), int32(1800), false)
+	f.Add(int64(1), int64(1), int32(25), true)
+	f.Add(int64(maxQuantity), MaxAmount, int32(100_00), true)
+	f.Fuzz(func(t *testing.T, quantity, price int64, rate int32, across bool) {
+		supply := IntraState
+		if across {
+			supply = InterState
+		}
+		l := Line{Quantity: Quantity(quantity), UnitPrice: price, Rate: Rate(rate)}
+		tax, err := l.Tax(supply)
+		if err != nil {
+			if tax != (Tax{}) {
+				t.Errorf("%+v: %v, and yet %+v", l, err, tax)
+			}
+			return
+		}
+		if tax.Total != tax.Amount+tax.CGST+tax.SGST+tax.IGST || tax.CGST != tax.SGST || tax.Total > MaxAmount ||
+			tax.Amount < 0 || tax.CGST < 0 || tax.IGST < 0 || across && tax.CGST != 0 || !across && tax.IGST != 0 {
+			t.Errorf("%+v: %+v", l, tax)
+		}
+	})
+}
