@@ -116,10 +116,10 @@ func (s *Server) deleteInvoice(ctx context.Context, in *changeInvoiceInput) (*st
 	}
 	return nil, s.change(ctx, func(tx pgx.Tx) ([]events.Fact, error) {
 		_, facts, err := s.locked(ctx, id, in.IfMatch, func(tx pgx.Tx, v store.Invoice) (store.Invoice, []events.Fact, error) {
-			switch v.Status {
-			case store.InvoiceDraft:
-			case store.InvoiceCancelled:
-				return v, nil, refuse("invoice_fixed", "an invoice that is cancelled stays; only drafts can be deleted")
+			switch {
+			case v.Status == store.InvoiceDraft:
+			case v.Status == store.InvoiceCancelled || v.AmountPaid > 0:
+				return v, nil, refuse("invoice_fixed", "an invoice that is cancelled or for which money came in stays; only drafts can be deleted")
 			default:
 				return v, nil, refuse("invoice_fixed", "an invoice that is "+v.Status+" can't be deleted; cancel it instead")
 			}

@@ -166,6 +166,11 @@ func TestDeleteInvoice(t *testing.T) {
 	}
 	g.act(t, key, sent.ID, "cancel", "").want(200)
 	remove(sent.ID).problem(409, "invoice_fixed")
+	paid := g.sent(t, key, contact)
+	g.act(t, key, paid.ID, "pay", `{"amount":1}`).want(200)
+	if p := remove(paid.ID).problem(409, "invoice_fixed"); strings.Contains(p.Detail, "cancel it") {
+		t.Errorf("advises what is refused: %s", p.Detail)
+	}
 	drafted := g.draft(t, key, contact)
 	g.act(t, key, drafted.ID, "cancel", "").want(200)
 	remove(drafted.ID).problem(409, "invoice_fixed")

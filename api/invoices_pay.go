@@ -42,7 +42,7 @@ func (s *Server) payInvoice(ctx context.Context, in *payInvoiceInput) (*created[
 			return v, nil, invalid(Fault{"/amount", fmt.Sprintf("must be at most %d, which is due", v.AmountDue)})
 		}
 		p := store.Payment{ID: outbox.NewID(), Amount: in.Body.Amount, Method: in.Body.Method, Reference: in.Body.Reference, PaidAt: time.Now()}
-		if in.Body.PaidAt != nil {
+		if in.Body.PaidAt != nil && in.Body.PaidAt.Before(p.PaidAt) {
 			p.PaidAt = *in.Body.PaidAt
 		}
 		v, err := store.PayInvoice(ctx, tx, exchangeOf(ctx).caller.OrganizationID, v, p)
@@ -53,9 +53,16 @@ func (s *Server) payInvoice(ctx context.Context, in *payInvoiceInput) (*created[
 	}))
 }
 
+// A client's clock may be this far ahead of ours; what it calls now is now.
+const clockSkew = time.Minute
+
 func (in *payInvoiceInput) faults(now time.Time) (faults []Fault) {
-	if t := in.Body.PaidAt; t != nil && t.After(now) {
+	switch t := in.Body.PaidAt; {
+	case t == nil:
+	case t.After(now.Add(clockSkew)):
 		faults = append(faults, Fault{"/paid_at", "must not be in the future"})
+	case t.UTC().Year() < 1: // before, a time has no RFC 3339 form in UTC
+		faults = append(faults, Fault{"/paid_at", "must not be before the year 1"})
 	}
 	if isBlank(in.Body.Method) {
 		faults = append(faults, Fault{"/method", "must not be blank"})

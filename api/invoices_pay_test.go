@@ -33,7 +33,8 @@ func TestPayInvoice(t *testing.T) {
 	future := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
 	for body, pointers := range map[string]string{
 		`{}`: "/amount", `{"amount":0}`: "/amount", `{"amount":-5}`: "/amount", `{"amount":1.5}`: "/amount", `{"amount":"1"}`: "/amount", `{"amount":null}`: "/amount",
-		`{"amount":1,"paid_at":"` + future + `"}`: "/paid_at", `{"amount":1,"paid_at":"yesterday"}`: "/paid_at", `{"amount":1,"method":""}`: "/method",
+		`{"amount":1,"paid_at":"` + future + `"}`: "/paid_at", `{"amount":1,"paid_at":"yesterday"}`: "/paid_at", `{"amount":1,"paid_at":"0001-01-01T00:00:00+05:30"}`: "/paid_at",
+		`{"amount":1,"method":""}`:                  "/method",
 		`{"amount":1,"method":" ","reference":" "}`: "/method /reference", `{"amount":1,"currency":"INR"}`: "/currency",
 	} {
 		g.act(t, key, v.ID, "pay", body).problem(422, "validation_failed", strings.Fields(pointers)...)
@@ -52,6 +53,19 @@ func TestPayInvoice(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	g.act(t, key, g.draft(t, key, contact).ID, "pay", `{"amount":1}`).problem(409, "invalid_transition")
+}
+
+// A client whose clock is a little ahead is not refused, and still nothing was paid in the future.
+func TestPayByAFastClock(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	org, key := g.organization(t)
+	v := g.sent(t, key, g.buyer(t, org, nil, nil))
+	ahead := time.Now().Add(clockSkew - 10*time.Second)
+	p := g.act(t, key, v.ID, "pay", `{"amount":1,"paid_at":"`+ahead.UTC().Format(time.RFC3339)+`"}`).want(200).invoice().Payments[0]
+	if p.PaidAt.After(time.Now()) {
+		t.Errorf("paid at %s", p.PaidAt)
+	}
 }
 
 func TestInvoiceRepeats(t *testing.T) {
