@@ -42,7 +42,9 @@ func TestCreateOrganization(t *testing.T) {
 		`{"name":"x","state":"Goa","gstin":"29"}`:                 {"/gstin"},
 		`{"name":"x","state":"Goa","gstin":"29ABCDE1234F1ZW"}`:    {"/gstin"}, // of Karnataka
 		`{"name":"x","state":"29","gstin":"29ABCDE1234F1ZX"}`:     {"/gstin"}, // mistyped
-		`{"name":"x","state":"KA","gstin":"29abcde1234f1zw"}`:     {"/gstin"},
+		`{"name":"x","state":"KA","gstin":"29abcde1234f1zx"}`:     {"/gstin"},
+		`{"name":" ","state":" "}`:                                {"/name", "/state"},
+		`{"name":"x\ny","state":"KA"}`:                            {"/name"},
 		`{"name":"x","state":"KA","gstin":""}`:                    {"/gstin"},
 		`{"name":"x","state":"Bombay"}`:                           {"/state"},
 		`{"name":"x","state":"Other Country"}`:                    {"/state"},
@@ -56,6 +58,19 @@ func TestCreateOrganization(t *testing.T) {
 	}
 	// A missing optional field may be null.
 	g.call(t, testAdminKey, "POST", "/api/organizations", `{"name":"x","state":" orissa ","gstin":null,"plan":null}`).want(201)
+	// What is on every invoice is kept as it is to be read.
+	var tidied newOrganization
+	g.call(t, testAdminKey, "POST", "/api/organizations", `{"name":" Acme ","state":" KA","gstin":" 29abcde1234f1zw "}`).want(201).json(&tidied)
+	if tidied.Name != "Acme" || tidied.State != "KA" || *tidied.GSTIN != "29ABCDE1234F1ZW" {
+		t.Errorf("got %+v", tidied.OrganizationView)
+	}
+	patch := func(body string) *reply { return g.call(t, tidied.APIKey.Key, "PATCH", "/api/organization", body) }
+	patch(`{"name":" Acme","gstin":"29abcde1234f1zw","state":"KA "}`).want(200).json(&tidied)
+	if tidied.Version != 1 {
+		t.Errorf("the same in other letters is version %d", tidied.Version)
+	}
+	patch(`{"name":" "}`).problem(422, "validation_failed", "/name")
+	patch(`{"name":"x\u0007"}`).problem(422, "validation_failed", "/name")
 }
 
 func TestPatchOrganization(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -56,15 +57,26 @@ type createOrganizationInput struct {
 	Body struct {
 		Name  string  `json:"name" minLength:"1" maxLength:"200"`
 		State string  `json:"state" minLength:"1" maxLength:"64" doc:"Of India: its name, GST's code or its letters"`
-		GSTIN *string `json:"gstin,omitempty" doc:"Of that state, with the right checksum"`
-		Plan  string  `json:"plan,omitempty" enum:"free,basic,pro,enterprise" default:"free"`
+		GSTIN *string `json:"gstin,omitempty" nullable:"true" doc:"Of that state, with the right checksum"`
+		Plan  string  `json:"plan,omitempty" nullable:"true" enum:"free,basic,pro,enterprise" default:"free"`
 	}
+}
+
+// identify takes over who the organization is.
+func (in *createOrganizationInput) identify(o *store.Organization) error {
+	p := organizationPatch{Name: given(&in.Body.Name), State: given(&in.Body.State), GSTIN: given(in.Body.GSTIN)}
+	_, faults := p.identify(o)
+	if faults = append(faults, checkTaxpayer(o.State, o.GSTIN)...); len(faults) > 0 {
+		return invalid(faults...)
+	}
+	return nil
 }
 
 // createOrganization makes an organization with a key for its first steps.
 func (s *Server) createOrganization(ctx context.Context, in *createOrganizationInput) (*created[newOrganization], error) {
-	if faults := checkTaxpayer(in.Body.State, in.Body.GSTIN); len(faults) > 0 {
-		return nil, invalid(faults...)
+	var who store.Organization
+	if err := in.identify(&who); err != nil {
+		return nil, err
 	}
 	a, err := s.once(ctx, func(tx pgx.Tx) (answer, error) {
 		id := outbox.NewID()
@@ -72,8 +84,8 @@ func (s *Server) createOrganization(ctx context.Context, in *createOrganizationI
 		if err := store.ActAs(ctx, tx, id); err != nil {
 			return answer{}, err
 		}
-		o, err := store.CreateOrganization(ctx, tx, store.Organization{ID: id, Name: in.Body.Name, State: in.Body.State,
-			GSTIN: in.Body.GSTIN, Plan: in.Body.Plan, Settings: json.RawMessage("{}")})
+		o, err := store.CreateOrganization(ctx, tx, store.Organization{ID: id, Name: who.Name, State: who.State,
+			GSTIN: who.GSTIN, Plan: in.Body.Plan, Settings: json.RawMessage("{}")})
 		if err != nil {
 			return answer{}, err
 		}
@@ -162,22 +174,7 @@ func (s *Server) patchOnce(ctx context.Context, in *patchOrganizationInput) (sto
 
 // apply changes o and names the fields that are different now.
 func (p organizationPatch) apply(o *store.Organization) (changed []string, err error) {
-	var faults []Fault
-	text := func(name string, field *string, given optional[string]) {
-		switch {
-		case given.null:
-			faults = append(faults, Fault{"/" + name, "can't be taken away"})
-		case given.set && given.value != *field:
-			*field = given.value
-			changed = append(changed, name)
-		}
-	}
-	text("name", &o.Name, p.Name)
-	text("state", &o.State, p.State)
-	if given := p.GSTIN.pointer(); p.GSTIN.set && !equal(given, o.GSTIN) {
-		o.GSTIN = given
-		changed = append(changed, "gstin")
-	}
+	changed, faults := p.identify(o)
 	if len(faults) > 0 {
 		return nil, invalid(faults...)
 	}
@@ -189,6 +186,23 @@ func (p organizationPatch) apply(o *store.Organization) (changed []string, err e
 		changed = append(changed, "settings")
 	}
 	return changed, err
+}
+
+// identify takes over who the organization is. Faults of the GSTIN and the state, which go together, are left
+// to checkTaxpayer.
+func (p organizationPatch) identify(o *store.Organization) (changed []string, faults []Fault) {
+	var m merge
+	trimmed := func(text string) (string, error) { return strings.TrimSpace(text), nil }
+	m.text("name", &o.Name, p.Name, line)
+	m.text("state", &o.State, p.State, trimmed)
+	m.optionalText("gstin", &o.GSTIN, p.GSTIN, func(text string) (string, error) { return trimmed(strings.ToUpper(text)) })
+	if p.Name.null {
+		m.fault("/name", "can't be taken away")
+	}
+	if p.State.null {
+		m.fault("/state", "can't be taken away")
+	}
+	return m.changed, m.faults
 }
 
 func equal[T comparable](a, b *T) bool {
