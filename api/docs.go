@@ -154,7 +154,9 @@ func typeName(s *huma.Schema) string {
 func oneOf(values []any) string {
 	var names []string
 	for _, v := range values {
-		names = append(names, fmt.Sprint(v))
+		if v != nil { // which is said after them
+			names = append(names, fmt.Sprint(v))
+		}
 	}
 	return "one of " + strings.Join(names, ", ")
 }

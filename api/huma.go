@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"reflect"
@@ -13,9 +14,17 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// huma keeps these for the whole process: how an error is made that it finds by itself, that names of
-// fields are compared exactly, and that an empty list is never null.
+// huma keeps these for the whole process: how an error is made that it finds by itself, how numbers look in
+// it, that names of fields are compared exactly, and that an empty list is never null.
 func init() {
+	huma.ErrorFormatter = func(format string, values ...any) string {
+		for i, v := range values {
+			if n, ok := v.(float64); ok {
+				values[i] = written(n)
+			}
+		}
+		return fmt.Sprintf(format, values...)
+	}
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 		return &problem{Status: status, Detail: msg}
 	}
@@ -56,6 +65,9 @@ func faultOf(d *huma.ErrorDetail) Fault {
 	if name, ok := strings.CutPrefix(d.Message, "expected required property "); ok {
 		name, _, _ = strings.Cut(name, " to be present")
 		return Fault{Pointer: pointer + "/" + name, Detail: "is required"}
+	}
+	if strings.HasPrefix(d.Message, "expected string to be RFC 4122 uuid") {
+		return Fault{Pointer: pointer, Detail: "expected a UUID"} // without what its parser says
 	}
 	return Fault{Pointer: pointer, Detail: d.Message}
 }
@@ -103,6 +115,7 @@ func (s *Server) mount() error {
 		rt.register(s, api, rt)
 	}
 	s.documentLimits(api, s.routes())
+	listNulls(registry.Map())
 	s.handler = s.edge(mux)
 	return s.makeDocuments()
 }
@@ -180,6 +193,18 @@ func operationID(rt route) string {
 func problemResponse(api huma.API) *huma.Response {
 	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[problem](), true, "Problem")
 	return &huma.Response{Description: "A problem", Content: map[string]*huma.MediaType{problemType: {Schema: schema}}}
+}
+
+// listNulls adds null to the values of those that may be null: beside a list of values, the type alone doesn't
+// allow it (JSON Schema, 6.1.2).
+func listNulls(schemas map[string]*huma.Schema) {
+	for _, s := range schemas {
+		for _, field := range s.Properties {
+			if field.Nullable && len(field.Enum) > 0 {
+				field.Enum = append(field.Enum, nil)
+			}
+		}
+	}
 }
 
 func schemaOf[T any](api huma.API) *huma.Schema {

@@ -124,6 +124,9 @@ func (l *linter) schema(what string, ref *openapi3.SchemaRef) {
 	if s.Type.Is("array") && s.Items == nil {
 		l.fault("%s is a list of nobody knows what", what)
 	}
+	if s.Type.Includes("null") && len(s.Enum) > 0 && !slices.Contains(s.Enum, any(nil)) {
+		l.fault("%s may be null, but no value of it is", what)
+	}
 	for _, required := range s.Required {
 		if s.Properties[required] == nil {
 			l.fault("%s requires %s, which it doesn't have", what, required)
@@ -164,6 +167,9 @@ func TestLinterFinds(t *testing.T) {
 		},
 		"not snake_case": func(doc map[string]any) {
 			doc["components"].(map[string]any)["schemas"].(map[string]any)["Problem"].(map[string]any)["properties"].(map[string]any)["requestID"] = map[string]any{"type": "string"}
+		},
+		"may be null, but": func(doc map[string]any) {
+			doc["components"].(map[string]any)["schemas"].(map[string]any)["Problem"].(map[string]any)["properties"].(map[string]any)["code"] = map[string]any{"type": []string{"string", "null"}, "enum": []string{"x"}}
 		},
 		"can't be read": func(doc map[string]any) { doc["paths"] = 7 },
 	} {
