@@ -44,6 +44,9 @@ func TestCreateContact(t *testing.T) {
 		"gstin":"29aaacr5055k1z3","tags":[" vip ","Mysore"],"last_contacted_at":"2026-11-01T10:00:00.123456789+05:30","notes":"a\nb"}`).want(201)
 	var v contactDetailView
 	r.json(&v)
+	if tag := g.call(t, key, "GET", "/api/contacts/"+v.ID, "").header.Get("ETag"); tag == "" || r.header.Get("ETag") != tag {
+		t.Errorf("made with the ETag %s, read with %s", r.header.Get("ETag"), tag)
+	}
 	if r.header.Get("Location") != "/api/contacts/"+v.ID {
 		t.Errorf("Location %s", r.header.Get("Location"))
 	}

@@ -33,9 +33,12 @@ func (s *Server) createContact(ctx context.Context, in *createContactInput) (*cr
 		if err != nil {
 			return answer{}, nil, err
 		}
-		body, err := encode(contactDetailViewOf(store.ContactDetail{Contact: c}, store.Include{}))
-		return answer{status: http.StatusCreated, headers: answerHeaders{Location: contactPath(c.ID)}, body: body},
-			[]events.Fact{events.ContactCreated{ContactID: c.ID, Type: c.Type, Stage: c.Stage, Status: c.Status, Version: c.Version}}, err
+		out, err := contactOutputOf(store.ContactDetail{Contact: c}, store.Include{})
+		if err != nil {
+			return answer{}, nil, err
+		}
+		return answer{status: http.StatusCreated, headers: answerHeaders{Location: contactPath(c.ID), ETag: out.ETag}, body: out.Body.json},
+			[]events.Fact{events.ContactCreated{ContactID: c.ID, Type: c.Type, Stage: c.Stage, Status: c.Status, Version: c.Version}}, nil
 	})
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ func (s *Server) createDeal(ctx context.Context, in *createDealInput) (*created[
 			return answer{}, nil, dealRefusal(err)
 		}
 		body, err := encode(dealViewOf(d))
-		return answer{status: http.StatusCreated, headers: answerHeaders{Location: "/api/deals/" + d.ID}, body: body},
+		return answer{status: http.StatusCreated, headers: answerHeaders{Location: "/api/deals/" + d.ID, ETag: versionTag(d.Version)}, body: body},
 			factsOfNewDeal(d), err
 	})
 	if err != nil {

@@ -88,6 +88,9 @@ func TestCreateDeal(t *testing.T) {
 		d.Probability != 10 || d.ExpectedCloseDate != nil || d.LostReason != nil || d.ClosedAt != nil || d.Version != 1 || d.CreatedAt.IsZero() || d.StageChangedAt != d.CreatedAt {
 		t.Errorf("got %s", r.body)
 	}
+	if tag := r.header.Get("ETag"); tag != `"1"` {
+		t.Errorf("ETag %s", tag)
+	}
 	if at := r.header.Get("Location"); at != "/api/deals/"+d.ID {
 		t.Errorf("it is at %q", at)
 	}
@@ -329,6 +332,8 @@ func TestListDeals(t *testing.T) {
 	var p page[dealView]
 	g.call(t, g.key, "GET", "/api/deals?limit=1&status=open", "").want(200).json(&p)
 	g.call(t, g.key, "GET", "/api/deals?limit=1&status=won&cursor="+*p.NextCursor, "").problem(400, "invalid_cursor")
+	// What is included is no filter.
+	g.call(t, g.key, "GET", "/api/deals?limit=1&status=open&include=contact&cursor="+*p.NextCursor, "").want(200)
 	for query, pointer := range map[string]string{"status=sold": "/query/status", "stage=open": "/query/stage", "contact_id=x": "/query/contact_id",
 		"contact_id=%7B" + first + "%7D": "/query/contact_id", "limit=0": "/query/limit", "colour=red": "/query/colour"} {
 		g.call(t, g.key, "GET", "/api/deals?"+query, "").problem(422, "validation_failed", pointer)

@@ -61,12 +61,12 @@ func (s *Server) listDeals(ctx context.Context, in *dealsInput) (*cached[page[de
 		return nil, invalid(Fault{"/query/contact_id", "must be the id of a contact"})
 	}
 	q := strings.TrimSpace(in.Q)
-	filters := []string{"deals", in.Status, in.Stage, contactID, q, in.Include}
+	filters := []string{"deals", in.Status, in.Stage, contactID, q}
 	before, err := parseCursor(in.Cursor, filters...)
 	if err != nil {
 		return nil, err
 	}
-	e := listEntry(dealList, in.PageQuery, filters)
+	e := listEntry(dealList, in.PageQuery, append(filters, in.Include))
 	if in.Include != "" {
 		e.Tags = []string{cachetag.Deals, cachetag.Contacts}
 	}

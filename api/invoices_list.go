@@ -28,12 +28,12 @@ func (s *Server) listInvoices(ctx context.Context, in *invoicesInput) (*cached[p
 		return nil, invalid(Fault{"/query/contact_id", "must be the id of a contact"})
 	}
 	q := strings.TrimSpace(in.Q)
-	filters := []string{"invoices", in.Status, contactID, q, in.Include}
+	filters := []string{"invoices", in.Status, contactID, q}
 	before, err := parseCursor(in.Cursor, filters...)
 	if err != nil {
 		return nil, err
 	}
-	e := listEntry(invoiceList, in.PageQuery, filters)
+	e := listEntry(invoiceList, in.PageQuery, append(filters, in.Include))
 	if in.Include != "" {
 		e.Tags = []string{cachetag.Invoices, cachetag.Contacts}
 	}

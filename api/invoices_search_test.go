@@ -107,6 +107,12 @@ func TestInvoicesIncludeContacts(t *testing.T) {
 			}
 		}
 	}
+	var p page[InvoiceView]
+	g.call(t, key, "GET", "/api/invoices?limit=3", "").want(200).json(&p)
+	g.call(t, key, "GET", "/api/invoices?limit=3&include=contact&cursor="+*p.NextCursor, "").want(200).json(&p)
+	if len(p.Data) != 1 || p.Data[0].Contact == nil {
+		t.Errorf("read on: %+v", p.Data)
+	}
 	if r := g.call(t, key, "GET", "/api/invoices", "").want(200); strings.Contains(string(r.body), `"contact":`) {
 		t.Errorf("%s", r.body)
 	}
