@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/payaid/payaid/internal/gst"
@@ -21,17 +22,20 @@ func sellerOf(o store.Organization) (gst.State, error) {
 // own, else the seller's. The error is for the client to read.
 func placeOfContact(c store.Customer, seller gst.State) (gst.State, error) {
 	if c.GSTIN != nil {
-		// Some numbers are not given out by a state, and name no place.
-		if state, err := gst.CheckGSTIN(*c.GSTIN); err == nil && state.Name != "" {
+		// The centre's are no state's, and name no place of supply.
+		if state, err := gst.CheckGSTIN(*c.GSTIN); err == nil && state != gst.Centre {
 			return state, nil
 		}
 	}
-	if c.State == nil {
+	switch {
+	case c.State == nil && c.GSTIN != nil:
+		return seller, errors.New("is required: the contact's GSTIN is no state's, and it has no state")
+	case c.State == nil:
 		return seller, nil
 	}
 	state, err := gst.ParseState(*c.State)
 	if err != nil {
-		return state, fmt.Errorf("is required: the contact has no GSTIN, and its state %q is none of India", *c.State)
+		return state, fmt.Errorf("is required: the contact has the GSTIN of no state, and its own, %q, is none of India", *c.State)
 	}
 	return state, nil
 }

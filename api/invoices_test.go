@@ -104,6 +104,7 @@ func TestPlaceOfSupply(t *testing.T) {
 	g := newRig(t)
 	org, key := g.organization(t) // of Karnataka
 	const maharashtra = "27AAPFU0939F1ZV"
+	const online = "9917USA29005OS9" // the centre's, for a provider abroad
 	for _, c := range []struct {
 		gstin, state any
 		given        string
@@ -116,6 +117,8 @@ func TestPlaceOfSupply(t *testing.T) {
 		{maharashtra, "nowhere", "", "Maharashtra", "27", true},
 		{maharashtra, nil, "ka", "ka", "29", false},
 		{nil, "nowhere", "29", "29", "29", false},
+		{online, "KA", "", "Karnataka", "29", false},
+		{online, nil, "MH", "MH", "27", true},
 	} {
 		more := ""
 		if c.given != "" {
@@ -133,6 +136,7 @@ func TestPlaceOfSupply(t *testing.T) {
 	if !strings.HasPrefix(p.Errors[0].Detail, "is required: ") {
 		t.Errorf("detail %q", p.Errors[0].Detail)
 	}
+	g.call(t, key, "POST", "/api/invoices", invoiceBody(g.buyer(t, org, online, nil), "")).problem(422, "validation_failed", "/place_of_supply")
 	g.call(t, key, "POST", "/api/invoices", invoiceBody(g.buyer(t, org, nil, nil), `,"place_of_supply":"x"`)).problem(422, "validation_failed", "/place_of_supply")
 	g.set(t, `UPDATE organizations SET state = 'nowhere' WHERE id = $1`, org)
 	g.call(t, key, "POST", "/api/invoices", invoiceBody(g.buyer(t, org, nil, "KA"), "")).problem(409, "seller_state_unknown")

@@ -29,8 +29,7 @@ var patterns = []string{
 // of those that GSTN gives out, its state must exist, and its last character must be the checksum of the
 // others. It asks nobody whether it was given out. Letters are capitals. The error says what is wrong.
 //
-// The number of a foreign provider of online services (99…OS…) has State{Code: "99"}, the centre, which is no
-// place of supply.
+// The number of a foreign provider of online services (99…OS…) has the Centre, which is no place of supply.
 func CheckGSTIN(text string) (State, error) {
 	if n := len([]rune(text)); n != 15 {
 		return State{}, fmt.Errorf("a GSTIN has 15 characters, not %d", n)
@@ -58,7 +57,7 @@ func stateOfGSTIN(text string) (State, error) {
 	online := text[12:14] == "OS"
 	switch code := text[:2]; {
 	case online && code == centre:
-		return State{Code: centre, Name: "Centre Jurisdiction"}, nil
+		return Centre, nil
 	case online:
 		return State{}, fmt.Errorf("a foreign provider of online services has %s at the beginning, not %s", centre, code)
 	default:

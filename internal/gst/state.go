@@ -28,6 +28,9 @@ const (
 	centre         = "99"
 )
 
+// Centre stands for no state: with it are registered those who provide services online from abroad.
+var Centre = State{Code: centre, Name: "Centre Jurisdiction"}
+
 var states = []State{
 	{"01", "JK", "Jammu and Kashmir"},
 	{"02", "HP", "Himachal Pradesh"},
