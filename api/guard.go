@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -62,8 +65,8 @@ func (s *Server) admit(x *exchange, rt route, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if strings.IndexByte(r.URL.RawQuery, '%') >= 0 && !cleanQuery(r) {
-		return refuse("bad_request", "the query is not UTF-8 text")
+	if err := checkQuery(r.URL.RawQuery); err != nil {
+		return err
 	}
 	if given := r.Header[idempotencyHeader]; rt.creates && len(given) > 0 {
 		x.idempotencyKey, x.repeatable = given[0], true
@@ -91,16 +94,35 @@ func (s *Server) admit(x *exchange, rt route, r *http.Request) error {
 	return nil
 }
 
-// cleanQuery refuses what no column takes.
-func cleanQuery(r *http.Request) bool {
-	for name, values := range r.URL.Query() {
+// several is what a query may name more than once.
+const several = "include"
+
+// checkQuery refuses what would be left out in silence, so that a list came without the filter that was asked
+// for: what can't be read, and all but the first value of a parameter. And it refuses what no column takes.
+func checkQuery(raw string) error {
+	if strings.IndexAny(raw, "%;&") < 0 {
+		return nil
+	}
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return refuse("bad_request", "the query can't be read; write % as %25, & as %26 and ; as %3B in its values")
+	}
+	var faults []Fault
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		values := query[name]
 		for _, v := range append(values, name) {
 			if !utf8.ValidString(v) || strings.IndexByte(v, 0) >= 0 {
-				return false
+				return refuse("bad_request", "the query is not UTF-8 text")
 			}
 		}
+		if len(values) > 1 && name != several {
+			faults = append(faults, Fault{"/query/" + escapePointer(name), "is given more than once"})
+		}
 	}
-	return true
+	if len(faults) > 0 {
+		return invalid(faults...)
+	}
+	return nil
 }
 
 func checkMediaType(header string, body bodyUse) error {
