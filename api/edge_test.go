@@ -316,3 +316,24 @@ func TestHangUpDoesNotUndo(t *testing.T) {
 	}
 	eventually(t, func() bool { return g.count(t, `SELECT count(*) FROM jobs WHERE organization_id = '`+org+`'`) == 1 })
 }
+
+// A server that hangs and is not required doesn't keep those waiting who ask whether the service is well.
+func TestHealthWaitsForNobodyBeside(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, func(c *Config) {
+		c.Checks = []Check{
+			{Name: "postgres", Required: true, Probe: func(context.Context) (string, error) { return "", nil }},
+			{Name: "redis", Probe: func(ctx context.Context) (string, error) {
+				<-ctx.Done()
+				return "", ctx.Err()
+			}},
+		}
+	})
+	began := time.Now()
+	if r := g.call(t, "", "GET", "/readyz", "").want(200); string(bytes.TrimSpace(r.body)) != `{"status":"degraded"}` {
+		t.Errorf("got %s", r.body)
+	}
+	if took := time.Since(began); took > 2*besideTimeout {
+		t.Errorf("it took %s", took)
+	}
+}

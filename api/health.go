@@ -9,6 +9,9 @@ import (
 
 const (
 	checkTimeout = 3 * time.Second
+	// Without what is not required the answer is the same, and who asks gives up after a second, as a rule:
+	// a Redis that hangs must not take the whole service away.
+	besideTimeout = 500 * time.Millisecond
 	// Probes of load balancers and strangers cost at most this many rounds of checks.
 	checkEvery = 500 * time.Millisecond
 )
@@ -140,8 +143,7 @@ func (s *Server) check(ctx context.Context) []checkReport {
 		return h.reports
 	}
 	// The round serves others too, so the client that happens to start it can't cut it short.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	reports := make([]checkReport, len(s.Checks))
 	var wg sync.WaitGroup
 	for i, c := range s.Checks {
@@ -153,6 +155,12 @@ func (s *Server) check(ctx context.Context) []checkReport {
 }
 
 func probe(ctx context.Context, c Check) checkReport {
+	within := besideTimeout
+	if c.Required {
+		within = checkTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	start := time.Now()
 	detail, err := c.Probe(ctx)
 	r := checkReport{Name: c.Name, Required: c.Required, OK: err == nil, Detail: detail,

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/payaid/payaid/api"
 	"github.com/payaid/payaid/events/hint"
@@ -150,10 +151,13 @@ func (s apiSetup) checks(db *store.DB, nc *nats.Conn) ([]api.Check, func(), erro
 	if s.redisURL == "" {
 		return list, func() {}, nil
 	}
-	client, err := openRedis(s.redisURL)
+	options, err := redisOptions(s.redisURL)
 	if err != nil {
 		return nil, nil, fmt.Errorf("configuration: %w", err)
 	}
+	// The question ends with the time that it is given, and says why it got no answer.
+	options.ContextTimeoutEnabled, options.MaxRetries, options.DialerRetries = true, -1, 1
+	client := redis.NewClient(options)
 	list = append(list, api.Check{Name: "redis", Probe: func(ctx context.Context) (string, error) {
 		return "", client.Ping(ctx).Err()
 	}})
