@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/payaid/payaid/internal/localstack"
 )
 
@@ -111,20 +113,46 @@ func TestARefusedBumpIsOwed(t *testing.T) {
 	server := localstack.NewRedis(t)
 	c, client, e := open(t, server.URL()), raw(t, server.URL()), anEntry(t)
 	warm(t, c, e, "1")
-	for name, value := range map[string]string{"maxmemory-policy": "noeviction", "maxmemory": "1"} {
-		if err := client.ConfigSet(t.Context(), name, value).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	set(t, client, "min-replicas-to-write", "1")
 	if err := c.Bump(t.Context(), e.Organization, Contacts); err == nil {
-		t.Fatal("a bump was acknowledged without memory")
+		t.Fatal("a bump was acknowledged without a write")
 	}
 	reads(t, c, e, constant(2), "2", Bypass)
-	if err := client.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
-		t.Fatal(err)
-	}
+	set(t, client, "min-replicas-to-write", "0")
 	until(t, "nothing is owed", func() bool { return c.Stats().Owed == 0 })
 	warm(t, c, e, "3")
+}
+
+// A Redis without memory can still be told what is void, by one process for all.
+func TestBumpWithoutMemory(t *testing.T) {
+	t.Parallel()
+	server := localstack.NewRedis(t)
+	c, elsewhere, client, e := open(t, server.URL()), open(t, server.URL()), raw(t, server.URL()), anEntry(t)
+	other := anEntry(t)
+	other.Organization = "other"
+	warm(t, c, e, "1")
+	warm(t, elsewhere, other, "1")
+	set(t, client, "maxmemory-policy", "noeviction")
+	set(t, client, "maxmemory", "1")
+	bump(t, c, e.Organization, Contacts, Deals)
+	reads(t, elsewhere, e, constant(2), "2", Bypass)
+	reads(t, c, e, constant(2), "2", Bypass)
+	reads(t, elsewhere, other, constant(2), "1", Hit)
+	set(t, client, "maxmemory", "0")
+	until(t, "a hit", func() bool {
+		value, outcome, err := elsewhere.Read(t.Context(), e, constant(3))
+		if err != nil || string(value) != "3" {
+			t.Fatalf("got %q, %s, %v", value, outcome, err)
+		}
+		return outcome == Hit
+	})
+}
+
+func set(t *testing.T, client *redis.Client, name, value string) {
+	t.Helper()
+	if err := client.ConfigSet(t.Context(), name, value).Err(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // More is owed than can be remembered: nothing is trusted until what was cached before has ended.

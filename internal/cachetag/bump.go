@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // ErrAway means that Redis does not answer. What was asked of it is remembered and made up for.
@@ -19,6 +21,7 @@ func (c *Cache) Bump(ctx context.Context, organization string, tags ...string) e
 	if c == nil || len(tags) == 0 {
 		return nil
 	}
+	tags = sorted(tags)
 	list := make([]debt, len(tags))
 	for i, tag := range tags {
 		list[i] = debt{organization, tag}
@@ -38,7 +41,8 @@ func (c *Cache) Bump(ctx context.Context, organization string, tags ...string) e
 	return nil
 }
 
-// restamp gives tags new stamps, in one round trip.
+// restamp gives tags new stamps, in one round trip. A Redis without memory refuses that, and does take
+// stamps away, which is as good: a tag without one is a miss, and never has an old one again.
 func (c *Cache) restamp(ctx context.Context, list []debt) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.writeTimeout)
 	defer cancel()
@@ -47,6 +51,12 @@ func (c *Cache) restamp(ctx context.Context, list []debt) error {
 		pipe.Set(ctx, stampKey(d.organization, d.tag), newStamp(), stampTTL)
 	}
 	_, err := pipe.Exec(ctx)
+	if redis.IsOOMError(err) {
+		for _, d := range list {
+			pipe.Del(ctx, stampKey(d.organization, d.tag))
+		}
+		_, err = pipe.Exec(ctx)
+	}
 	if c.noted(err) == nil {
 		c.counts.bumps.Add(int64(len(list)))
 	}
