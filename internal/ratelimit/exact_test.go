@@ -184,3 +184,25 @@ func TestLocalIsBounded(t *testing.T) {
 		t.Errorf("counted room for %d times, there is %d", l.times, total)
 	}
 }
+
+// A clock that is set back gives nobody a second limit at once, and keeps nobody out for longer than two windows.
+func TestRedisClockIsSetBack(t *testing.T) {
+	t.Parallel()
+	const limit = 5
+	for _, c := range []struct{ back, wait time.Duration }{
+		{5 * time.Second, 5*time.Second + window}, {window - time.Second, 2*window - time.Second}, {time.Hour, 0},
+	} {
+		take := sharedUnderClock(t)()
+		for range limit {
+			take("c", limit, 24*time.Hour)
+		}
+		after := 24*time.Hour - c.back
+		r := take("c", limit, after)
+		if r.Allowed != (c.wait == 0) || r.RetryAfter != c.wait {
+			t.Errorf("set back by %s: got %+v, want to wait for %s", c.back, r, c.wait)
+		}
+		if c.wait > 0 && (take("c", limit, after+c.wait-time.Microsecond).Allowed || !take("c", limit, after+c.wait).Allowed) {
+			t.Errorf("set back by %s: not let through after %s, or before", c.back, c.wait)
+		}
+	}
+}

@@ -18,10 +18,12 @@ local now = time[1] * 1000000 + time[2]`
 
 // slidingLog keeps the times of the requests that were let through. One at t counts until t + window. With
 // a limit that was lowered more may be there than it allows, hence the place count - limit for the one that
-// has to leave first.
+// has to leave first. What lies further ahead than a window was noted before the clock was set back, by a
+// step or by a replica that took over: it would keep the client out until the clock is there again.
 const slidingLog = `
 local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], now + window, '+inf')
 local count = redis.call('ZCARD', KEYS[1])
 local allowed = 0
 if count < limit then
