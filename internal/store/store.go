@@ -113,14 +113,19 @@ func (db *DB) Ping(ctx context.Context) error {
 	return db.with(ctx, func(conn *pgxpool.Conn) error { return conn.Ping(ctx) })
 }
 
-// ErrNoSchema means that the database answers, and nobody has migrated it.
-var ErrNoSchema = errors.New("the database has no schema: run `payaid migrate`")
+// ErrNoSchema means that the database answers, and nobody has migrated it for this program.
+var ErrNoSchema = errors.New("the database has no schema, or one that is older than this program: run `payaid migrate`")
 
-// Ready asks whether the database answers and has the tables that we need.
+// What the last migration made that requests can't do without; indexes only make them faster.
+const selectSchema = `
+SELECT to_regclass('public.schedules') IS NOT NULL
+   AND to_regprocedure('public.search_invoices(text,text,uuid,uuid,integer)') IS NOT NULL`
+
+// Ready asks whether the database answers and has the schema that we need.
 func (db *DB) Ready(ctx context.Context) error {
 	return db.with(ctx, func(conn *pgxpool.Conn) error {
 		var there bool
-		err := conn.QueryRow(ctx, `SELECT to_regclass('public.jobs') IS NOT NULL AND to_regclass('public.schedules') IS NOT NULL`).Scan(&there)
+		err := conn.QueryRow(ctx, selectSchema).Scan(&there)
 		if err == nil && !there {
 			err = ErrNoSchema
 		}
