@@ -14,7 +14,15 @@ func numberFault(body []byte, f Fault) Fault {
 	if !ok {
 		return f
 	}
-	literal, _, _ := strings.Cut(rest, " ")
+	literal, into, _ := strings.Cut(rest, " ")
+	where, kind, _ := strings.Cut(into, " of type ")
+	detail := "must be a whole number, written without fraction and exponent"
+	if kind == "float64" {
+		detail = "is larger than any number can be"
+	}
+	// Behind the last dot is the field, where the fault names one.
+	name := where[strings.LastIndexByte(where, '.')+1:]
+	named := strings.Contains(where, ".")
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	for {
@@ -22,8 +30,11 @@ func numberFault(body []byte, f Fault) Fault {
 		if err != nil {
 			return f
 		}
-		if token == json.Number(literal) {
-			return Fault{pointerAt(body, int(d.InputOffset())-1), "must be a whole number, written without fraction and exponent"}
+		if token != json.Number(literal) {
+			continue
+		}
+		if pointer := pointerAt(body, int(d.InputOffset())-1); !named || strings.HasSuffix(pointer, "/"+name) {
+			return Fault{pointer, detail}
 		}
 	}
 }
