@@ -41,8 +41,8 @@ func refuseTransition(what, from, to string, allowed []string) error {
 
 // checkDeal finds what a deal of its stage can't have.
 func checkDeal(d store.Deal) (faults []Fault) {
-	if strings.TrimSpace(d.Title) == "" {
-		faults = append(faults, Fault{"/title", "must not be blank"})
+	if _, err := line(d.Title); err != nil {
+		faults = append(faults, Fault{"/title", err.Error()})
 	}
 	if isClosed(d.Stage) && d.Probability != dealProbability[d.Stage] {
 		faults = append(faults, Fault{"/probability", fmt.Sprintf("is %d when the stage is %s", dealProbability[d.Stage], d.Stage)})

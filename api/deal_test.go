@@ -137,6 +137,7 @@ func TestDealsThatCanNotBe(t *testing.T) {
 		fields(`"value":9007199254740992`): "/value",
 		fields(`"title":""`):               "/title",
 		fields(`"title":" "`):              "/title",
+		fields(`"title":"a\nb"`):           "/title",
 		fields(`"title":"` + strings.Repeat("x", 201) + `"`):                  "/title",
 		fields(`"stage":"sold"`):                                              "/stage",
 		fields(`"probability":101`):                                           "/probability",

@@ -129,7 +129,8 @@ func (e *invoiceEdit) items(given optional[[]invoiceItemInput]) {
 }
 
 func (e *invoiceEdit) item(pointer string, in invoiceItemInput) store.InvoiceItem {
-	if strings.TrimSpace(in.Description) == "" {
+	in.Description = strings.TrimSpace(in.Description)
+	if in.Description == "" {
 		e.fault(pointer+"/description", "must not be blank")
 	}
 	quantity, err := gst.ParseQuantity(in.Quantity)
@@ -158,7 +159,7 @@ func (e *invoiceEdit) place(given optional[string], seller gst.State) {
 	var err error
 	switch {
 	case given.set && !given.null:
-		text = given.value
+		text = strings.TrimSpace(given.value)
 		state, err = gst.ParseState(text)
 	case given.null || e.has("contact_id"):
 		state, err = placeOfContact(e.parties.Contact, seller)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,7 +30,7 @@ func (s *Server) payInvoice(ctx context.Context, in *payInvoiceInput) (*created[
 	if err != nil {
 		return nil, err
 	}
-	if faults := in.faults(time.Now()); len(faults) > 0 {
+	if faults := in.check(time.Now()); len(faults) > 0 {
 		return nil, invalid(faults...)
 	}
 	return s.invoiceOnce(ctx, http.StatusOK, s.locked(ctx, id, in.IfMatch, func(tx pgx.Tx, v store.Invoice) (store.Invoice, []events.Fact, error) {
@@ -56,7 +55,8 @@ func (s *Server) payInvoice(ctx context.Context, in *payInvoiceInput) (*created[
 // A client's clock may be this far ahead of ours; what it calls now is now.
 const clockSkew = time.Minute
 
-func (in *payInvoiceInput) faults(now time.Time) (faults []Fault) {
+// check tidies the texts, and finds what a payment can't be.
+func (in *payInvoiceInput) check(now time.Time) (faults []Fault) {
 	switch t := in.Body.PaidAt; {
 	case t == nil:
 	case t.After(now.Add(clockSkew)):
@@ -64,16 +64,11 @@ func (in *payInvoiceInput) faults(now time.Time) (faults []Fault) {
 	case t.UTC().Year() < 1: // before, a time has no RFC 3339 form in UTC
 		faults = append(faults, Fault{"/paid_at", "must not be before the year 1"})
 	}
-	if isBlank(in.Body.Method) {
-		faults = append(faults, Fault{"/method", "must not be blank"})
-	}
-	if isBlank(in.Body.Reference) {
-		faults = append(faults, Fault{"/reference", "must not be blank"})
-	}
-	return faults
+	var m merge
+	m.optionalText("method", &in.Body.Method, given(in.Body.Method), line)
+	m.optionalText("reference", &in.Body.Reference, given(in.Body.Reference), line)
+	return append(faults, m.faults...)
 }
-
-func isBlank(text *string) bool { return text != nil && strings.TrimSpace(*text) == "" }
 
 // paymentFact is what a payment came to.
 func paymentFact(v store.Invoice) events.Fact {

@@ -17,7 +17,7 @@ func TestPayInvoice(t *testing.T) {
 	org, key := g.organization(t)
 	contact := g.buyer(t, org, nil, nil)
 	v := g.sent(t, key, contact)
-	r := g.act(t, key, v.ID, "pay", `{"amount":18000,"paid_at":"2026-10-01T10:00:00+05:30","method":"upi","reference":"r1"}`, "If-Match", `"2"`).want(200)
+	r := g.act(t, key, v.ID, "pay", `{"amount":18000,"paid_at":"2026-10-01T10:00:00+05:30","method":" upi","reference":"r1 "}`, "If-Match", `"2"`).want(200)
 	part := r.invoice()
 	if part.Status != "sent" || part.AmountPaid != 18000 || part.AmountDue != 100000 || part.PaidAt != nil || r.header.Get("ETag") != `"3"` || len(part.Payments) != 1 {
 		t.Errorf("got %s", r.body)
@@ -35,7 +35,7 @@ func TestPayInvoice(t *testing.T) {
 		`{}`: "/amount", `{"amount":0}`: "/amount", `{"amount":-5}`: "/amount", `{"amount":1.5}`: "/amount", `{"amount":"1"}`: "/amount", `{"amount":null}`: "/amount",
 		`{"amount":1,"paid_at":"` + future + `"}`: "/paid_at", `{"amount":1,"paid_at":"yesterday"}`: "/paid_at", `{"amount":1,"paid_at":"0001-01-01T00:00:00+05:30"}`: "/paid_at",
 		`{"amount":1,"method":""}`:                  "/method",
-		`{"amount":1,"method":" ","reference":" "}`: "/method /reference", `{"amount":1,"currency":"INR"}`: "/currency",
+		`{"amount":1,"method":" ","reference":" "}`: "/method /reference", `{"amount":1,"method":"x\ny"}`: "/method", `{"amount":1,"currency":"INR"}`: "/currency",
 	} {
 		g.act(t, key, v.ID, "pay", body).problem(422, "validation_failed", strings.Fields(pointers)...)
 	}

@@ -33,7 +33,7 @@ func (r *reply) invoice() invoiceDetail {
 	return v
 }
 
-const aLine = `{"description":"Work","quantity":"2","unit_price":50000,"gst_rate":18}`
+const aLine = `{"description":" Work ","quantity":"2","unit_price":50000,"gst_rate":18}`
 
 func invoiceBody(contact, more string) string {
 	return `{"contact_id":"` + contact + `"` + more + `,"items":[` + aLine + `]}`
@@ -115,7 +115,7 @@ func TestPlaceOfSupply(t *testing.T) {
 		{nil, "tamil nadu", "", "Tamil Nadu", "33", true},
 		{maharashtra, "Karnataka", "", "Maharashtra", "27", true},
 		{maharashtra, "nowhere", "", "Maharashtra", "27", true},
-		{maharashtra, nil, "ka", "ka", "29", false},
+		{maharashtra, nil, " ka ", "ka", "29", false},
 		{nil, "nowhere", "29", "29", "29", false},
 		{online, "KA", "", "Karnataka", "29", false},
 		{online, nil, "MH", "MH", "27", true},
