@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -114,6 +115,7 @@ func (s *Server) mount() error {
 		mux.routes[rt.method+" "+rt.path] = rt
 		rt.register(s, api, rt)
 	}
+	s.documentUnchanged(s.routes())
 	s.documentLimits(api, s.routes())
 	listNulls(registry.Map())
 	s.handler = s.edge(mux)
@@ -193,6 +195,16 @@ func operationID(rt route) string {
 func problemResponse(api huma.API) *huma.Response {
 	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[problem](), true, "Problem")
 	return &huma.Response{Description: "A problem", Content: map[string]*huma.MediaType{problemType: {Schema: schema}}}
+}
+
+// documentUnchanged adds to the document the answer to who has the newest version already.
+func (s *Server) documentUnchanged(routes []route) {
+	for _, rt := range routes {
+		op := operationOf(s.openAPI.Paths[rt.path], rt.method)
+		if slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == "If-None-Match" }) {
+			op.Responses["304"] = &huma.Response{Description: "Nothing has changed since the ETag in If-None-Match was read"}
+		}
+	}
 }
 
 // listNulls adds null to the values of those that may be null: beside a list of values, the type alone doesn't
