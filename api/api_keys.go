@@ -63,12 +63,12 @@ type createKeyInput struct {
 		Name      string     `json:"name" minLength:"1" maxLength:"100"`
 		Scopes    []string   `json:"scopes" minItems:"1" maxItems:"4" enum:"read,write,jobs,admin"`
 		ExpiresAt *time.Time `json:"expires_at,omitempty" nullable:"true"`
-		RateLimit *int       `json:"rate_limit,omitempty" nullable:"true" minimum:"1" maximum:"1000000"`
+		RateLimit *int       `json:"rate_limit,omitempty" nullable:"true" minimum:"1" maximum:"1000000" doc:"At most that of the key that makes it, where it has one"`
 		IPAllow   []string   `json:"ip_allow,omitempty" maxItems:"50" doc:"Addresses and networks such as 203.0.113.0/24"`
 	}
 }
 
-// createKey makes a key of the caller's organization with scopes that the caller has.
+// createKey makes a key of the caller's organization that may do no more than the caller's.
 func (s *Server) createKey(ctx context.Context, in *createKeyInput) (*created[newKeyView], error) {
 	x := exchangeOf(ctx)
 	if err := checkKey(x.caller, in); err != nil {
@@ -108,7 +108,46 @@ func checkKey(c caller, in *createKeyInput) error {
 	in.Body.Scopes = slices.Compact(in.Body.Scopes)
 	for _, name := range in.Body.Scopes {
 		if one := scopesOf([]string{name}); c.scopes&one != one {
-			return refuse("forbidden", "a key can't make one that may do more: it lacks the scope "+name)
+			return mayNot("it lacks the scope " + name)
+		}
+	}
+	return bound(c.bounds, in)
+}
+
+func mayNot(why string) error {
+	return refuse("forbidden", "a key can't make one that may do more: "+why)
+}
+
+// bound keeps a new key within what its maker may: whoever has a key that is limited could else rid himself
+// of the limits by making another. What is left out is as the maker has it.
+func bound(maker *credential, in *createKeyInput) error {
+	if maker == nil {
+		return nil
+	}
+	b := &in.Body
+	if most := maker.RateLimit; most != nil {
+		if b.RateLimit == nil {
+			b.RateLimit = most
+		} else if *b.RateLimit > *most {
+			return mayNot("its rate_limit is " + strconv.Itoa(*most))
+		}
+	}
+	if end := maker.ExpiresAt; end != nil {
+		if b.ExpiresAt == nil {
+			b.ExpiresAt = end
+		} else if b.ExpiresAt.After(*end) {
+			return mayNot("it expires at " + end.UTC().Format(time.RFC3339))
+		}
+	}
+	if len(maker.IPAllow) == 0 {
+		return nil
+	}
+	if len(b.IPAllow) == 0 {
+		b.IPAllow = maker.IPAllow
+	}
+	for _, text := range b.IPAllow {
+		if p, err := ParseNetwork(text); err != nil || !maker.covers(p) {
+			return mayNot("it may not be used from all of " + text)
 		}
 	}
 	return nil

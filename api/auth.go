@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,8 +60,9 @@ type caller struct {
 	OrganizationID string
 	KeyID          string
 	scopes         scopes
-	rateLimit      int    // requests in a window; 0: the default
-	secret         string // the bearer text; answers kept for a repeat are sealed with it
+	rateLimit      int         // requests in a window; 0: the default
+	bounds         *credential // of the key; nil: the operator's, which has none
+	secret         string      // the bearer text; answers kept for a repeat are sealed with it
 }
 
 const adminKeyID = "admin"
@@ -122,7 +124,7 @@ func (s *Server) callerOf(ctx context.Context, header string, from netip.Addr) (
 		return caller{}, refuse("forbidden", "the key may not be used from this address")
 	}
 	s.touches.touch(found.OrganizationID, found.KeyID)
-	c := caller{OrganizationID: found.OrganizationID, KeyID: found.KeyID, scopes: found.scopes, secret: secret}
+	c := caller{OrganizationID: found.OrganizationID, KeyID: found.KeyID, scopes: found.scopes, bounds: found, secret: secret}
 	if found.RateLimit != nil {
 		c.rateLimit = *found.RateLimit
 	}
@@ -172,4 +174,11 @@ func newCredential(c store.Credential) *credential {
 // allows reports whether the key may be used from an address.
 func (c *credential) allows(from netip.Addr) bool {
 	return len(c.IPAllow) == 0 || contains(c.networks, from)
+}
+
+// covers reports whether the key may be used from everywhere in a network.
+func (c *credential) covers(p netip.Prefix) bool {
+	return slices.ContainsFunc(c.networks, func(mine netip.Prefix) bool {
+		return mine.Bits() <= p.Bits() && mine.Contains(p.Addr())
+	})
 }
