@@ -5,6 +5,10 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/payaid/payaid/internal/localstack"
 )
 
 // The check of a Redis that takes connections and says nothing ends with its time.
@@ -29,5 +33,34 @@ func TestCheckOfRedisThatHangs(t *testing.T) {
 	}
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("it took %s", took)
+	}
+}
+
+// A Redis that is full is not well, though it answers.
+func TestDoctorSeesAFullRedis(t *testing.T) {
+	t.Parallel()
+	server := localstack.NewRedis(t)
+	options, err := redis.ParseURL(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer client.Close()
+	look := func() finding {
+		var d doctor
+		d.redis(t.Context(), server.URL())
+		if len(d.findings) != 1 {
+			t.Fatalf("got %+v", d.findings)
+		}
+		return d.findings[0]
+	}
+	if f := look(); f.State != fine {
+		t.Errorf("got %+v", f)
+	}
+	if err := client.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if f := look(); f.State != uneasy || f.Remedy == "" {
+		t.Errorf("got %+v", f)
 	}
 }

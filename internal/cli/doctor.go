@@ -3,9 +3,12 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/payaid/payaid/events/stream"
 	"github.com/payaid/payaid/internal/store"
@@ -268,6 +271,11 @@ func (d *doctor) redis(ctx context.Context, url string) {
 	defer client.Close()
 	if err := client.Ping(ctx).Err(); err != nil {
 		d.say(uneasy, "redis", "start Redis; until then nothing is cached", "%v", err)
+		return
+	}
+	// A full one, and a replica, answer all the same. There is no such key to change.
+	if err := client.SetArgs(ctx, "payaid:doctor", "", redis.SetArgs{Mode: "XX"}).Err(); err != nil && !errors.Is(err, redis.Nil) {
+		d.say(uneasy, "redis", "give it memory (maxmemory), or the address of the primary; until then nothing new is cached", "answers and takes no writes: %v", err)
 		return
 	}
 	d.say(fine, "redis", "", "answers")
