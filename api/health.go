@@ -130,7 +130,7 @@ func (s *Server) status(reports []checkReport) (string, error) {
 		}
 	}
 	if len(missing) > 0 {
-		return "", refuse("not_ready", strings.Join(missing, ", ")+" can't be reached").with("Retry-After", "5")
+		return "", refuse("not_ready", strings.Join(missing, ", ")+" can't be used now").with("Retry-After", "5")
 	}
 	return status, nil
 }
