@@ -100,7 +100,7 @@ const several = "include"
 // checkQuery refuses what would be left out in silence, so that a list came without the filter that was asked
 // for: what can't be read, and all but the first value of a parameter. And it refuses what no column takes.
 func checkQuery(raw string) error {
-	if strings.IndexAny(raw, "%;&") < 0 {
+	if !strings.ContainsAny(raw, "%;&") {
 		return nil
 	}
 	query, err := url.ParseQuery(raw)
