@@ -89,32 +89,27 @@ func (s *Server) patchContact(ctx context.Context, in *patchContactInput) (*cont
 	if err != nil {
 		return nil, err
 	}
-	c, err := onNewest(func() (store.ContactDetail, error) { return s.patchContactOnce(ctx, id, in) })
-	if err != nil {
-		return nil, err
-	}
-	return contactOutputOf(c, store.Include{})
-}
-
-func (s *Server) patchContactOnce(ctx context.Context, id string, in *patchContactInput) (store.ContactDetail, error) {
-	c, err := s.DB.Contact(ctx, exchangeOf(ctx).caller.OrganizationID, id, store.Include{})
-	if err != nil {
-		return c, err
-	}
-	if err := checkMatch(contactVersions(in.IfMatch), c.Version); err != nil {
-		return c, err
-	}
-	changed, err := in.Body.apply(&c.Contact, in.Body.Name)
-	if err != nil || len(changed) == 0 {
-		return c, err
-	}
+	var c store.ContactDetail
 	err = s.change(ctx, func(tx pgx.Tx) ([]events.Fact, error) {
+		if c, err = store.LockContact(ctx, tx, exchangeOf(ctx).caller.OrganizationID, id); err != nil {
+			return nil, err
+		}
+		if err := checkMatch(contactVersions(in.IfMatch), c.Version); err != nil {
+			return nil, err
+		}
+		changed, err := in.Body.apply(&c.Contact, in.Body.Name)
+		if err != nil || len(changed) == 0 {
+			return nil, err
+		}
 		if c.Contact, err = store.UpdateContact(ctx, tx, c.Contact); err != nil {
 			return nil, err
 		}
 		return []events.Fact{events.ContactUpdated{ContactID: c.ID, Changed: changed, Version: c.Version}}, nil
 	})
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	return contactOutputOf(c, store.Include{})
 }
 
 type deleteContactInput struct {

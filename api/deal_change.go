@@ -91,38 +91,33 @@ type dealPatch struct {
 
 // patchDeal changes a deal, and moves it where the stage says.
 func (s *Server) patchDeal(ctx context.Context, in *patchDealInput) (*versioned[dealView], error) {
-	d, err := onNewest(func() (store.Deal, error) { return s.patchDealOnce(ctx, in) })
+	var d store.Deal
+	err := s.change(ctx, func(tx pgx.Tx) ([]events.Fact, error) {
+		was, err := dealToChange(ctx, tx, in.ID, in.IfMatch)
+		if err != nil {
+			return nil, err
+		}
+		if d, err = in.Body.applyTo(was); err != nil || len(factsOfDeal(was, d)) == 0 {
+			return nil, err
+		}
+		if d, err = store.UpdateDeal(ctx, tx, d); err != nil {
+			return nil, dealRefusal(err)
+		}
+		return factsOfDeal(was, d), nil
+	})
 	if err != nil {
 		return nil, err
 	}
 	return versionedOf(d.Version, dealViewOf(d)), nil
 }
 
-func (s *Server) patchDealOnce(ctx context.Context, in *patchDealInput) (store.Deal, error) {
-	was, err := s.dealToChange(ctx, in.ID, in.IfMatch)
-	if err != nil {
-		return was, err
-	}
-	d, err := in.Body.applyTo(was)
-	if err != nil || len(factsOfDeal(was, d)) == 0 {
-		return was, err
-	}
-	err = s.change(ctx, func(tx pgx.Tx) ([]events.Fact, error) {
-		if d, err = store.UpdateDeal(ctx, tx, d); err != nil {
-			return nil, dealRefusal(err)
-		}
-		return factsOfDeal(was, d), nil
-	})
-	return d, err
-}
-
-// dealToChange reads a deal in the version that a change is meant for.
-func (s *Server) dealToChange(ctx context.Context, pathID, ifMatch string) (store.Deal, error) {
+// dealToChange locks a deal in the version that a change is meant for.
+func dealToChange(ctx context.Context, tx pgx.Tx, pathID, ifMatch string) (store.Deal, error) {
 	id, err := parseID(pathID)
 	if err != nil {
 		return store.Deal{}, err
 	}
-	d, err := s.DB.Deal(ctx, exchangeOf(ctx).caller.OrganizationID, id)
+	d, err := store.LockDeal(ctx, tx, exchangeOf(ctx).caller.OrganizationID, id)
 	if err != nil {
 		return d, err
 	}
@@ -181,14 +176,12 @@ type deleteDealInput struct {
 
 // deleteDeal deletes a deal.
 func (s *Server) deleteDeal(ctx context.Context, in *deleteDealInput) (*struct{}, error) {
-	return onNewest(func() (*struct{}, error) {
-		d, err := s.dealToChange(ctx, in.ID, in.IfMatch)
+	return nil, s.change(ctx, func(tx pgx.Tx) ([]events.Fact, error) {
+		d, err := dealToChange(ctx, tx, in.ID, in.IfMatch)
 		if err != nil {
 			return nil, err
 		}
-		return nil, s.change(ctx, func(tx pgx.Tx) ([]events.Fact, error) {
-			gone := events.DealDeleted{DealID: d.ID, ContactID: d.ContactID, Version: d.Version + 1}
-			return []events.Fact{gone}, store.DeleteDeal(ctx, tx, d)
-		})
+		gone := events.DealDeleted{DealID: d.ID, ContactID: d.ContactID, Version: d.Version + 1}
+		return []events.Fact{gone}, store.DeleteDeal(ctx, tx, d)
 	})
 }

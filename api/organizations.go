@@ -139,37 +139,31 @@ type organizationPatch struct {
 }
 
 func (s *Server) patchOrganization(ctx context.Context, in *patchOrganizationInput) (*versioned[OrganizationView], error) {
-	o, err := onNewest(func() (store.Organization, error) { return s.patchOnce(ctx, in) })
-	if err != nil {
-		return nil, err
-	}
-	view, err := organizationViewOf(o)
-	return versionedOf(o.Version, view), err
-}
-
-func (s *Server) patchOnce(ctx context.Context, in *patchOrganizationInput) (store.Organization, error) {
-	x := exchangeOf(ctx)
-	o, err := s.DB.Organization(ctx, x.caller.OrganizationID)
-	if err != nil {
-		return o, err
-	}
-	if err := checkMatch(in.IfMatch, o.Version); err != nil {
-		return o, err
-	}
-	changed, err := in.Body.apply(&o)
-	if err != nil || len(changed) == 0 {
-		return o, err
-	}
-	if err := checkChangedTaxpayer(o, changed); err != nil {
-		return o, err
-	}
-	err = s.change(ctx, func(tx pgx.Tx) ([]events.Fact, error) {
+	var o store.Organization
+	err := s.change(ctx, func(tx pgx.Tx) (facts []events.Fact, err error) {
+		if o, err = store.LockOrganization(ctx, tx, exchangeOf(ctx).caller.OrganizationID); err != nil {
+			return nil, err
+		}
+		if err := checkMatch(in.IfMatch, o.Version); err != nil {
+			return nil, err
+		}
+		changed, err := in.Body.apply(&o)
+		if err != nil || len(changed) == 0 {
+			return nil, err
+		}
+		if err := checkChangedTaxpayer(o, changed); err != nil {
+			return nil, err
+		}
 		if o, err = store.UpdateOrganization(ctx, tx, o); err != nil {
 			return nil, err
 		}
 		return []events.Fact{events.OrganizationUpdated{OrganizationID: o.ID, Changed: changed, Version: o.Version}}, nil
 	})
-	return o, err
+	if err != nil {
+		return nil, err
+	}
+	view, err := organizationViewOf(o)
+	return versionedOf(o.Version, view), err
 }
 
 // apply changes o and names the fields that are different now.

@@ -33,6 +33,19 @@ CROSS JOIN LATERAL (
     FROM invoices WHERE organization_id = $1 AND contact_id = $2) AS i
 WHERE contacts.organization_id = $1 AND contacts.id = $2`
 
+// LockContact reads one contact as it is now, with its counts. Nobody else changes it before the transaction ends.
+func LockContact(ctx context.Context, tx pgx.Tx, organizationID, id string) (ContactDetail, error) {
+	rows, err := tx.Query(ctx, selectContact+forChange+` OF contacts`, organizationID, id)
+	if err != nil {
+		return ContactDetail{}, fmt.Errorf("lock contact %s: %w", id, err)
+	}
+	c, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[ContactDetail])
+	if err != nil {
+		return c, fmt.Errorf("lock contact %s: %w", id, notFound(err))
+	}
+	return c, nil
+}
+
 // Contact reads one contact of an organization with its counts and what else is wanted of it, in one round trip.
 func (db *DB) Contact(ctx context.Context, organizationID, id string, want Include) (ContactDetail, error) {
 	var c ContactDetail

@@ -44,6 +44,9 @@ type Deal struct {
 const dealColumns = `organization_id::text, id::text, contact_id::text, title, value, currency, stage, status, probability,
     expected_close_date, lost_reason, stage_changed_at, closed_at, version, created_at, updated_at`
 
+// forChange locks what is read for a change that leaves its key alone: others may still refer to it.
+const forChange = ` FOR NO KEY UPDATE`
+
 const selectDeal = `SELECT ` + dealColumns + ` FROM deals WHERE organization_id = $1 AND id = $2`
 
 // Deal reads one deal of an organization.

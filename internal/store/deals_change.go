@@ -28,6 +28,19 @@ func CreateDeal(ctx context.Context, tx pgx.Tx, d Deal) (Deal, error) {
 		d.Probability, d.ExpectedCloseDate, d.LostReason)
 }
 
+// LockDeal reads one deal as it is now. Nobody else changes it before the transaction ends.
+func LockDeal(ctx context.Context, tx pgx.Tx, organizationID, id string) (Deal, error) {
+	rows, err := tx.Query(ctx, selectDeal+forChange, organizationID, id)
+	if err != nil {
+		return Deal{}, fmt.Errorf("lock deal %s: %w", id, err)
+	}
+	d, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Deal])
+	if err != nil {
+		return d, fmt.Errorf("lock deal %s: %w", id, notFound(err))
+	}
+	return d, nil
+}
+
 const updateDeal = `
 UPDATE deals
 SET contact_id = $4, title = $5, value = $6, stage = $7, probability = $8, expected_close_date = $9, lost_reason = $10,

@@ -62,6 +62,20 @@ func (db *DB) Organization(ctx context.Context, id string) (Organization, error)
 	return o, nil
 }
 
+// LockOrganization reads the transaction's organization as it is now. Nobody else changes it before the
+// transaction ends.
+func LockOrganization(ctx context.Context, tx pgx.Tx, id string) (Organization, error) {
+	rows, err := tx.Query(ctx, selectOrganization+forChange, id)
+	if err != nil {
+		return Organization{}, fmt.Errorf("lock organization %s: %w", id, err)
+	}
+	o, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Organization])
+	if err != nil {
+		return o, fmt.Errorf("lock organization %s: %w", id, notFound(err))
+	}
+	return o, nil
+}
+
 const updateOrganization = `
 UPDATE organizations
 SET name = $3, state = $4, gstin = $5, settings = $6, version = version + 1, updated_at = now()
