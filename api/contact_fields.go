@@ -174,7 +174,7 @@ func (m *merge) moment(name string, field **time.Time, given optional[time.Time]
 // line takes text of one line, trimmed.
 func line(text string) (string, error) {
 	text = strings.TrimSpace(text)
-	if text == "" {
+	if blank(text) {
 		return "", errors.New("must not be blank")
 	}
 	if strings.ContainsFunc(text, unicode.IsControl) {

@@ -61,7 +61,7 @@ type monthRevenue struct {
 }
 
 func dashboardViewOf(d store.Dashboard, now time.Time) dashboardView {
-	v := dashboardView{RevenueByMonth: make([]monthRevenue, len(d.Revenue)), GeneratedAt: now.UTC()}
+	v := dashboardView{RevenueByMonth: make([]monthRevenue, len(d.Revenue)), GeneratedAt: now}
 	for i, m := range d.Revenue {
 		v.RevenueByMonth[i] = monthRevenue(m)
 	}
@@ -100,7 +100,7 @@ func sumOfPaise(amounts ...int64) (sum int64) {
 
 // loadDashboard reads how the business of an organization stands now.
 func (s *Server) loadDashboard(ctx context.Context, organizationID string) (dashboardView, error) {
-	now := time.Now()
+	now := time.Now().UTC().Truncate(time.Microsecond)
 	d, err := s.DB.Dashboard(ctx, organizationID, now)
 	return dashboardViewOf(d, now), err
 }

@@ -50,7 +50,7 @@ func checkDeal(d store.Deal) (faults []Fault) {
 	if d.LostReason != nil && d.Stage != store.DealLost {
 		faults = append(faults, Fault{"/lost_reason", "goes with the stage lost alone"})
 	}
-	if d.LostReason != nil && strings.TrimSpace(*d.LostReason) == "" {
+	if d.LostReason != nil && blank(*d.LostReason) {
 		faults = append(faults, Fault{"/lost_reason", "must not be blank"})
 	}
 	return faults

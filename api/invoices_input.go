@@ -130,7 +130,7 @@ func (e *invoiceEdit) items(given optional[[]invoiceItemInput]) {
 
 func (e *invoiceEdit) item(pointer string, in invoiceItemInput) store.InvoiceItem {
 	in.Description = strings.TrimSpace(in.Description)
-	if in.Description == "" {
+	if blank(in.Description) {
 		e.fault(pointer+"/description", "must not be blank")
 	}
 	quantity, err := gst.ParseQuantity(in.Quantity)

@@ -28,7 +28,7 @@ func (s *Server) limit(x *exchange) error {
 	if r.Allowed {
 		return nil
 	}
-	return refuse("rate_limited", "more than "+strconv.Itoa(r.Limit)+" requests in "+s.Limiter.Window().String()).
+	return refuse("rate_limited", "more than "+strconv.Itoa(r.Limit)+" requests in "+written(s.Limiter.Window().Seconds())+" s").
 		with("Retry-After", strconv.FormatInt(max(1, seconds(r.RetryAfter)), 10))
 }
 

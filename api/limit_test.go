@@ -94,7 +94,9 @@ func TestTheHundredAndFirst(t *testing.T) {
 				ok.Add(1)
 			case 429:
 				refused.Add(1)
-				r.problem(429, "rate_limited")
+				if got, want := r.problem(429, "rate_limited").Detail, "more than 100 requests in 60 s"; got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
 				if wait, err := strconv.Atoi(r.header.Get("Retry-After")); err != nil || wait < 1 || wait > 60 || left != 0 {
 					t.Errorf("wait %d, %v; %d left", wait, err, left)
 				}

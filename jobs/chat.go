@@ -45,7 +45,7 @@ var chatSpec = Spec{
 func (in conversation) faults() []Fault {
 	var faults []Fault
 	if n := len(in.Messages); n == 0 || n > maxMessages {
-		faults = append(faults, Fault{Pointer: "/messages", Detail: fmt.Sprintf("Send 1 to %d messages.", maxMessages)})
+		faults = append(faults, Fault{Pointer: "/messages", Detail: fmt.Sprintf("must have 1 to %d messages", maxMessages)})
 	}
 	size := 0
 	for i, m := range in.Messages {
@@ -54,14 +54,14 @@ func (in conversation) faults() []Fault {
 		switch m.Role {
 		case "system", "user", "assistant":
 		default:
-			faults = append(faults, Fault{Pointer: at + "/role", Detail: "Choose system, user or assistant."})
+			faults = append(faults, Fault{Pointer: at + "/role", Detail: "must be one of system, user, assistant"})
 		}
 		if m.Content == "" {
-			faults = append(faults, Fault{Pointer: at + "/content", Detail: "Write something."})
+			faults = append(faults, Fault{Pointer: at + "/content", Detail: "is required"})
 		}
 	}
 	if size > maxPromptBytes {
-		faults = append(faults, Fault{Pointer: "/messages", Detail: fmt.Sprintf("At most %d bytes in all.", maxPromptBytes)})
+		faults = append(faults, Fault{Pointer: "/messages", Detail: fmt.Sprintf("must have at most %d bytes in all", maxPromptBytes)})
 	}
 	return append(faults, in.promptOptions.faults()...)
 }

@@ -55,9 +55,9 @@ func (in completion) faults() []Fault {
 func textFaults(pointer, text string) []Fault {
 	switch {
 	case text == "":
-		return []Fault{{Pointer: pointer, Detail: "Write something."}}
+		return []Fault{{Pointer: pointer, Detail: "is required"}}
 	case len(text) > maxPromptBytes:
-		return []Fault{{Pointer: pointer, Detail: fmt.Sprintf("At most %d bytes.", maxPromptBytes)}}
+		return []Fault{{Pointer: pointer, Detail: fmt.Sprintf("must have at most %d bytes", maxPromptBytes)}}
 	}
 	return nil
 }

@@ -2,8 +2,8 @@ package jobs
 
 import (
 	"encoding/json"
+	"regexp"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -17,6 +17,9 @@ func kinds() map[string]Spec {
 	}
 	return list
 }
+
+// phrase is what stands behind the name of a field: "must be …", "is …".
+var phrase = regexp.MustCompile(`^(is|must) .*[^.]$`)
 
 func TestInputFaults(t *testing.T) {
 	t.Parallel()
@@ -59,8 +62,8 @@ func TestInputFaults(t *testing.T) {
 		var got []string
 		for _, f := range kinds()[tt.kind].Check(json.RawMessage(tt.input)) {
 			got = append(got, f.Pointer)
-			if f.Detail == "" || !strings.HasSuffix(f.Detail, ".") {
-				t.Errorf("%s %s: %q is no sentence", tt.kind, tt.input, f.Detail)
+			if !phrase.MatchString(f.Detail) {
+				t.Errorf("%s %s: %q doesn't go on from a field's name, as the API's other faults do", tt.kind, tt.input, f.Detail)
 			}
 		}
 		if !slices.Equal(got, tt.pointers) {

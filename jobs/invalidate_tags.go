@@ -55,15 +55,15 @@ func (in invalidation) faults() []Fault {
 	var faults []Fault
 	if in.OrganizationID != nil {
 		if _, err := uuid.Parse(*in.OrganizationID); err != nil || len(*in.OrganizationID) != 36 {
-			faults = append(faults, Fault{"/organization_id", "Expected a UUID."})
+			faults = append(faults, Fault{"/organization_id", "must be a UUID"})
 		}
 	}
 	if len(in.Tags) == 0 {
-		faults = append(faults, Fault{"/tags", "Name one tag at least: " + strings.Join(cachetag.Tags(), ", ") + "."})
+		faults = append(faults, Fault{"/tags", "must name at least one of " + strings.Join(cachetag.Tags(), ", ")})
 	}
 	for i, tag := range in.Tags {
 		if !slices.Contains(cachetag.Tags(), tag) {
-			faults = append(faults, Fault{fmt.Sprintf("/tags/%d", i), "There is no such tag; the tags are " + strings.Join(cachetag.Tags(), ", ") + "."})
+			faults = append(faults, Fault{fmt.Sprintf("/tags/%d", i), "must be one of " + strings.Join(cachetag.Tags(), ", ")})
 		}
 	}
 	return faults

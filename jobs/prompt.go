@@ -43,21 +43,21 @@ func (o promptOptions) faults() []Fault {
 		faults = append(faults, Fault{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 	}
 	if len(o.Model) > 200 {
-		fault("/model", "A model's name has at most 200 bytes.")
+		fault("/model", "must have at most 200 bytes")
 	}
 	switch inference.Mode(o.Mode) {
 	case "", inference.Interactive, inference.Relaxed:
 	default:
-		fault("/mode", "Choose interactive or relaxed.")
+		fault("/mode", "must be interactive or relaxed")
 	}
 	if o.MaxTokens != nil && (*o.MaxTokens < 1 || *o.MaxTokens > maxTokensLimit) {
-		fault("/max_tokens", "Choose a number from 1 to %d.", maxTokensLimit)
+		fault("/max_tokens", "must be from 1 to %d", maxTokensLimit)
 	}
 	if o.Temperature != nil && (*o.Temperature < 0 || *o.Temperature > 2) {
-		fault("/temperature", "Choose a number from 0 to 2.")
+		fault("/temperature", "must be from 0 to 2")
 	}
 	if o.Cache != "" && o.Cache != "no-store" {
-		fault("/cache", "The only choice is no-store.")
+		fault("/cache", "must be no-store")
 	}
 	return append(faults, schemaFaults(o.Schema)...)
 }
@@ -67,9 +67,9 @@ func schemaFaults(schema json.RawMessage) []Fault {
 	case len(schema) == 0 || string(schema) == "null":
 		return nil
 	case len(schema) > maxSchemaBytes:
-		return []Fault{{Pointer: "/schema", Detail: fmt.Sprintf("A schema has at most %d bytes.", maxSchemaBytes)}}
+		return []Fault{{Pointer: "/schema", Detail: fmt.Sprintf("must have at most %d bytes", maxSchemaBytes)}}
 	case schema[0] != '{':
-		return []Fault{{Pointer: "/schema", Detail: "A JSON schema is an object."}}
+		return []Fault{{Pointer: "/schema", Detail: "must be an object"}}
 	}
 	var invalid *inference.Error
 	if err := inference.CheckSchema(schema); errors.As(err, &invalid) {
@@ -92,7 +92,7 @@ func (o promptOptions) prompt(messages []inference.Message) inference.Prompt {
 // strict reads a client's input into a struct and refuses fields that it doesn't have.
 func strict(input json.RawMessage, into any) []Fault {
 	if trimmed := bytes.TrimSpace(input); len(trimmed) == 0 || trimmed[0] != '{' {
-		return []Fault{{Detail: "The input is an object."}}
+		return []Fault{{Detail: "must be an object"}}
 	}
 	d := json.NewDecoder(bytes.NewReader(input))
 	d.DisallowUnknownFields()
@@ -101,20 +101,20 @@ func strict(input json.RawMessage, into any) []Fault {
 	switch {
 	case err == nil:
 		if _, err := d.Token(); err != io.EOF {
-			return []Fault{{Detail: "The input is one object."}}
+			return []Fault{{Detail: "must be one object"}}
 		}
 		return nil
 	case errors.As(err, &kind):
-		return []Fault{{Pointer: pointer(kind.Field), Detail: fmt.Sprintf("Expected %s, got %s.", jsonType(kind.Type.Kind().String()), kind.Value)}}
+		return []Fault{{Pointer: pointer(kind.Field), Detail: fmt.Sprintf("must be of type %s, not %s", jsonType(kind.Type.Kind().String()), kind.Value)}}
 	}
 	if quoted, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		name, err := strconv.Unquote(quoted)
 		if err != nil {
 			name = quoted
 		}
-		return []Fault{{Pointer: "/" + escape(name), Detail: "There is no such field."}}
+		return []Fault{{Pointer: "/" + escape(name), Detail: "is not a field of the input"}}
 	}
-	return []Fault{{Detail: "The input is not JSON."}}
+	return []Fault{{Detail: "is not JSON"}}
 }
 
 // pointer turns encoding/json's dotted path into a JSON pointer.

@@ -34,7 +34,7 @@ func admit(b *breaker) (permit, *failure) {
 	pass, left, ok := b.admit()
 	if !ok {
 		return permit{}, &failure{class: BreakerOpen, retryAfter: left,
-			detail: fmt.Sprintf("failed repeatedly (%s) and is tried again by itself", b.lastClass())}
+			detail: fmt.Sprintf("is left alone for a while after repeated failures (%s)", b.lastClass())}
 	}
 	return pass, nil
 }

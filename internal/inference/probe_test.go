@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -70,6 +71,9 @@ func TestOpenBreakersAnswerAtOnce(t *testing.T) {
 	e := r.mustFail(t, score())
 	if !e.Wait() || e.Class != BreakerOpen || e.RetryAfter < 5*time.Second || e.RetryAfter > 12*time.Second {
 		t.Errorf("%+v, want to wait for a probe in about 10s", e)
+	}
+	if want := " is left alone for a while after repeated failures (server) and "; !strings.Contains(e.Reason(), want) {
+		t.Errorf("the reason %q lacks %q", e.Reason(), want)
 	}
 	if got := outcomes(e.Attempts); got != "ollama:breaker_open groq:breaker_open" {
 		t.Errorf("attempts %q", got)
