@@ -181,8 +181,9 @@ func (s *Server) operation(rt route) *huma.Operation {
 	}
 	if rt.creates {
 		op.Parameters = append(op.Parameters, &huma.Param{Name: "Idempotency-Key", In: "header",
-			Description: "1 to 255 characters, bare or quoted. The same key and body get the same answer for 24 hours.",
-			Schema:      &huma.Schema{Type: huma.TypeString}})
+			Description: "1 to 255 characters, bare or quoted. It counts for this method and path: the same key and body, sent here " +
+				"again within 24 hours, get the same answer. Sent elsewhere it is another key.",
+			Schema: &huma.Schema{Type: huma.TypeString}})
 	}
 	return op
 }
