@@ -98,9 +98,20 @@ func searchTimeout(patience time.Duration) error {
 
 func (s *Server) contactSearch(q string) (store.ContactSearch, error) {
 	search := store.ParseContactSearch(q)
-	if search.Words() > maxSearchWords {
-		return search, invalid(Fault{"/query/q", "has more than " + strconv.Itoa(maxSearchWords) + " words"})
-	}
 	search.Within = s.patience
-	return search, nil
+	return search, checkWords(search.Words())
+}
+
+// wordSearch is what lists are searched for that know no phone numbers.
+func (s *Server) wordSearch(q string) (store.Words, error) {
+	words := store.ParseWords(q)
+	words.Within = s.patience
+	return words, checkWords(words.Count())
+}
+
+func checkWords(count int) error {
+	if count > maxSearchWords {
+		return invalid(Fault{"/query/q", "has more than " + strconv.Itoa(maxSearchWords) + " words"})
+	}
+	return nil
 }

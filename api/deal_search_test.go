@@ -21,7 +21,7 @@ func TestSearchDeals(t *testing.T) {
 	theirs := dealRig{g.rig, t, otherOrg, other, g.insertContact(t, otherOrg)}
 	theirs.post(`"title":"Annual licence"`).want(201)
 	for query, want := range map[string][]int{
-		"q=annual": {3, 1, 0}, "q=Annual+Lic": {0}, "q=licence+annual": nil, "q=+audit+": {1}, "q=n": {3, 2, 1, 0}, "q=zz": nil,
+		"q=annual": {3, 1, 0}, "q=Annual+Lic": {3, 0}, "q=licence+annual": {3, 0}, "q=annual+zz": nil, "q=AUDIT+ann+annual": {1}, "q=once+%25_": {2}, "q=l+n+c+e+a+i+once": nil, "q=a+n+l+u": {3, 1, 0}, "q=+audit+": {1}, "q=n": {3, 2, 1, 0}, "q=zz": nil,
 		"q=%25": {2}, "q=_": {2}, "q=" + url.QueryEscape("%_"): {2}, "q=": {3, 2, 1, 0}, "q=++": {3, 2, 1, 0},
 		"q=annual&status=open": {3, 0}, "q=annual&stage=won": {1}, "q=annual&contact_id=" + g.contact: {3, 1, 0}, "q=annual&contact_id=" + theirs.contact: nil,
 	} {
@@ -47,6 +47,8 @@ func TestSearchDeals(t *testing.T) {
 	var p page[dealView]
 	g.call(t, g.key, "GET", "/api/deals?limit=1&q=annual", "").want(200).json(&p)
 	g.call(t, g.key, "GET", "/api/deals?limit=1&q=annua&cursor="+*p.NextCursor, "").problem(400, "invalid_cursor")
+	g.call(t, g.key, "GET", "/api/deals?q=a+b+c+d+e+f+g+h+i+j+a", "").want(200)
+	g.call(t, g.key, "GET", "/api/deals?q=a+b+c+d+e+f+g+h+i+j+k", "").problem(422, "validation_failed", "/query/q")
 	g.call(t, g.key, "GET", "/api/deals?q="+strings.Repeat("x", 201), "").problem(422, "validation_failed", "/query/q")
 }
 

@@ -47,7 +47,7 @@ type dealsInput struct {
 	Status    string `query:"status" enum:"open,won,lost"`
 	Stage     string `query:"stage" enum:"lead,qualified,proposal,negotiation,won,lost"`
 	ContactID string `query:"contact_id" format:"uuid"`
-	Q         string `query:"q" maxLength:"200" doc:"Looks for a text in the title, in capitals or not"`
+	Q         string `query:"q" maxLength:"200" doc:"Words that are all in the title, in any order, in capitals or not; 10 at most"`
 	Include   string `query:"include" enum:"contact"`
 }
 
@@ -61,6 +61,10 @@ func (s *Server) listDeals(ctx context.Context, in *dealsInput) (*cached[page[de
 		return nil, invalid(Fault{"/query/contact_id", "must be the id of a contact"})
 	}
 	q := strings.TrimSpace(in.Q)
+	words, err := s.wordSearch(q)
+	if err != nil {
+		return nil, err
+	}
 	filters := []string{"deals", in.Status, in.Stage, contactID, q}
 	before, err := parseCursor(in.Cursor, filters...)
 	if err != nil {
@@ -70,12 +74,12 @@ func (s *Server) listDeals(ctx context.Context, in *dealsInput) (*cached[page[de
 	if in.Include != "" {
 		e.Tags = []string{cachetag.Deals, cachetag.Contacts}
 	}
-	if contactID != "" || q != "" {
+	if contactID != "" || words.Count() > 0 {
 		e = notCached
 	}
 	f := store.DealFilter{Status: in.Status, Stage: in.Stage, ContactID: contactID, Before: before, Limit: in.Limit + 1}
 	return readCached(ctx, s, e, func(ctx context.Context, organizationID string) (page[dealView], error) {
-		rows, err := s.findDeals(ctx, organizationID, q, f)
+		rows, err := s.findDeals(ctx, organizationID, words, f)
 		if err != nil {
 			return page[dealView]{}, err
 		}
@@ -91,11 +95,11 @@ func (s *Server) listDeals(ctx context.Context, in *dealsInput) (*cached[page[de
 	})
 }
 
-func (s *Server) findDeals(ctx context.Context, organizationID, q string, f store.DealFilter) ([]store.Deal, error) {
-	if q == "" {
+func (s *Server) findDeals(ctx context.Context, organizationID string, words store.Words, f store.DealFilter) ([]store.Deal, error) {
+	if words.Count() == 0 {
 		return s.DB.Deals(ctx, organizationID, f)
 	}
-	rows, err := s.DB.SearchDeals(ctx, organizationID, q, f, s.patience)
+	rows, err := s.DB.SearchDeals(ctx, organizationID, words, f)
 	if errors.Is(err, store.ErrTooSlow) {
 		return nil, searchTimeout(s.patience)
 	}

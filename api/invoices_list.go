@@ -14,7 +14,7 @@ type invoicesInput struct {
 	PageQuery
 	Status    string `query:"status" enum:"draft,sent,paid,overdue,cancelled"`
 	ContactID string `query:"contact_id" format:"uuid"`
-	Q         string `query:"q" maxLength:"200" doc:"Looks for a text in the number and in the names of customer and contact"`
+	Q         string `query:"q" maxLength:"200" doc:"Words that are all in number and customer's name as the invoice says them, or all in its contact's name, in any order, in capitals or not; 10 at most"`
 	Include   string `query:"include" enum:"contact"`
 }
 
@@ -28,6 +28,10 @@ func (s *Server) listInvoices(ctx context.Context, in *invoicesInput) (*cached[p
 		return nil, invalid(Fault{"/query/contact_id", "must be the id of a contact"})
 	}
 	q := strings.TrimSpace(in.Q)
+	words, err := s.wordSearch(q)
+	if err != nil {
+		return nil, err
+	}
 	filters := []string{"invoices", in.Status, contactID, q}
 	before, err := parseCursor(in.Cursor, filters...)
 	if err != nil {
@@ -37,12 +41,12 @@ func (s *Server) listInvoices(ctx context.Context, in *invoicesInput) (*cached[p
 	if in.Include != "" {
 		e.Tags = []string{cachetag.Invoices, cachetag.Contacts}
 	}
-	if contactID != "" || q != "" {
+	if contactID != "" || words.Count() > 0 {
 		e = notCached
 	}
 	f := store.InvoiceFilter{Status: in.Status, ContactID: contactID, Before: before, Limit: in.Limit + 1}
 	return readCached(ctx, s, e, func(ctx context.Context, organizationID string) (page[InvoiceView], error) {
-		rows, err := s.findInvoices(ctx, organizationID, q, f)
+		rows, err := s.findInvoices(ctx, organizationID, words, f)
 		if err != nil {
 			return page[InvoiceView]{}, err
 		}
@@ -58,11 +62,11 @@ func (s *Server) listInvoices(ctx context.Context, in *invoicesInput) (*cached[p
 	})
 }
 
-func (s *Server) findInvoices(ctx context.Context, organizationID, q string, f store.InvoiceFilter) ([]store.Invoice, error) {
-	if q == "" {
+func (s *Server) findInvoices(ctx context.Context, organizationID string, words store.Words, f store.InvoiceFilter) ([]store.Invoice, error) {
+	if words.Count() == 0 {
 		return s.DB.Invoices(ctx, organizationID, f)
 	}
-	rows, err := s.DB.SearchInvoices(ctx, organizationID, q, f, s.patience)
+	rows, err := s.DB.SearchInvoices(ctx, organizationID, words, f)
 	if errors.Is(err, store.ErrTooSlow) {
 		return nil, searchTimeout(s.patience)
 	}

@@ -59,7 +59,7 @@ func TestSearchInvoices(t *testing.T) {
 	}
 	for q, want := range map[string][]int{
 		"asha": toAsha, "SHA R": toAsha, "ra": {7, 6, 5, 4, 3, 2, 1, 0}, "ravi": toRavi, "a": {7, 6, 5, 4, 3, 2, 1, 0},
-		"inv/26-27/0000": toAsha, "00003": {4}, " 00003 ": {4}, "26-27": toAsha, "nobody": nil, "00001 asha": nil, "00001\nasha": {0},
+		"inv/26-27/0000": toAsha, "00003": {4}, " 00003 ": {4}, "26-27": toAsha, "nobody": nil, "00001 asha": {0}, "asha 00001": {0}, "00001\nasha": {0}, "rao asha": toAsha, "raina  ravi": toRavi, "asha raina": nil, "00001 ravi": nil, "o 02 inv a": {2}, "r vi": toRavi, "% über": {8}, "50% asha": nil,
 		"%": {8}, "_": {8}, `\`: {8}, "50%": {8}, "5%o": nil, "über": {8}, "": all, "  ": all,
 	} {
 		check("&q="+url.QueryEscape(q), want)
@@ -70,10 +70,13 @@ func TestSearchInvoices(t *testing.T) {
 	// A sent invoice is found by whom it was for, and by who that is now.
 	g.set(t, `UPDATE contacts SET name = 'Devi' WHERE id = $1`, asha)
 	check("&q=devi", toAsha)
+	check("&q=devi+asha", nil)
+	check("&q=asha+00003", []int{4})
 	check("&q=asha", toAsha)
 	var p page[InvoiceView]
 	g.call(t, key, "GET", "/api/invoices?limit=1&q=ra", "").want(200).json(&p)
 	g.call(t, key, "GET", "/api/invoices?limit=1&q=rav&cursor="+*p.NextCursor, "").problem(400, "invalid_cursor")
+	g.call(t, key, "GET", "/api/invoices?q=a+b+c+d+e+f+g+h+i+j+k", "").problem(422, "validation_failed", "/query/q")
 	g.call(t, key, "GET", "/api/invoices?q="+strings.Repeat("x", 201), "").problem(422, "validation_failed", "/query/q")
 
 	// The indexes answer what the walk does not come to: the same, wherever they begin.
@@ -81,6 +84,11 @@ func TestSearchInvoices(t *testing.T) {
 		SELECT $1, ('ffffffff-ffff-7fff-8000-' || lpad(to_hex(i), 12, '0'))::uuid, $2, 'x', '29', false, now(), now(), 0, 0, 0, 0, 0 FROM generate_series(1, 2100) i`, org, odd)
 	check("&q=asha", toAsha)
 	check("&q=ravi", toRavi)
+	check("&q=raina+ravi", toRavi)
+	check("&q=rao+asha+26-27", toAsha)
+	check("&q=asha+raina", nil)
+	check("&q=devi+asha", nil)
+	check("&q=00003+asha", []int{4})
 	check("&q=00003", []int{4})
 	check("&q=26-27&status=sent", toAsha)
 	check("&q=nobody", nil)

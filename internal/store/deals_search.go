@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -14,17 +12,15 @@ import (
 const searchDeals = `
 SELECT ` + dealColumns + ` FROM deals
 WHERE organization_id = $1 AND id = ANY (ARRAY(
-    SELECT search_deals($2, nullif($3, ''), nullif($4, ''), nullif($5, '')::uuid, nullif($6, '')::uuid, $7)))
+    SELECT search_deals($2::text[], nullif($3, ''), nullif($4, ''), nullif($5, '')::uuid, nullif($6, '')::uuid, $7)))
 ORDER BY deals.id DESC`
 
-// SearchDeals lists the deals of a filter whose title contains a text, in capitals or not. After the time
-// within, it is ErrTooSlow.
-func (db *DB) SearchDeals(ctx context.Context, organizationID, text string, f DealFilter, within time.Duration) ([]Deal, error) {
+// SearchDeals lists the deals of a filter whose title contains all words, of which there is one at least.
+func (db *DB) SearchDeals(ctx context.Context, organizationID string, w Words, f DealFilter) ([]Deal, error) {
 	var deals []Deal
 	b := BatchAs(organizationID)
-	b.Queue(limitStatements, strconv.FormatInt(max(within.Milliseconds(), 1), 10))
-	pattern := "%" + likeEscaper.Replace(strings.TrimSpace(text)) + "%"
-	b.Queue(searchDeals, organizationID, pattern, f.Status, f.Stage, f.ContactID, f.Before, f.Limit).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(limitStatements, strconv.FormatInt(max(w.Within.Milliseconds(), 1), 10))
+	b.Queue(searchDeals, organizationID, w.contained, f.Status, f.Stage, f.ContactID, f.Before, f.Limit).Query(func(rows pgx.Rows) (err error) {
 		deals, err = pgx.CollectRows(rows, pgx.RowToStructByName[Deal])
 		return err
 	})

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -14,17 +12,16 @@ import (
 const searchInvoices = `
 SELECT ` + invoiceColumns + ` FROM invoices
 WHERE organization_id = $1 AND id = ANY (ARRAY(
-    SELECT search_invoices($2, nullif($3, ''), nullif($4, '')::uuid, nullif($5, '')::uuid, $6)))
+    SELECT search_invoices($2::text[], nullif($3, ''), nullif($4, '')::uuid, nullif($5, '')::uuid, $6)))
 ORDER BY invoices.id DESC`
 
-// SearchInvoices lists the invoices of a filter whose number, customer's name or contact's name contains a
-// text, in capitals or not. After the time within, it is ErrTooSlow.
-func (db *DB) SearchInvoices(ctx context.Context, organizationID, text string, f InvoiceFilter, within time.Duration) ([]Invoice, error) {
+// SearchInvoices lists the invoices of a filter that say all words, of which there is one at least, in number and
+// customer's name, or whose contact has all in its name.
+func (db *DB) SearchInvoices(ctx context.Context, organizationID string, w Words, f InvoiceFilter) ([]Invoice, error) {
 	var list []Invoice
 	b := BatchAs(organizationID)
-	b.Queue(limitStatements, strconv.FormatInt(max(within.Milliseconds(), 1), 10))
-	pattern := "%" + likeEscaper.Replace(strings.TrimSpace(text)) + "%"
-	b.Queue(searchInvoices, organizationID, pattern, f.Status, f.ContactID, f.Before, f.Limit).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(limitStatements, strconv.FormatInt(max(w.Within.Milliseconds(), 1), 10))
+	b.Queue(searchInvoices, organizationID, w.contained, f.Status, f.ContactID, f.Before, f.Limit).Query(func(rows pgx.Rows) (err error) {
 		list, err = pgx.CollectRows(rows, pgx.RowToStructByName[Invoice])
 		return err
 	})

@@ -18,7 +18,9 @@ func TestInvoiceSearchIsGivenUp(t *testing.T) {
 	}
 	t.Cleanup(db.Close)
 	search := func(within time.Duration) error {
-		_, err := db.SearchInvoices(t.Context(), seller, "x", store.InvoiceFilter{Limit: 1}, within)
+		w := store.ParseWords("x")
+		w.Within = within
+		_, err := db.SearchInvoices(t.Context(), seller, w, store.InvoiceFilter{Limit: 1})
 		return err
 	}
 	if err := search(20 * time.Second); err != nil {
@@ -51,7 +53,7 @@ func TestInvoiceSearchSeesOneOrganization(t *testing.T) {
 	g := newGuarded(t)
 	g.must(`RESET ROLE`)
 	g.must(`SET ROLE payaid_app`)
-	const found = `SELECT count(*) FROM search_invoices('%', NULL, NULL, NULL, 100)`
+	const found = `SELECT count(*) FROM search_invoices('{%}'::text[], NULL, NULL, NULL, 100)`
 	for organization, want := range map[string]int{"": 0, seller: len(statuses), "0197aaaa-0000-7000-8000-00000000000b": 0} {
 		tx, err := g.Begin(t.Context())
 		if err != nil {

@@ -16,7 +16,7 @@ func TestReadyNeedsTheWholeSchema(t *testing.T) {
 	if err := db.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for name := ""; name != "00009_invoice_search.sql"; {
+	for name := ""; name != "00023_search_words.sql"; {
 		var err error
 		if name, err = migrations.Down(t.Context(), url); err != nil {
 			t.Fatal(err)

@@ -119,7 +119,7 @@ var ErrNoSchema = errors.New("the database has no schema, or one that is older t
 // What the last migration made that requests can't do without; indexes only make them faster.
 const selectSchema = `
 SELECT to_regclass('public.schedules') IS NOT NULL
-   AND to_regprocedure('public.search_invoices(text,text,uuid,uuid,integer)') IS NOT NULL`
+   AND to_regprocedure('public.search_invoices(text[],text,uuid,uuid,integer)') IS NOT NULL`
 
 // Ready asks whether the database answers and has the schema that we need.
 func (db *DB) Ready(ctx context.Context) error {
