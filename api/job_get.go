@@ -115,14 +115,3 @@ func matches(header, etag string) bool {
 	}
 	return false
 }
-
-// matchesStrongly compares as If-Match asks (RFC 9110, 13.1.1).
-func matchesStrongly(header, etag string) bool {
-	for candidate := range strings.SplitSeq(header, ",") {
-		candidate = strings.TrimSpace(candidate)
-		if candidate == "*" || candidate == etag {
-			return true
-		}
-	}
-	return false
-}

@@ -3,7 +3,10 @@ package api
 import (
 	"errors"
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/payaid/payaid/internal/store"
 )
@@ -30,12 +33,45 @@ func (v *versioned[T]) unless(ifNoneMatch string) *versioned[T] {
 
 func versionTag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// checkMatch refuses a change that is meant for another version than the newest.
+// checkMatch refuses a change that is meant for another version than the newest. It compares as If-Match asks
+// (RFC 9110, 13.1.1): strongly, so that what a proxy has made weak matches nothing.
 func checkMatch(ifMatch string, version int64) error {
-	if ifMatch != "" && !matchesStrongly(ifMatch, versionTag(version)) {
-		return refuse("precondition_failed", "it has changed since you read it; read it again")
+	if ifMatch == "" || ifMatch == anyVersion {
+		return nil
 	}
-	return nil
+	tags, err := parseETags("If-Match", ifMatch)
+	switch {
+	case err != nil:
+		return err
+	case slices.Contains(tags, versionTag(version)):
+		return nil
+	case slices.ContainsFunc(tags, isWeak):
+		return refuse("precondition_failed", `a weak ETag never matches in If-Match; send the one that you read, without W/`)
+	}
+	return refuse("precondition_failed", "it has changed since you read it; read it again")
+}
+
+const anyVersion = "*"
+
+// namesVersion tells an If-Match that says what the client has read from none, and from one that doesn't care.
+func namesVersion(ifMatch string) bool { return ifMatch != "" && ifMatch != anyVersion }
+
+func isWeak(etag string) bool { return strings.HasPrefix(etag, "W/") }
+
+// An ETag as RFC 9110, 8.8.3 writes it, with what may come after it in a list (5.6.1).
+var etagInList = regexp.MustCompile(`^((?:W/)?"[^"\x00-\x20\x7f]*")[ \t]*(?:,[ \t,]*|$)`)
+
+// parseETags reads the list of ETags in a header.
+func parseETags(header, list string) (tags []string, err error) {
+	for rest := strings.TrimLeft(list, " \t,"); rest != ""; {
+		found := etagInList.FindStringSubmatch(rest)
+		if found == nil {
+			return nil, refuse("invalid_header", header+` is neither * nor a list of ETags, such as "1" with its quotes`)
+		}
+		tags = append(tags, found[1])
+		rest = rest[len(found[0]):]
+	}
+	return tags, nil
 }
 
 // A change that meets another one is made again on the newer version, this many times.
