@@ -29,7 +29,7 @@ type InvoiceView struct {
 	IGST              int64         `json:"igst"`
 	Total             int64         `json:"total"`
 	AmountPaid        int64         `json:"amount_paid"`
-	AmountDue         int64         `json:"amount_due"`
+	AmountDue         int64         `json:"amount_due" doc:"0 when it is cancelled"`
 	Supplier          *supplierView `json:"supplier"`
 	Customer          *customerView `json:"customer"`
 	SentAt            *time.Time    `json:"sent_at"`

@@ -35,7 +35,7 @@ func (s *Server) payInvoice(ctx context.Context, in *payInvoiceInput) (*created[
 	}
 	return s.invoiceOnce(ctx, http.StatusOK, s.locked(ctx, id, in.IfMatch, func(tx pgx.Tx, v store.Invoice) (store.Invoice, []events.Fact, error) {
 		if v.Status != store.InvoiceSent && v.Status != store.InvoiceOverdue {
-			return v, nil, refuseInvoice(v, store.InvoicePaid)
+			return v, nil, refuse("invalid_transition", notDue[v.Status])
 		}
 		if in.Body.Amount > v.AmountDue {
 			return v, nil, invalid(Fault{"/amount", fmt.Sprintf("must be at most %d, which is due", v.AmountDue)})
@@ -50,6 +50,13 @@ func (s *Server) payInvoice(ctx context.Context, in *payInvoiceInput) (*created[
 		}
 		return v, []events.Fact{paymentFact(v)}, nil
 	}))
+}
+
+// notDue says why nothing can be paid for an invoice.
+var notDue = map[string]string{
+	store.InvoiceDraft:     "nothing is due for a draft; send it first",
+	store.InvoicePaid:      "nothing is due any more: the invoice is paid",
+	store.InvoiceCancelled: "nothing is due: the invoice is cancelled",
 }
 
 // A client's clock may be this far ahead of ours; what it calls now is now.

@@ -47,12 +47,16 @@ func TestPayInvoice(t *testing.T) {
 	if full.Status != "paid" || full.AmountDue != 0 || full.PaidAt == nil || full.PaidAt.Format(time.DateOnly) != "2026-11-01" || len(full.Payments) != 3 {
 		t.Errorf("got %+v", full)
 	}
-	g.act(t, key, v.ID, "pay", `{"amount":1}`).problem(409, "invalid_transition")
+	if p := g.act(t, key, v.ID, "pay", `{"amount":1}`).problem(409, "invalid_transition"); p.Detail != "nothing is due any more: the invoice is paid" {
+		t.Errorf("%s", p.Detail)
+	}
 	g.act(t, key, v.ID, "cancel", "").problem(409, "invoice_has_payments")
 	if got, want := g.story(t, v.ID), "created1 sent2 updated3amount_paid updated4amount_paid paid5"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	g.act(t, key, g.draft(t, key, contact).ID, "pay", `{"amount":1}`).problem(409, "invalid_transition")
+	if p := g.act(t, key, g.draft(t, key, contact).ID, "pay", `{"amount":1}`).problem(409, "invalid_transition"); !strings.Contains(p.Detail, "send it first") {
+		t.Errorf("%s", p.Detail)
+	}
 }
 
 // A client whose clock is a little ahead is not refused, and still nothing was paid in the future.

@@ -88,7 +88,8 @@ const invoiceColumns = `invoices.id::text, invoices.contact_id::text, invoices.s
     invoices.place_of_supply, invoices.place_of_supply_code, invoices.inter_state,
     invoices.issue_date::text, invoices.due_date::text, invoices.notes, invoices.currency,
     invoices.subtotal, invoices.cgst, invoices.sgst, invoices.igst, invoices.total,
-    invoices.amount_paid, invoices.amount_due, invoices.supplier, invoices.customer,
+    invoices.amount_paid, CASE invoices.status WHEN 'cancelled' THEN 0 ELSE invoices.amount_due END AS amount_due,
+    invoices.supplier, invoices.customer,
     invoices.sent_at, invoices.paid_at, invoices.cancelled_at, invoices.version, invoices.created_at, invoices.updated_at`
 
 const selectInvoice = `SELECT ` + invoiceColumns + ` FROM invoices WHERE organization_id = $1 AND id = $2`
