@@ -30,7 +30,7 @@ var codes = map[string]code{
 	"invoice_empty":             {http.StatusConflict, "Invoice empty", "An invoice that asks for nothing can't be sent."},
 	"invoice_has_payments":      {http.StatusConflict, "Invoice has payments", "An invoice for which money came in can't be cancelled."},
 	"idempotency_key_in_flight": {http.StatusConflict, "Still in flight", "The first request with this Idempotency-Key, method and path has not ended yet."},
-	"precondition_failed":       {http.StatusPreconditionFailed, "Precondition failed", "If-Match names another version than the newest."},
+	"precondition_failed":       {http.StatusPreconditionFailed, "Precondition failed", "If-Match names another version than the newest, or what was meant to be sent comes out differently now; the detail says which."},
 	"body_too_large":            {http.StatusRequestEntityTooLarge, "Body too large", "The body is above 1 MiB."},
 	"unsupported_media_type":    {http.StatusUnsupportedMediaType, "Unsupported media type", "Bodies are application/json in UTF-8."},
 	"validation_failed":         {http.StatusUnprocessableEntity, "Validation failed", "Values are missing, unknown or out of range; errors points at each."},

@@ -16,7 +16,7 @@ type InvoiceView struct {
 	ContactID         string        `json:"contact_id" format:"uuid"`
 	Status            string        `json:"status" enum:"draft,sent,paid,overdue,cancelled"`
 	Number            *string       `json:"number" doc:"null before it is sent"`
-	PlaceOfSupply     string        `json:"place_of_supply" doc:"As it was given, or the name of the state that it was derived from"`
+	PlaceOfSupply     string        `json:"place_of_supply" doc:"As it was given; else the name of the contact's state, which a draft follows when it changes and when it is sent"`
 	PlaceOfSupplyCode string        `json:"place_of_supply_code" doc:"GST's code of that state"`
 	InterState        bool          `json:"inter_state" doc:"Across a border: igst; within the organization's state: cgst and sgst"`
 	IssueDate         string        `json:"issue_date" format:"date"`
@@ -83,7 +83,7 @@ type customerView store.Customer
 // Schema implements huma.SchemaProvider.
 func (*customerView) Schema(huma.Registry) *huma.Schema {
 	return snapshotSchema("The contact as it was when the invoice was sent, null before",
-		[]string{"name"}, []string{"company", "email", "gstin", "state", "city"})
+		[]string{"name"}, []string{"company", "email", "gstin", "state", "state_code", "city"})
 }
 
 // snapshotSchema describes a nullable object of texts, some of which may be null.

@@ -15,7 +15,7 @@ import (
 type createInvoiceInput struct {
 	Body struct {
 		ContactID     string             `json:"contact_id" format:"uuid"`
-		PlaceOfSupply *string            `json:"place_of_supply,omitempty" nullable:"true" minLength:"1" maxLength:"64" doc:"A state by name, code or letters; left out, that of the contact's GSTIN, else the contact's, else the organization's"`
+		PlaceOfSupply *string            `json:"place_of_supply,omitempty" nullable:"true" minLength:"1" maxLength:"64" doc:"A state by name, code or letters; left out, that of the contact's GSTIN, else the contact's, else the organization's, as they are when the invoice is sent"`
 		IssueDate     *string            `json:"issue_date,omitempty" nullable:"true" format:"date" doc:"Left out: today, where the organization is"`
 		DueDate       *string            `json:"due_date,omitempty" nullable:"true" format:"date" doc:"Left out: 30 days after the issue"`
 		Notes         *string            `json:"notes,omitempty" nullable:"true" maxLength:"10000"`

@@ -13,7 +13,7 @@ import (
 // invoicePatch is a JSON merge patch (RFC 7396): what is left out stays, null takes the default.
 type invoicePatch struct {
 	ContactID     optional[string]             `json:"contact_id,omitzero" format:"uuid"`
-	PlaceOfSupply optional[string]             `json:"place_of_supply,omitzero" nullable:"true" minLength:"1" maxLength:"64"`
+	PlaceOfSupply optional[string]             `json:"place_of_supply,omitzero" nullable:"true" minLength:"1" maxLength:"64" doc:"null: again that of the contact"`
 	IssueDate     optional[string]             `json:"issue_date,omitzero" nullable:"true" format:"date"`
 	DueDate       optional[string]             `json:"due_date,omitzero" nullable:"true" format:"date"`
 	Notes         optional[string]             `json:"notes,omitzero" nullable:"true" maxLength:"10000"`
@@ -55,18 +55,29 @@ func (e *invoiceEdit) apply(p invoicePatch) error {
 		e.Status = store.InvoiceSent
 		e.change("status")
 	}
-	if !e.has("contact_id") && !e.has("items") && !p.PlaceOfSupply.set {
+	if !p.PlaceOfSupply.set && (e.Status != store.InvoiceDraft || len(e.changed) == 0) {
 		return e.verdict()
 	}
+	return e.tax(p)
+}
+
+// tax works out the taxes of a draft that changes, between its parties as they are now. Of others it only
+// says whether the patch asks for another place of supply.
+func (e *invoiceEdit) tax(p invoicePatch) error {
 	seller, err := sellerOf(e.parties.Organization)
 	if err != nil {
 		return err
 	}
+	was := *e.Invoice
 	e.place(p.PlaceOfSupply, seller)
-	if err := e.verdict(); err != nil {
+	if err := e.verdict(); err != nil || e.Status != store.InvoiceDraft {
 		return err
 	}
 	e.faults = taxInvoice(e.Invoice, seller)
+	if !e.has("contact_id") && !e.has("items") && !e.has("place_of_supply") {
+		// Nothing that the client said tells why, so that is what has to be told.
+		e.changed = append(e.changed, taxChanges(was, *e.Invoice)...)
+	}
 	return e.verdict()
 }
 
@@ -151,17 +162,21 @@ func sameItem(a, b store.InvoiceItem) bool {
 		a.UnitPrice == b.UnitPrice && a.GSTRate == b.GSTRate
 }
 
-// place takes the place of supply from the request, and derives it where the request leaves it open for a
-// contact that the invoice did not have.
+// place takes the place of supply from the request. Where the client leaves it to the contact, or did so
+// before, a draft goes to the contact's; what another invoice says stays.
 func (e *invoiceEdit) place(given optional[string], seller gst.State) {
-	text := e.PlaceOfSupply
+	draft := e.Status == store.InvoiceDraft
+	byClient, text := e.PlaceGiven, e.PlaceOfSupply
+	if given.set && draft {
+		byClient = !given.null
+	}
 	var state gst.State
 	var err error
 	switch {
 	case given.set && !given.null:
 		text = strings.TrimSpace(given.value)
 		state, err = gst.ParseState(text)
-	case given.null || e.has("contact_id"):
+	case given.null || draft && !byClient:
 		state, err = placeOfContact(e.parties.Contact, seller)
 		text = state.Name
 	default:
@@ -171,9 +186,8 @@ func (e *invoiceEdit) place(given optional[string], seller gst.State) {
 		e.fault("/place_of_supply", err.Error())
 		return
 	}
-	e.PlaceOfSupplyCode = state.Code
-	if text != e.PlaceOfSupply {
-		e.PlaceOfSupply = text
+	if text != e.PlaceOfSupply || byClient != e.PlaceGiven {
 		e.change("place_of_supply")
 	}
+	e.PlaceOfSupply, e.PlaceOfSupplyCode, e.PlaceGiven = text, state.Code, byClient
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -18,15 +19,15 @@ func TestSendInvoice(t *testing.T) {
 	// What is sent is what organization and contact are then.
 	g.set(t, `UPDATE organizations SET state = 'mh', name = 'Acme Pvt' WHERE id = $1`, org)
 	g.set(t, `UPDATE contacts SET name = 'Asha R.' WHERE id = $1`, contact)
-	r := g.act(t, key, v.ID, "send", "", "If-Match", `"1"`).want(200)
+	r := g.act(t, key, v.ID, "send", "").want(200)
 	s := r.invoice()
 	if s.Status != "sent" || *s.Number != "INV/25-26/00001" || s.InterState || s.CGST != 9000 || s.Items[0].SGST != 9000 || s.IGST != 0 || s.SentAt == nil || r.header.Get("ETag") != `"2"` {
 		t.Errorf("got %s", r.body)
 	}
-	company, email, gstin, state, city := "Rao Traders", "asha@example.in", "27AAPFU0939F1ZV", "Maharashtra", "Pune"
-	wantCustomer, _ := json.Marshal(customerView{Name: "Asha R.", Company: &company, Email: &email, GSTIN: &gstin, State: &state, City: &city})
+	company, email, gstin, state, code, city := "Rao Traders", "asha@example.in", "27AAPFU0939F1ZV", "Maharashtra", "27", "Pune"
+	wantCustomer, _ := json.Marshal(customerView{Name: "Asha R.", Company: &company, Email: &email, GSTIN: &gstin, State: &state, StateCode: &code, City: &city})
 	gotCustomer, _ := json.Marshal(s.Customer)
-	if string(gotCustomer) != string(wantCustomer) || *s.Supplier != (supplierView{Name: "Acme Pvt", State: "mh", StateCode: "27"}) {
+	if string(gotCustomer) != string(wantCustomer) || *s.Supplier != (supplierView{Name: "Acme Pvt", State: "Maharashtra", StateCode: "27"}) {
 		t.Errorf("parties %s, %+v", gotCustomer, s.Supplier)
 	}
 	if read := g.call(t, key, "GET", "/api/invoices/"+v.ID, "").want(200); strings.TrimSpace(string(read.body)) != strings.TrimSpace(string(r.body)) {
@@ -87,7 +88,7 @@ func TestCancelInvoice(t *testing.T) {
 		tag := versionTag(v.Version)
 		g.act(t, key, v.ID, "cancel", "", "If-Match", `"99"`).problem(412, "precondition_failed")
 		c := g.act(t, key, v.ID, "cancel", "", "If-Match", tag).want(200).invoice()
-		if c.Status != "cancelled" || c.CancelledAt == nil || !equal(c.Number, v.Number) || c.Version != v.Version+1 {
+		if c.Status != "cancelled" || c.CancelledAt == nil || c.AmountDue != 0 || c.Total != 118000 || !equal(c.Number, v.Number) || c.Version != v.Version+1 {
 			t.Errorf("got %+v", c)
 		}
 		p := g.act(t, key, v.ID, "cancel", "").problem(409, "invalid_transition")
@@ -95,7 +96,25 @@ func TestCancelInvoice(t *testing.T) {
 			t.Errorf("%s", p.Detail)
 		}
 		g.act(t, key, v.ID, "send", "").problem(409, "invalid_transition")
-		g.act(t, key, v.ID, "pay", `{"amount":1}`).problem(409, "invalid_transition")
+		if p := g.act(t, key, v.ID, "pay", `{"amount":1}`).problem(409, "invalid_transition"); p.Detail != notDue["cancelled"] {
+			t.Errorf("%s", p.Detail)
+		}
+	}
+	// What is cancelled asks for nothing, wherever it is shown.
+	read := g.call(t, key, "GET", "/api/invoices/"+sent.ID, "").want(200).invoice()
+	var list, found page[InvoiceView]
+	g.call(t, key, "GET", "/api/invoices", "").want(200).json(&list)
+	g.call(t, key, "GET", "/api/invoices?q=asha", "").want(200).json(&found)
+	var of contactDetailView
+	g.call(t, key, "GET", "/api/contacts/"+contact+"?include=invoices", "").want(200).json(&of)
+	shown := slices.Concat([]InvoiceView{read.InvoiceView}, list.Data, found.Data, of.Invoices)
+	if len(shown) != 1+3*3 {
+		t.Errorf("%d invoices are shown", len(shown))
+	}
+	for _, v := range shown {
+		if v.AmountDue != 0 || v.Total != 118000 {
+			t.Errorf("%d of %d is due: %+v", v.AmountDue, v.Total, v)
+		}
 	}
 	if got := g.story(t, draft.ID); got != "created1 cancelled2" {
 		t.Errorf("story %s", got)

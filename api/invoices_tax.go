@@ -40,6 +40,44 @@ func placeOfContact(c store.Customer, seller gst.State) (gst.State, error) {
 	return state, nil
 }
 
+// supplierOf is who sells, as a sent invoice keeps it.
+func supplierOf(o store.Organization) (*store.Supplier, error) {
+	state, err := sellerOf(o)
+	return &store.Supplier{Name: o.Name, GSTIN: o.GSTIN, State: state.Name, StateCode: state.Code}, err
+}
+
+// customerOf is who buys, as a sent invoice keeps it: with a state that can't be read as it is.
+func customerOf(c store.Customer) *store.Customer {
+	if c.State == nil {
+		return &c
+	}
+	if state, err := gst.ParseState(*c.State); err == nil {
+		c.State, c.StateCode = &state.Name, &state.Code
+	}
+	return &c
+}
+
+// taxChanges names what of an invoice comes out differently when it is taxed anew.
+func taxChanges(was, v store.Invoice) (changed []string) {
+	for _, field := range []struct {
+		name    string
+		differs bool
+	}{
+		{"place_of_supply", was.PlaceOfSupply != v.PlaceOfSupply},
+		{"inter_state", was.InterState != v.InterState},
+		{"subtotal", was.Subtotal != v.Subtotal},
+		{"cgst", was.CGST != v.CGST},
+		{"sgst", was.SGST != v.SGST},
+		{"igst", was.IGST != v.IGST},
+		{"total", was.Total != v.Total},
+	} {
+		if field.differs {
+			changed = append(changed, field.name)
+		}
+	}
+	return changed
+}
+
 // taxInvoice works out the taxes of an invoice's items, each by itself, and adds them up.
 func taxInvoice(v *store.Invoice, seller gst.State) (faults []Fault) {
 	supply := gst.SupplyBetween(seller, gst.State{Code: v.PlaceOfSupplyCode})

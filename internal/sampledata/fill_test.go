@@ -166,7 +166,7 @@ func checkTaxpayers(t *testing.T, conn *pgx.Conn) {
 	if err := conn.QueryRow(t.Context(), `SELECT supplier, customer FROM invoices WHERE supplier IS NOT NULL LIMIT 1`).Scan(&by, &to); err != nil {
 		t.Fatal(err)
 	}
-	if json.Unmarshal(by, &supplier) != nil || json.Unmarshal(to, &customer) != nil || supplier["state_code"] == nil || customer["city"] == nil {
+	if json.Unmarshal(by, &supplier) != nil || json.Unmarshal(to, &customer) != nil || supplier["state_code"] == nil || customer["state_code"] == nil || customer["city"] == nil {
 		t.Errorf("from %s to %s", by, to)
 	}
 }

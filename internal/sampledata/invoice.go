@@ -110,8 +110,8 @@ func (v *invoice) cancel(at time.Time) {
 
 // invoiceColumns has the columns of the number in the middle.
 var invoiceColumns = []string{"organization_id", "id", "contact_id", "status", "financial_year", "sequence", "number",
-	"place_of_supply", "place_of_supply_code", "inter_state", "issue_date", "due_date", "notes", "subtotal", "cgst", "sgst", "igst",
-	"total", "amount_paid", "supplier", "customer", "sent_at", "paid_at", "cancelled_at", "version", "created_at", "updated_at"}
+	"place_of_supply", "place_of_supply_code", "place_of_supply_given", "inter_state", "issue_date", "due_date", "notes",
+	"subtotal", "cgst", "sgst", "igst", "total", "amount_paid", "supplier", "customer", "sent_at", "paid_at", "cancelled_at", "version", "created_at", "updated_at"}
 
 // numbers are the last that were given, by financial year.
 type numbers map[int]int
@@ -136,7 +136,7 @@ func (b *business) invoiceRows(last numbers) func(int, []any) []any {
 			row = append(row, year, last[year], gst.InvoiceNumber(year, last[year]))
 			by, to = supplier, v.contact.snapshot()
 		}
-		return append(row, v.contact.state.Name, v.contact.state.Code, v.supply == gst.InterState, v.issue, v.due, v.notes,
+		return append(row, v.contact.state.Name, v.contact.state.Code, false, v.supply == gst.InterState, v.issue, v.due, v.notes,
 			v.sum.Amount, v.sum.CGST, v.sum.SGST, v.sum.IGST, v.sum.Total, v.paid, by, to,
 			v.sent, v.settled, v.cancelled, v.version, v.created, v.updated)
 	}
@@ -145,13 +145,14 @@ func (b *business) invoiceRows(last numbers) func(int, []any) []any {
 // snapshot is who bought, as an invoice keeps it.
 func (c contact) snapshot() []byte {
 	return encoded(struct {
-		Name    string  `json:"name"`
-		Company *string `json:"company"`
-		Email   string  `json:"email"`
-		GSTIN   *string `json:"gstin"`
-		State   string  `json:"state"`
-		City    string  `json:"city"`
-	}{c.name, c.company, c.email, c.gstin, c.state.Name, c.city.name})
+		Name      string  `json:"name"`
+		Company   *string `json:"company"`
+		Email     string  `json:"email"`
+		GSTIN     *string `json:"gstin"`
+		State     string  `json:"state"`
+		StateCode string  `json:"state_code"`
+		City      string  `json:"city"`
+	}{c.name, c.company, c.email, c.gstin, c.state.Name, c.state.Code, c.city.name})
 }
 
 func encoded(v any) []byte {

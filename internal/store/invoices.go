@@ -24,9 +24,10 @@ type Invoice struct {
 	ID                string     `db:"id"`
 	ContactID         string     `db:"contact_id"`
 	Status            string     `db:"status"`
-	Number            *string    `db:"number"`               // nil before it is sent
-	PlaceOfSupply     string     `db:"place_of_supply"`      // as the client wrote it
-	PlaceOfSupplyCode string     `db:"place_of_supply_code"` // GST's code of that state
+	Number            *string    `db:"number"`                // nil before it is sent
+	PlaceOfSupply     string     `db:"place_of_supply"`       // as the client wrote it, or the name of the state
+	PlaceOfSupplyCode string     `db:"place_of_supply_code"`  // GST's code of that state
+	PlaceGiven        bool       `db:"place_of_supply_given"` // by the client; otherwise it follows the contact until it is sent
 	InterState        bool       `db:"inter_state"`
 	IssueDate         string     `db:"issue_date"`
 	DueDate           string     `db:"due_date"`
@@ -38,8 +39,8 @@ type Invoice struct {
 	IGST              int64      `db:"igst"`
 	Total             int64      `db:"total"`
 	AmountPaid        int64      `db:"amount_paid"`
-	AmountDue         int64      `db:"amount_due"`
-	Supplier          *Supplier  `db:"supplier"` // both are nil before it is sent
+	AmountDue         int64      `db:"amount_due"` // 0 of a cancelled one
+	Supplier          *Supplier  `db:"supplier"`   // both are nil before it is sent
 	Customer          *Customer  `db:"customer"`
 	SentAt            *time.Time `db:"sent_at"`
 	PaidAt            *time.Time `db:"paid_at"` // of the latest payment, once nothing is due
@@ -76,16 +77,18 @@ type Supplier struct {
 
 // A Customer is a contact as it was when it was sent an invoice.
 type Customer struct {
-	Name    string  `json:"name"`
-	Company *string `json:"company"`
-	Email   *string `json:"email"`
-	GSTIN   *string `json:"gstin"`
-	State   *string `json:"state"`
-	City    *string `json:"city"`
+	Name      string  `json:"name"`
+	Company   *string `json:"company"`
+	Email     *string `json:"email"`
+	GSTIN     *string `json:"gstin"`
+	State     *string `json:"state"`
+	StateCode *string `json:"state_code"` // GST's code of State; nil where that is none of India
+	City      *string `json:"city"`
 }
 
+// What was cancelled asks for nothing, while the column of the table is what was not paid.
 const invoiceColumns = `invoices.id::text, invoices.contact_id::text, invoices.status, invoices.number,
-    invoices.place_of_supply, invoices.place_of_supply_code, invoices.inter_state,
+    invoices.place_of_supply, invoices.place_of_supply_code, invoices.place_of_supply_given, invoices.inter_state,
     invoices.issue_date::text, invoices.due_date::text, invoices.notes, invoices.currency,
     invoices.subtotal, invoices.cgst, invoices.sgst, invoices.igst, invoices.total,
     invoices.amount_paid, CASE invoices.status WHEN 'cancelled' THEN 0 ELSE invoices.amount_due END AS amount_due,

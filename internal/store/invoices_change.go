@@ -41,9 +41,9 @@ func PartiesOfInvoice(ctx context.Context, tx pgx.Tx, organizationID, contactID 
 }
 
 const insertInvoice = `
-INSERT INTO invoices (organization_id, id, contact_id, place_of_supply, place_of_supply_code, inter_state,
-    issue_date, due_date, notes, subtotal, cgst, sgst, igst, total)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+INSERT INTO invoices (organization_id, id, contact_id, place_of_supply, place_of_supply_code, place_of_supply_given,
+    inter_state, issue_date, due_date, notes, subtotal, cgst, sgst, igst, total)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 RETURNING ` + invoiceColumns
 
 // CreateInvoice inserts a draft with its items.
@@ -51,7 +51,7 @@ func CreateInvoice(ctx context.Context, tx pgx.Tx, organizationID string, v Invo
 	created := v
 	b := &pgx.Batch{}
 	queueChange(b, &created, insertInvoice, organizationID, v.ID, v.ContactID, v.PlaceOfSupply, v.PlaceOfSupplyCode,
-		v.InterState, v.IssueDate, v.DueDate, v.Notes, v.Subtotal, v.CGST, v.SGST, v.IGST, v.Total)
+		v.PlaceGiven, v.InterState, v.IssueDate, v.DueDate, v.Notes, v.Subtotal, v.CGST, v.SGST, v.IGST, v.Total)
 	queueItems(b, organizationID, v)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return v, fmt.Errorf("create invoice %s: %w", v.ID, err)
@@ -86,7 +86,7 @@ const updateInvoice = `
 UPDATE invoices
 SET contact_id = $4, place_of_supply = $5, place_of_supply_code = $6, inter_state = $7, issue_date = $8, due_date = $9,
     notes = $10, subtotal = $11, cgst = $12, sgst = $13, igst = $14, total = $15, status = $16,
-    version = version + 1, updated_at = now()
+    place_of_supply_given = $17, version = version + 1, updated_at = now()
 WHERE organization_id = $1 AND id = $2 AND version = $3
 RETURNING ` + invoiceColumns
 
@@ -108,7 +108,7 @@ func UpdateInvoice(ctx context.Context, tx pgx.Tx, organizationID string, v Invo
 		queueItems(b, organizationID, v)
 	}
 	queueChange(b, &updated, updateInvoice, organizationID, v.ID, v.Version, v.ContactID, v.PlaceOfSupply, v.PlaceOfSupplyCode,
-		v.InterState, v.IssueDate, v.DueDate, v.Notes, v.Subtotal, v.CGST, v.SGST, v.IGST, v.Total, v.Status)
+		v.InterState, v.IssueDate, v.DueDate, v.Notes, v.Subtotal, v.CGST, v.SGST, v.IGST, v.Total, v.Status, v.PlaceGiven)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return v, fmt.Errorf("update invoice %s: %w", v.ID, err)
 	}
