@@ -63,8 +63,8 @@ type createKeyInput struct {
 		Name      string     `json:"name" minLength:"1" maxLength:"100"`
 		Scopes    []string   `json:"scopes" minItems:"1" maxItems:"4" enum:"read,write,jobs,admin"`
 		ExpiresAt *time.Time `json:"expires_at,omitempty" nullable:"true"`
-		RateLimit *int       `json:"rate_limit,omitempty" nullable:"true" minimum:"1" maximum:"1000000" doc:"At most that of the key that makes it, where it has one"`
-		IPAllow   []string   `json:"ip_allow,omitempty" maxItems:"50" doc:"Addresses and networks such as 203.0.113.0/24"`
+		RateLimit *int       `json:"rate_limit,omitempty" nullable:"true" minimum:"1" maximum:"1000000"`
+		IPAllow   []string   `json:"ip_allow,omitempty" maxItems:"50" doc:"Addresses and networks such as 203.0.113.0/24. What is left out of this, of expires_at and of rate_limit is as with the key that asks, and what is given may not go beyond it"`
 	}
 }
 
@@ -101,6 +101,9 @@ func checkKey(c caller, in *createKeyInput) error {
 			faults = append(faults, Fault{"/ip_allow/" + strconv.Itoa(i), "must be an address or a network such as 203.0.113.0/24"})
 		}
 	}
+	if len(faults) == 0 {
+		faults = bound(c.bounds, in)
+	}
 	if len(faults) > 0 {
 		return invalid(faults...)
 	}
@@ -108,49 +111,47 @@ func checkKey(c caller, in *createKeyInput) error {
 	in.Body.Scopes = slices.Compact(in.Body.Scopes)
 	for _, name := range in.Body.Scopes {
 		if one := scopesOf([]string{name}); c.scopes&one != one {
-			return mayNot("it lacks the scope " + name)
+			return refuse("forbidden", "a key can't make one that may do more: it lacks the scope "+name)
 		}
 	}
-	return bound(c.bounds, in)
-}
-
-func mayNot(why string) error {
-	return refuse("forbidden", "a key can't make one that may do more: "+why)
+	return nil
 }
 
 // bound keeps a new key within what its maker may: whoever has a key that is limited could else rid himself
 // of the limits by making another. What is left out is as the maker has it.
-func bound(maker *credential, in *createKeyInput) error {
+func bound(maker *credential, in *createKeyInput) (faults []Fault) {
 	if maker == nil {
 		return nil
 	}
 	b := &in.Body
-	if most := maker.RateLimit; most != nil {
-		if b.RateLimit == nil {
-			b.RateLimit = most
-		} else if *b.RateLimit > *most {
-			return mayNot("its rate_limit is " + strconv.Itoa(*most))
-		}
-	}
 	if end := maker.ExpiresAt; end != nil {
 		if b.ExpiresAt == nil {
 			b.ExpiresAt = end
 		} else if b.ExpiresAt.After(*end) {
-			return mayNot("it expires at " + end.UTC().Format(time.RFC3339))
+			faults = append(faults, Fault{"/expires_at", "must not be later than " + end.UTC().Format(time.RFC3339Nano) + ", when the key that asks ends"})
+		}
+	}
+	if most := maker.RateLimit; most != nil {
+		if b.RateLimit == nil {
+			b.RateLimit = most
+		} else if *b.RateLimit > *most {
+			faults = append(faults, Fault{"/rate_limit", "must not be above " + strconv.Itoa(*most) + ", the limit of the key that asks"})
 		}
 	}
 	if len(maker.IPAllow) == 0 {
-		return nil
+		return faults
 	}
-	if len(b.IPAllow) == 0 {
+	if b.IPAllow == nil {
 		b.IPAllow = maker.IPAllow
+	} else if len(b.IPAllow) == 0 {
+		faults = append(faults, Fault{"/ip_allow", "must not be empty, which allows all: the key that asks is bound to addresses"})
 	}
-	for _, text := range b.IPAllow {
-		if p, err := ParseNetwork(text); err != nil || !maker.covers(p) {
-			return mayNot("it may not be used from all of " + text)
+	for i, text := range b.IPAllow {
+		if p, err := ParseNetwork(text); err == nil && !maker.covers(p) {
+			faults = append(faults, Fault{"/ip_allow/" + strconv.Itoa(i), "must lie in one of the networks that the key that asks is bound to"})
 		}
 	}
-	return nil
+	return faults
 }
 
 type keyInput struct {

@@ -342,35 +342,3 @@ func TestLimitsAreDocumented(t *testing.T) {
 		}
 	}
 }
-
-// A key that is limited makes none that is less so.
-func TestALimitedKeyMakesNoFreerOne(t *testing.T) {
-	t.Parallel()
-	g := newRig(t)
-	_, first := g.organization(t)
-	end := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
-	post := func(with, fields string) *reply {
-		return g.call(t, with, "POST", "/api/api-keys", `{"name":"k","scopes":["read","write"]`+fields+`}`)
-	}
-	var made newKeyView
-	post(first, `,"rate_limit":50,"ip_allow":["127.0.0.0/8","::1"],"expires_at":"`+end.Format(time.RFC3339)+`"`).want(201).json(&made)
-	limited := made.Key
-	for name, fields := range map[string]string{
-		"rate":    `,"rate_limit":51`,
-		"expiry":  `,"expires_at":"` + end.Add(time.Second).Format(time.RFC3339) + `"`,
-		"address": `,"ip_allow":["127.0.0.1","10.0.0.1"]`,
-		"network": `,"ip_allow":["126.0.0.0/7"]`,
-	} {
-		t.Run(name, func(t *testing.T) { post(limited, fields).problem(403, "forbidden") })
-	}
-	var same, less newKeyView
-	post(limited, "").want(201).json(&same)
-	if same.RateLimit == nil || *same.RateLimit != 50 || len(same.IPAllow) != 2 || same.ExpiresAt == nil || !same.ExpiresAt.Equal(end) {
-		t.Errorf("got %+v, want the limits of its maker", same.KeyView)
-	}
-	post(limited, `,"rate_limit":49,"ip_allow":["127.0.0.1"],"expires_at":"`+end.Add(-time.Minute).Format(time.RFC3339)+`"`).want(201).json(&less)
-	if less.RateLimit == nil || *less.RateLimit != 49 || len(less.IPAllow) != 1 {
-		t.Errorf("got %+v", less.KeyView)
-	}
-	post(first, `,"rate_limit":1000000`).want(201)
-}
