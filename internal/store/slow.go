@@ -21,8 +21,12 @@ const (
 
 // slowTracer logs what took long: a statement until its rows have been read, a batch, a copy. Arguments
 // are tenants' data and never logged. A connection does one thing at a time, so what it is at is kept
-// with the connection: that costs two looks at the clock and no memory.
-type slowTracer struct{ log *slog.Logger }
+// with the connection: that costs two looks at the clock and no memory. Where everything is slow, as on a
+// machine that is short of processors, the same statement is logged now and then.
+type slowTracer struct {
+	log   *slog.Logger
+	lines telemetry.Sparse // by statement
+}
 
 const tracedKey = "payaid.traced"
 
@@ -100,11 +104,21 @@ func (t *slowTracer) end(ctx context.Context, conn *pgx.Conn) {
 	at := t.of(conn)
 	took := time.Since(at.began)
 	if took >= slowQuery && !at.began.IsZero() {
-		attrs := append([]slog.Attr{slog.Int64("ms", took.Milliseconds()), slog.String("sql", at.text())},
-			telemetry.PurposeOf(ctx).Attrs()...)
-		t.log.LogAttrs(ctx, slog.LevelWarn, "slow query", attrs...)
+		t.tell(ctx, at.text(), took)
 	}
 	*at = traced{}
+}
+
+func (t *slowTracer) tell(ctx context.Context, sql string, took time.Duration) {
+	leftOut, due := t.lines.Tell(sql)
+	if !due {
+		return
+	}
+	attrs := append([]slog.Attr{slog.Int64("ms", took.Milliseconds()), slog.String("sql", sql)}, telemetry.PurposeOf(ctx).Attrs()...)
+	if leftOut > 0 {
+		attrs = append(attrs, slog.Int("left_out", leftOut))
+	}
+	t.log.LogAttrs(ctx, slog.LevelWarn, "slow query", attrs...)
 }
 
 // text is what was asked, on one line, and not all of it. That every batch of ours begins with the

@@ -148,6 +148,21 @@ func TestSlowQueriesAreLogged(t *testing.T) {
 	}
 }
 
+// Where everything is slow the log is not flooded with the same statement; others are told at once.
+func TestSlowQueriesAreSparse(t *testing.T) {
+	t.Parallel()
+	db, log := openLogged(t, store.PoolOptions{})
+	for _, sql := range []string{`SELECT pg_sleep($1)`, `SELECT pg_sleep($1)`, `SELECT pg_sleep($1), 2`, `SELECT pg_sleep($1)`} {
+		if err := db.Tx(t.Context(), func(tx pgx.Tx) error { _, err := tx.Exec(t.Context(), sql, 0.11); return err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := log.take()
+	if one, other := strings.Count(got, `"SELECT pg_sleep($1)"`), strings.Count(got, `"SELECT pg_sleep($1), 2"`); one != 1 || other != 1 {
+		t.Errorf("%d lines and %d, want 1 each: %s", one, other, got)
+	}
+}
+
 func TestSlowQueryOfNobody(t *testing.T) {
 	t.Parallel()
 	db, log := openLogged(t, store.PoolOptions{})
