@@ -1,10 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/payaid/payaid/internal/store"
 )
 
 const (
@@ -22,6 +26,7 @@ type checkReport struct {
 	OK        bool   `json:"ok"`
 	Detail    string `json:"detail"`
 	LatencyMS int64  `json:"latency_ms"`
+	public    string // what is wrong, where strangers may read it
 }
 
 // healthCache keeps the last round of checks; one round runs at a time.
@@ -126,11 +131,11 @@ func (s *Server) status(reports []checkReport) (string, error) {
 		}
 		status = "degraded"
 		if r.Required {
-			missing = append(missing, r.Name)
+			missing = append(missing, cmp.Or(r.public, r.Name+" can't be used now"))
 		}
 	}
 	if len(missing) > 0 {
-		return "", refuse("not_ready", strings.Join(missing, ", ")+" can't be used now").with("Retry-After", "5")
+		return "", refuse("not_ready", strings.Join(missing, "; ")).with("Retry-After", "5")
 	}
 	return status, nil
 }
@@ -167,6 +172,10 @@ func probe(ctx context.Context, c Check) checkReport {
 		LatencyMS: time.Since(start).Milliseconds()}
 	if err != nil {
 		r.Detail = err.Error()
+	}
+	var unusable *store.UnusableError
+	if errors.As(err, &unusable) {
+		r.public = unusable.Reason()
 	}
 	return r
 }

@@ -214,7 +214,7 @@ func (f *follower) stream(ctx context.Context, w http.ResponseWriter, changed <-
 			return
 		} else if err != nil {
 			// The status line is out. What is new is sent when it can be read again.
-			f.server.Log.Warn("stream waits for the database", "job_id", f.id, "error", err)
+			f.server.tellSparsely("stream waits for the database", err, "job_id", f.id)
 		}
 		if f.out.Len() > 0 && !send(w, control, f.out.Bytes()) {
 			return

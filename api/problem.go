@@ -101,7 +101,7 @@ func (s *Server) unexpected(x *exchange, err error) *Error {
 	case errors.Is(err, context.Canceled):
 		return refuse("unavailable", "the client has gone")
 	case unavailable(err):
-		s.Log.Warn("request refused for want of the database", "request_id", x.id, "route", x.route, "err", err)
+		s.tellSparsely("request refused for want of the database", err, "request_id", x.id, "route", x.route)
 		return refuse("unavailable", "the service can't do this right now; try again").with("Retry-After", "2")
 	case isDataException(err):
 		s.Log.Warn("value refused by the database", "request_id", x.id, "route", x.route, "err", err)
@@ -111,10 +111,28 @@ func (s *Server) unexpected(x *exchange, err error) *Error {
 	return refuse("internal", "internal error; quote the request id when you report it")
 }
 
+// tellSparsely logs what an outage makes happen many times a second, and not all of it.
+func (s *Server) tellSparsely(what string, err error, attrs ...any) {
+	leftOut, due := s.sparse.Tell(what)
+	if !due {
+		return
+	}
+	attrs = append(attrs, "err", err)
+	if leftOut > 0 {
+		attrs = append(attrs, "left_out", leftOut)
+	}
+	s.Log.Warn(what, attrs...)
+}
+
 func notFound() *Error { return refuse("not_found", "there is nothing here") }
 
-// unavailable reports whether trying again later may help.
+// unavailable reports whether trying again later may help. It does where the operator has yet to migrate the
+// database, or to mend the login.
 func unavailable(err error) bool {
+	var unusable *store.UnusableError
+	if errors.Is(err, store.ErrNoConnection) || errors.As(err, &unusable) {
+		return true
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch pg.Code[:2] {

@@ -16,6 +16,7 @@ import (
 	"github.com/payaid/payaid/internal/gst"
 	"github.com/payaid/payaid/internal/ratelimit"
 	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/internal/telemetry"
 )
 
 // Config is what the API needs from the rest of the program.
@@ -81,6 +82,7 @@ type Server struct {
 	beat     time.Duration // of streams on which nothing happens
 	patience time.Duration // with a search
 	health   healthCache
+	sparse   telemetry.Sparse // lines about an outage
 	started  time.Time
 
 	draining  chan struct{}

@@ -133,6 +133,8 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 	defer watch.Wait()
 	defer stop()
 	watch.Go(func() { db.WatchBurst(watching, log) })
+	// Requests are refused meanwhile, and the process that answers them says why.
+	watch.Go(func() { _ = awaitDatabase(watching, db, log) })
 	return serve(ctx, server, listener, log)
 }
 

@@ -111,9 +111,17 @@ func (d *doctor) database(ctx context.Context, a *app, url string) {
 		return
 	}
 	defer db.Close()
-	h, err := db.Health(ctx)
+	var h store.Health
+	if err = db.Ready(ctx); err == nil {
+		h, err = db.Health(ctx)
+	}
+	var unusable *store.UnusableError
+	if errors.As(err, &unusable) {
+		d.say(broken, "postgres", unusable.Remedy, "%s", unusable.Problem)
+		return
+	}
 	if err != nil {
-		d.say(broken, "postgres", "start Postgres, check DATABASE_URL, run `payaid migrate`", "%v", err)
+		d.say(broken, "postgres", "start Postgres, check DATABASE_URL", "%v", err)
 		return
 	}
 	if h.Major < 15 {

@@ -40,21 +40,17 @@ func (s operatorSettings) withDB(ctx context.Context, a *app, do func(*store.DB)
 	return advised(do(db))
 }
 
-// advised says what to do where the database has no schema yet, or an older one.
+// advised says in words what to do where the database has no schema, or does not let us in.
 func advised(err error) error {
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) && (refused.Code == undefinedTable || refused.Code == undefinedColumn) {
-		return fmt.Errorf("%w: run `payaid migrate`", err)
+	var unusable *store.UnusableError
+	if errors.As(store.Explain(err), &unusable) {
+		return errors.New(unusable.Reason())
 	}
 	return err
 }
 
-// Codes of Postgres (appendix A of its manual).
-const (
-	undefinedTable  = "42P01"
-	undefinedColumn = "42703"
-	noForeignKey    = "23503"
-)
+// noForeignKey is a code of Postgres (appendix A of its manual).
+const noForeignKey = "23503"
 
 type keysCreateCmd struct {
 	operatorSettings

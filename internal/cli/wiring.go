@@ -132,30 +132,6 @@ func (a *app) runRelay(ctx context.Context, p pool, natsURL string, log *slog.Lo
 	return outbox.NewRelay(db.Pool(), s, changed, log).Run(ctx)
 }
 
-// awaitDatabase returns when the database answers and has its schema: a worker signs on before it does anything else, and a
-// machine that starts everything at once should not have to start it twice.
-func awaitDatabase(ctx context.Context, db *store.DB, log *slog.Logger) error {
-	const first, most = 250 * time.Millisecond, 5 * time.Second
-	for wait := first; ; wait = min(2*wait, most) {
-		err := db.Ready(ctx)
-		if err == nil || ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if errors.Is(err, store.ErrNoSchema) {
-			log.Warn("database is not migrated, and is tried until it is", "error", err, "in_ms", wait.Milliseconds())
-		} else {
-			log.Warn("database is away, and is tried until it is there", "error", err, "in_ms", wait.Milliseconds())
-		}
-		t := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
-		case <-t.C:
-		}
-	}
-}
-
 // workerSetup is what a worker process is started with.
 type workerSetup struct {
 	pool     pool

@@ -43,10 +43,10 @@ func (db *DB) with(ctx context.Context, do func(*pgxpool.Conn) error) error {
 			db.timeouts.Add(1)
 			return fmt.Errorf("%w within %s", ErrBusy, db.wait)
 		}
-		return fmt.Errorf("connect to the database: %w", err)
+		return fmt.Errorf("%w: %w", ErrNoConnection, Explain(err))
 	}
 	defer conn.Release()
-	return do(conn)
+	return Explain(do(conn))
 }
 
 const (

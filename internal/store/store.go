@@ -43,6 +43,9 @@ type PoolOptions struct {
 // ErrBusy means that every connection stayed in use for as long as a caller may wait.
 var ErrBusy = errors.New("no free database connection")
 
+// ErrNoConnection means that no connection could be made.
+var ErrNoConnection = errors.New("connect to the database")
+
 // ErrNotFound means that there is no such row, or none that the organization may see.
 var ErrNotFound = errors.New("not found")
 
@@ -91,7 +94,7 @@ func Open(ctx context.Context, o PoolOptions) (*DB, error) {
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, "SET ROLE "+pgx.Identifier{string(o.Role)}.Sanitize())
 		if err != nil {
-			return fmt.Errorf("become %s (run `payaid migrate`, and grant the role to this login): %w", o.Role, err)
+			return fmt.Errorf("become %s: %w", o.Role, becoming(o.Role, err))
 		}
 		return nil
 	}
@@ -111,26 +114,6 @@ func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 // Ping asks the database for a sign of life.
 func (db *DB) Ping(ctx context.Context) error {
 	return db.with(ctx, func(conn *pgxpool.Conn) error { return conn.Ping(ctx) })
-}
-
-// ErrNoSchema means that the database answers, and nobody has migrated it for this program.
-var ErrNoSchema = errors.New("the database has no schema, or one that is older than this program: run `payaid migrate`")
-
-// What the last migration made that requests can't do without; indexes only make them faster.
-const selectSchema = `
-SELECT to_regclass('public.schedules') IS NOT NULL
-   AND to_regprocedure('public.search_invoices(text[],text,uuid,uuid,integer)') IS NOT NULL`
-
-// Ready asks whether the database answers and has the schema that we need.
-func (db *DB) Ready(ctx context.Context) error {
-	return db.with(ctx, func(conn *pgxpool.Conn) error {
-		var there bool
-		err := conn.QueryRow(ctx, selectSchema).Scan(&there)
-		if err == nil && !there {
-			err = ErrNoSchema
-		}
-		return err
-	})
 }
 
 const setOrganization = `SELECT set_config('app.organization_id', $1, true)`
