@@ -83,6 +83,7 @@ const requestPoolWait = 5 * time.Second
 
 // runAPI serves on a listener until ctx ends, then lets requests finish.
 func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log *slog.Logger) error {
+	s.limits.warn(log)
 	s.pool.timeout = min(s.pool.timeout, requestPoolWait)
 	me := apiProcess(s.pool)
 	db, err := s.pool.open(ctx, store.PoolOptions{Role: store.App, Name: me.ApplicationName("")}, log)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -62,9 +63,11 @@ func TestAPIWaitsForSchema(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- a.runAPI(ctx, apiSetup{pool: pool{url: url, size: 2, most: 3, timeout: time.Second}, natsURL: "nats://127.0.0.1:1"},
-			listener, slog.New(slog.NewTextHandler(&log, nil)))
+		everybody := limits{proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::/0")}}
+		ended <- a.runAPI(ctx, apiSetup{pool: pool{url: url, size: 2, most: 3, timeout: time.Second}, natsURL: "nats://127.0.0.1:1",
+			limits: everybody}, listener, slog.New(slog.NewTextHandler(&log, nil)))
 	}()
+	log.await(t, "everybody is a trusted proxy", "trusted=::/0")
 	log.await(t, "database can't be used", "the database has no schema: run `payaid migrate`")
 	address := "http://" + listener.Addr().String()
 	ready := func() (status int, detail string) {
@@ -86,6 +89,9 @@ func TestAPIWaitsForSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	log.await(t, "database is there")
+	if strings.Contains(log.String(), "10.0.0.0/8") {
+		t.Errorf("a network of proxies is warned of: %s", log.String())
+	}
 	if n := strings.Count(log.String(), "can't be used"); n > 3 {
 		t.Errorf("%d warnings: %s", n, log.String())
 	}

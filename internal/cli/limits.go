@@ -43,6 +43,16 @@ func (s limitSettings) check(p *problems) limits {
 	return l
 }
 
+// warn says where the settings undo what they are for.
+func (l limits) warn(log *slog.Logger) {
+	for _, p := range l.proxies {
+		if p.Bits() == 0 {
+			log.Warn("everybody is a trusted proxy, so everybody chooses the address that limits and keys take for theirs: "+
+				"name your proxies alone in TRUSTED_PROXIES", "trusted", p.String())
+		}
+	}
+}
+
 // limiter counts requests, nil where there is no limit.
 func (l limits) limiter(redisURL string, log *slog.Logger) (*ratelimit.Limiter, error) {
 	if l.requests == 0 {
