@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,7 +21,7 @@ type seedCmd struct {
 	Contacts      int       `default:"1000" help:"Contacts of each."`
 	Deals         int       `default:"2000" help:"Deals of each."`
 	Invoices      int       `default:"1000" help:"Invoices of each, with their items and payments."`
-	Seed          uint64    `default:"1" help:"The same seed and day make the same data, ids included."`
+	Seed          *uint64   `placeholder:"NUMBER" help:"The same seed and day make the same data, ids included; one at random by default, which is printed."`
 	Today         time.Time `format:"2006-01-02" placeholder:"DATE" help:"Day before which all of it happened; the current one by default."`
 	Name          string    `help:"Name of the organizations, numbered if there are several."`
 	Keys          bool      `help:"Make a key for each, and print it."`
@@ -41,13 +42,18 @@ func (c *seedCmd) Run(ctx context.Context, a *app) error {
 	}
 	conn, err := pgx.Connect(ctx, r.DatabaseURL)
 	if err != nil {
-		return fmt.Errorf("connect to the database: %w", err)
+		return advised(fmt.Errorf("connect to the database: %w", err))
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if c.Seed == nil {
+		// Short enough to be typed, and never one of those small ones that people choose.
+		random := 1_000_000 + rand.Uint64N(1_000_000_000_000)
+		c.Seed = &random
+	}
 	began := time.Now()
 	keys := make(map[string]string)
 	o := sampledata.Options{Organizations: c.Organizations, Contacts: c.Contacts, Deals: c.Deals, Invoices: c.Invoices,
-		Seed: c.Seed, Today: c.Today, Name: c.Name}
+		Seed: *c.Seed, Today: c.Today, Name: c.Name}
 	o.Progress = func(table string, rows int64) {
 		fmt.Fprintf(a.stderr, "%8s  %s: %d rows\n", time.Since(began).Round(time.Second), table, rows)
 	}
@@ -66,7 +72,7 @@ func (c *seedCmd) Run(ctx context.Context, a *app) error {
 		fmt.Fprintln(a.stdout)
 	}
 	if len(sum.Organizations) > 0 {
-		tellSeeded(a, sum, time.Since(began))
+		c.tell(a, sum, time.Since(began))
 	}
 	if errors.Is(err, sampledata.ErrNotOwner) {
 		return fmt.Errorf("%w: give DATABASE_URL the login that runs `payaid migrate`", err)
@@ -81,9 +87,14 @@ func createSampleKey(ctx context.Context, tx pgx.Tx, organization string) (strin
 	return text, err
 }
 
-func tellSeeded(a *app, sum sampledata.Summary, took time.Duration) {
+func (c *seedCmd) tell(a *app, sum sampledata.Summary, took time.Duration) {
 	rows := sum.Contacts + sum.Deals + sum.Invoices + sum.Items + sum.Payments
-	fmt.Fprintf(a.stdout, "made %d organizations with %d contacts, %d deals, %d invoices of %d items, %d payments\n",
-		len(sum.Organizations), sum.Contacts, sum.Deals, sum.Invoices, sum.Items, sum.Payments)
+	organizations := "organizations"
+	if len(sum.Organizations) == 1 {
+		organizations = "organization"
+	}
+	fmt.Fprintf(a.stdout, "made %d %s with %d contacts, %d deals, %d invoices of %d items, %d payments\n",
+		len(sum.Organizations), organizations, sum.Contacts, sum.Deals, sum.Invoices, sum.Items, sum.Payments)
 	fmt.Fprintf(a.stdout, "in %s, %.0f rows a second; no events were written\n", took.Round(time.Millisecond), float64(rows)/took.Seconds())
+	fmt.Fprintf(a.stdout, "the same again, in an empty database: --seed=%d --today=%s\n", *c.Seed, sum.Today.Format(time.DateOnly))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -241,12 +242,15 @@ func TestFillAgain(t *testing.T) {
 	conn := newDatabase(t)
 	o := Options{Organizations: 1, Contacts: 10, Deals: 10, Invoices: 10, Seed: 1, Today: testDay}
 	sum := mustFill(t, conn, o)
-	if _, err := Fill(t.Context(), conn, o); err == nil || !strings.Contains(err.Error(), "choose another seed") {
+	if !sum.Today.Equal(time.Date(testDay.Year(), testDay.Month(), testDay.Day(), 0, 0, 0, 0, india)) {
+		t.Errorf("today is %s", sum.Today)
+	}
+	if _, err := Fill(t.Context(), conn, o); !errors.Is(err, ErrAgain) || strings.Contains(err.Error(), "SQLSTATE") {
 		t.Errorf("filled twice: %v", err)
 	}
 	o.Into = sum.Organizations[0].ID
 	mustFill(t, conn, o)
-	if _, err := Fill(t.Context(), conn, o); err == nil || !strings.Contains(err.Error(), "choose another seed") {
+	if _, err := Fill(t.Context(), conn, o); !errors.Is(err, ErrAgain) {
 		t.Errorf("filled an organization twice: %v", err)
 	}
 	o.Seed = 2

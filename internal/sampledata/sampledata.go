@@ -41,6 +41,7 @@ type Options struct {
 type Summary struct {
 	Organizations                              []Organization
 	Contacts, Deals, Invoices, Items, Payments int64
+	Today                                      time.Time // the midnight in India before which everything happened
 }
 
 // ErrNotOwner means that the login is one that sees single organizations. Rows can only be copied into tables
@@ -58,6 +59,7 @@ func Fill(ctx context.Context, conn *pgx.Conn, o Options) (Summary, error) {
 	if o.Today.IsZero() {
 		o.Today = time.Now()
 	}
+	sum.Today = newCalendar(o.Today).today
 	if err := o.check(); err != nil {
 		return sum, err
 	}
@@ -144,11 +146,14 @@ func fill(ctx context.Context, conn *pgx.Conn, o Options, n int, sum *Summary) (
 
 const uniqueViolation = "23505"
 
+// ErrAgain means that the data of the seed and the day is there already.
+var ErrAgain = errors.New("it has the data of this seed and day already; choose another seed")
+
 // again says what a repetition with the same seed runs into.
 func again(err error) error {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == uniqueViolation {
-		return fmt.Errorf("it has the data of this seed and day already; choose another seed: %w", err)
+		return ErrAgain
 	}
 	return err
 }
