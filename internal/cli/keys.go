@@ -57,20 +57,20 @@ type keysCreateCmd struct {
 	Organization organizationFlag `required:"" placeholder:"ID" help:"Whose key it is; 'operator' for the operator's own."`
 	Name         string           `required:"" help:"What the key is for."`
 	Scope        []string         `default:"read,write,jobs" enum:"read,write,jobs,admin" help:"What it may do: read, write, jobs, admin."`
-	ExpiresIn    time.Duration    `help:"Ends by itself after this time, such as 720h."`
+	RateLimit    *int             `placeholder:"N" help:"Requests that it may make in a window; otherwise RATELIMIT_REQUESTS."`
+	IPAllow      []string         `name:"ip-allow" placeholder:"NETWORK" help:"An address or network that it may be used from, such as 203.0.113.0/24; may be given several times. Otherwise from all."`
+	ExpiresIn    time.Duration    `placeholder:"TIME" xor:"end" help:"Ends by itself after this time, such as 720h."`
+	ExpiresAt    *time.Time       `placeholder:"TIME" xor:"end" help:"Ends by itself at this time, such as 2027-03-31T18:30:00Z."`
 }
 
 // Run makes a key and prints it.
 func (c *keysCreateCmd) Run(ctx context.Context, a *app) error {
-	if c.ExpiresIn < 0 {
-		return errors.New("--expires-in: want a time in the future")
+	if err := c.check(time.Now()); err != nil {
+		return err
 	}
 	text, prefix, hash := api.NewKey()
-	k := store.APIKey{OrganizationID: string(c.Organization), ID: outbox.NewID(), Name: c.Name, Prefix: prefix, Scopes: c.Scope}
-	if c.ExpiresIn > 0 {
-		at := time.Now().Add(c.ExpiresIn)
-		k.ExpiresAt = &at
-	}
+	k := store.APIKey{OrganizationID: string(c.Organization), ID: outbox.NewID(), Name: c.Name, Prefix: prefix, Scopes: c.Scope,
+		RateLimit: c.RateLimit, IPAllow: c.IPAllow, ExpiresAt: c.ExpiresAt}
 	err := c.withDB(ctx, a, func(db *store.DB) error {
 		return db.Tx(ctx, func(tx pgx.Tx) error {
 			_, err := store.CreateAPIKey(ctx, tx, k, hash)
@@ -89,6 +89,47 @@ func (c *keysCreateCmd) Run(ctx context.Context, a *app) error {
 	return nil
 }
 
+// check wants of the flags what the API wants of a key.
+func (c *keysCreateCmd) check(now time.Time) error {
+	const mostRequests = 1_000_000
+	var p problems
+	if c.ExpiresIn < 0 {
+		p.add("--expires-in", "want a time to come")
+	} else if c.ExpiresIn > 0 {
+		at := now.Add(c.ExpiresIn)
+		c.ExpiresAt = &at
+	}
+	if c.ExpiresAt != nil && c.ExpiresAt.Before(now) && c.ExpiresIn == 0 {
+		p.add("--expires-at", "want a time to come, got %s", c.ExpiresAt.Format(time.RFC3339))
+	}
+	if n := c.RateLimit; n != nil && (*n < 1 || *n > mostRequests) {
+		p.add("--rate-limit", "want a whole number from 1 to %d, got %d", mostRequests, *n)
+	}
+	for _, text := range c.IPAllow {
+		if _, err := api.ParseNetwork(text); err != nil {
+			p.add("--ip-allow", "want an address or a network such as 203.0.113.0/24, got %q", text)
+		}
+	}
+	return p.err()
+}
+
+// keyID is the id of a key.
+type keyID string
+
+// Decode implements kong.MapperValue.
+func (k *keyID) Decode(ctx *kong.DecodeContext) error {
+	var s string
+	if err := ctx.Scan.PopValueInto("ID", &s); err != nil {
+		return err
+	}
+	id, err := uuid.Parse(s)
+	if err != nil {
+		return fmt.Errorf("%q is no id of a key; `payaid keys list` shows them", s)
+	}
+	*k = keyID(id.String())
+	return nil
+}
+
 // organizationFlag is an organization's id, or "operator" for the operator's own.
 type organizationFlag string
 
@@ -101,10 +142,11 @@ func (o *organizationFlag) Decode(ctx *kong.DecodeContext) error {
 	if s == "operator" {
 		s = store.OperatorOrganization
 	}
-	if _, err := uuid.Parse(s); err != nil {
-		return fmt.Errorf("%q is no id of an organization", s)
+	id, err := uuid.Parse(s)
+	if err != nil {
+		return fmt.Errorf("%q is no id of an organization; `payaid organizations list` shows them", s)
 	}
-	*o = organizationFlag(s)
+	*o = organizationFlag(id.String())
 	return nil
 }
 
@@ -147,14 +189,14 @@ func moment(t *time.Time) string {
 type keysRevokeCmd struct {
 	operatorSettings
 	Organization organizationFlag `required:"" placeholder:"ID" help:"Whose key; 'operator' for the operator's own."`
-	ID           string           `arg:"" help:"Of the key."`
+	ID           keyID            `arg:"" help:"Of the key."`
 }
 
 // Run ends a key.
 func (c *keysRevokeCmd) Run(ctx context.Context, a *app) error {
 	err := c.withDB(ctx, a, func(db *store.DB) error {
 		return db.Tx(ctx, func(tx pgx.Tx) error {
-			_, err := store.RevokeAPIKey(ctx, tx, string(c.Organization), c.ID)
+			_, err := store.RevokeAPIKey(ctx, tx, string(c.Organization), string(c.ID))
 			return err
 		})
 	})
