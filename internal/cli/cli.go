@@ -20,19 +20,20 @@ import (
 
 // commands is the command line.
 type commands struct {
-	Up          upCmd          `cmd:"" help:"Run everything on this machine."`
-	API         apiCmd         `cmd:"" name:"api" help:"Serve the HTTP API."`
-	Relay       relayCmd       `cmd:"" help:"Publish the outbox to the event stream."`
-	Worker      workerCmd      `cmd:"" help:"Work one or more queues."`
-	Migrate     migrateCmd     `cmd:"" help:"Bring the database's schema up to date."`
-	Doctor      doctorCmd      `cmd:"" help:"Say what is wrong, and how to mend it."`
-	Keys        keysCmd        `cmd:"" help:"Make, list and revoke API keys."`
-	Seed        seedCmd        `cmd:"" help:"Make organizations with sample data."`
-	Jobs        jobsCmd        `cmd:"" help:"List, show, retry and cancel jobs."`
-	Events      eventsCmd      `cmd:"" help:"Watch, replay and mend events."`
-	Bench       benchCmd       `cmd:"" help:"Measure this machine against the bare parts."`
-	Healthcheck healthcheckCmd `cmd:"" help:"Ask a running API whether it is ready; for containers."`
-	Version     versionCmd     `cmd:"" help:"Print the version."`
+	Up            upCmd            `cmd:"" help:"Run everything on this machine."`
+	API           apiCmd           `cmd:"" name:"api" help:"Serve the HTTP API."`
+	Relay         relayCmd         `cmd:"" help:"Publish the outbox to the event stream."`
+	Worker        workerCmd        `cmd:"" help:"Work one or more queues."`
+	Migrate       migrateCmd       `cmd:"" help:"Bring the database's schema up to date."`
+	Doctor        doctorCmd        `cmd:"" help:"Say what is wrong, and how to mend it."`
+	Organizations organizationsCmd `cmd:"" help:"List organizations."`
+	Keys          keysCmd          `cmd:"" help:"Make, list and revoke API keys."`
+	Seed          seedCmd          `cmd:"" help:"Make organizations with sample data."`
+	Jobs          jobsCmd          `cmd:"" help:"List, show, retry and cancel jobs."`
+	Events        eventsCmd        `cmd:"" help:"Watch, replay and mend events."`
+	Bench         benchCmd         `cmd:"" help:"Measure this machine against the bare parts."`
+	Healthcheck   healthcheckCmd   `cmd:"" help:"Ask a running API whether it is ready; for containers."`
+	Version       versionCmd       `cmd:"" help:"Print the version."`
 }
 
 const description = `PayAid: the self-hosted, event-driven backend of a CRM and invoicing product.
