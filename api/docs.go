@@ -23,20 +23,34 @@ var docsFiles embed.FS
 // docsPage is what the template shows.
 type docsPage struct {
 	Title, Version, Description string
-	Operations                  []docsOperation
+	Resources                   []docsResource
+	Kinds                       []docsKind
+	StreamEvents                []streamEvent
 	Schemas                     []docsSchema
 	Problems                    []docsProblem
 	Events                      []events.Kind
 }
 
-type docsOperation struct {
-	*huma.Operation
-	Asks    []docsParam
-	Takes   string // name of the schema of the body
-	Answers []docsAnswer
+type docsResource struct {
+	Name, Anchor string
+	Operations   []docsOperation
 }
 
-type docsParam struct{ Name, In, Type, Description string }
+type docsOperation struct {
+	*huma.Operation
+	Sentence string
+	Asks     []docsParam
+	Takes    string // name of the schema of the body
+	Answers  []docsAnswer
+}
+
+type docsParam struct {
+	Name, In, Description string
+	Type                  docsType
+}
+
+// docsType is a type in words, of which one may name a shape.
+type docsType struct{ Before, Shape, After string }
 
 type docsAnswer struct{ Status, Description, Schema string }
 
@@ -46,8 +60,9 @@ type docsSchema struct {
 }
 
 type docsField struct {
-	Name, Type, Description string
-	Required                bool
+	Name, Description string
+	Type              docsType
+	Required          bool
 }
 
 type docsProblem struct {
@@ -56,20 +71,15 @@ type docsProblem struct {
 }
 
 // renderDocs renders the OpenAPI document as a page that needs neither script nor a style of its own.
-func renderDocs(doc *huma.OpenAPI) ([]byte, error) {
+func renderDocs(doc *huma.OpenAPI, routes []route, kinds []Kind) ([]byte, error) {
 	t, err := template.ParseFS(docsFiles, "docs/page.html")
 	if err != nil {
 		return nil, err
 	}
 	p := docsPage{Title: doc.Info.Title, Version: doc.Info.Version, Description: doc.Info.Description,
-		Events: events.Catalogue()}
-	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
-		item := doc.Paths[path]
-		for _, op := range []*huma.Operation{item.Get, item.Post, item.Patch, item.Delete} {
-			if op != nil {
-				p.Operations = append(p.Operations, docsOperationOf(op))
-			}
-		}
+		Resources: docsResourcesOf(doc, routes), StreamEvents: streamEvents, Events: events.Catalogue()}
+	if p.Kinds, err = docsKindsOf(kinds); err != nil {
+		return nil, err
 	}
 	schemas := doc.Components.Schemas.Map()
 	for _, name := range slices.Sorted(maps.Keys(schemas)) {
@@ -86,10 +96,27 @@ func renderDocs(doc *huma.OpenAPI) ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// docsResourcesOf groups the operations, in the order of the routes.
+func docsResourcesOf(doc *huma.OpenAPI, routes []route) (list []docsResource) {
+	for _, tag := range doc.Tags {
+		r := docsResource{Name: tag.Name, Anchor: "about-" + strings.ReplaceAll(strings.ToLower(tag.Name), " ", "-")}
+		for _, rt := range routes {
+			if resourceOf(rt.path) == tag.Name {
+				r.Operations = append(r.Operations, docsOperationOf(operationOf(doc.Paths[rt.path], rt.method)))
+			}
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
 func docsOperationOf(op *huma.Operation) docsOperation {
-	d := docsOperation{Operation: op}
+	d := docsOperation{Operation: op, Sentence: op.Summary}
+	if !strings.HasSuffix(op.Summary, "?") {
+		d.Sentence += "."
+	}
 	for _, p := range op.Parameters {
-		d.Asks = append(d.Asks, docsParam{p.Name, p.In, typeName(p.Schema), p.Description})
+		d.Asks = append(d.Asks, docsParam{Name: p.Name, In: p.In, Description: p.Description, Type: typeOf(p.Schema)})
 	}
 	if op.RequestBody != nil {
 		d.Takes = schemaName(op.RequestBody.Content)
@@ -123,20 +150,26 @@ func docsSchemaOf(name string, s *huma.Schema) docsSchema {
 	d := docsSchema{Name: name}
 	for _, field := range slices.Sorted(maps.Keys(s.Properties)) {
 		f := s.Properties[field]
-		d.Fields = append(d.Fields, docsField{Name: field, Type: typeName(f), Description: f.Description,
+		d.Fields = append(d.Fields, docsField{Name: field, Type: typeOf(f), Description: f.Description,
 			Required: slices.Contains(s.Required, field)})
 	}
 	return d
 }
 
-func typeName(s *huma.Schema) string {
+func typeOf(s *huma.Schema) docsType {
 	switch {
 	case s.Ref != "":
-		return s.Ref[strings.LastIndexByte(s.Ref, '/')+1:]
+		return docsType{Shape: s.Ref[strings.LastIndexByte(s.Ref, '/')+1:]}
 	case s.Type == huma.TypeArray && s.Items != nil:
-		return "list of " + typeName(s.Items)
+		t := typeOf(s.Items)
+		t.Before = "list of " + t.Before
+		if s.Nullable {
+			t.After += " or null"
+		}
+		t.After += limits(s)
+		return t
 	case s.Type == "":
-		return "any"
+		return docsType{Before: "any"}
 	}
 	name := s.Type
 	if s.Format != "" {
@@ -148,7 +181,7 @@ func typeName(s *huma.Schema) string {
 	if s.Nullable {
 		name += " or null"
 	}
-	return name + limits(s)
+	return docsType{Before: name + limits(s)}
 }
 
 func oneOf(values []any) string {
@@ -157,6 +190,9 @@ func oneOf(values []any) string {
 		if v != nil { // which is said after them
 			names = append(names, fmt.Sprint(v))
 		}
+	}
+	if len(names) == 1 {
+		return names[0]
 	}
 	return "one of " + strings.Join(names, ", ")
 }
@@ -175,6 +211,8 @@ func limits(s *huma.Schema) string {
 
 func between[N int | float64](b *strings.Builder, least, most *N, what string) {
 	switch {
+	case what != "" && most == nil && least != nil && *least == 1:
+		b.WriteString(", not empty")
 	case least != nil && most != nil:
 		fmt.Fprintf(b, ", %v to %v%s", written(*least), written(*most), what)
 	case least != nil:

@@ -42,7 +42,7 @@ func (s *Server) makeDocuments() (err error) {
 	if d.asyncAPI, err = events.AsyncAPI(s.Version); err != nil {
 		return fmt.Errorf("render the AsyncAPI document: %w", err)
 	}
-	if d.docs, err = renderDocs(s.openAPI); err != nil {
+	if d.docs, err = renderDocs(s.openAPI, s.routes(), s.Kinds); err != nil {
 		return fmt.Errorf("render the docs page: %w", err)
 	}
 	d.style, err = docsFiles.ReadFile("docs/style.css")
@@ -64,6 +64,18 @@ func (s *Server) serveDocs(w http.ResponseWriter, _ *http.Request) error {
 
 func (s *Server) serveStyle(w http.ResponseWriter, _ *http.Request) error {
 	return serveDocument(w, "text/css; charset=utf-8", s.documents.style)
+}
+
+// toDocs sends a reader on who has asked for a page where there is none.
+func toDocs(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Location", "/docs")
+	w.WriteHeader(http.StatusTemporaryRedirect)
+	return nil
+}
+
+func documentRedirect(_ *Server, _ huma.API, op *huma.Operation) {
+	op.Responses["307"] = &huma.Response{Description: "The page is elsewhere", Headers: map[string]*huma.Param{
+		"Location": {Schema: &huma.Schema{Type: huma.TypeString}}}}
 }
 
 func serveDocument(w http.ResponseWriter, contentType string, body []byte) error {

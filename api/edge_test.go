@@ -25,7 +25,7 @@ func TestRoutesThatAreNot(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
 	_, key := g.organization(t)
-	for _, path := range []string{"/", "/api", "/api/jobs/", "/api/job", "/apix", "/api/jobs/x/y/z", "/favicon.ico"} {
+	for _, path := range []string{"/docs/x", "/api", "/api/jobs/", "/api/job", "/apix", "/api/jobs/x/y/z", "/favicon.ico"} {
 		g.call(t, key, "GET", path, "").problem(404, "not_found")
 		g.call(t, "", "POST", path, `{}`).problem(404, "not_found")
 	}

@@ -116,6 +116,7 @@ func (s *Server) mount() error {
 		rt.register(s, api, rt)
 	}
 	s.documentUnchanged(s.routes())
+	s.openAPI.Tags = resourceTags(s.routes())
 	s.documentLimits(api, s.routes())
 	listNulls(registry.Map())
 	s.handler = s.edge(mux)
@@ -131,7 +132,11 @@ type guardedMux struct {
 
 // HandleFunc implements humago.Mux.
 func (m *guardedMux) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
-	m.ServeMux.HandleFunc(pattern, m.server.guard(m.routes[pattern], handler))
+	handler = m.server.guard(m.routes[pattern], handler)
+	if strings.HasSuffix(pattern, "/") {
+		pattern += "{$}" // that path alone, not all below
+	}
+	m.ServeMux.HandleFunc(pattern, handler)
 }
 
 // typed registers a handler whose input and output huma reads and writes by their types.
@@ -172,6 +177,7 @@ func (s *Server) operation(rt route) *huma.Operation {
 		Method:          rt.method,
 		Path:            rt.path,
 		Summary:         rt.summary,
+		Tags:            []string{resourceOf(rt.path)},
 		MaxBodyBytes:    -1, // the guard has read it
 		BodyReadTimeout: 0,
 	}
@@ -189,6 +195,9 @@ func (s *Server) operation(rt route) *huma.Operation {
 }
 
 func operationID(rt route) string {
+	if strings.HasSuffix(rt.path, "/") {
+		rt.path += "index"
+	}
 	name := strings.NewReplacer("/api/", "", "/", "-", "{", "", "}", "", ".", "-").Replace(rt.path)
 	return strings.ToLower(rt.method) + "-" + strings.Trim(name, "-")
 }

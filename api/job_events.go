@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -260,9 +261,26 @@ func (c *streamCount) leave(keyID string) {
 	}
 }
 
+// A streamEvent is a kind of what a client that follows a job is sent.
+type streamEvent struct{ Name, Data, Meaning string }
+
+// streamEvents are the vocabulary of a stream, for the documents.
+var streamEvents = []streamEvent{
+	{"status", "the job", "At first, as it was when it was handed over; then whenever it begins, waits or goes on."},
+	{"provider", `{"provider","model","reason"}`, "Which model is asked now. The reason says why it is not the first choice, and is null if it is."},
+	{"token", `{"text"}`, "A piece of the answer's text, to be put behind the pieces before."},
+	{"reset", `{"provider","reason"}`, "The pieces so far are void, as the answer begins anew. The provider is the one that writes next, if that is known already."},
+	{"progress", `{"done","total"}`, "How much of how much is done."},
+	{"done", "the job", "The last: the job has ended, with its output or error."},
+}
+
 func documentFollow(_ *Server, _ huma.API, op *huma.Operation) {
 	text := &huma.Schema{Type: huma.TypeString}
-	op.Description += " Events: status (the job), provider, token, reset, progress, and at the end done (the job)."
+	var events []string
+	for _, e := range streamEvents {
+		events = append(events, e.Name+" ("+e.Data+")")
+	}
+	op.Description += " Events, and what their data is: " + strings.Join(events, ", ") + "."
 	op.Parameters = append(op.Parameters,
 		&huma.Param{Name: "id", In: "path", Required: true, Schema: text},
 		&huma.Param{Name: "Last-Event-ID", In: "header", Schema: text, Description: "Number of the last event seen"},

@@ -67,6 +67,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		server.Close()
 	})
 	g.url, g.http = server.URL, server.Client()
+	g.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return g
 }
 

@@ -94,7 +94,7 @@ func (l *linter) operation(what, path string, op *openapi3.Operation) {
 func (l *linter) responses(what string, op *openapi3.Operation) {
 	success := false
 	for status, r := range op.Responses.Map() {
-		success = success || strings.HasPrefix(status, "2")
+		success = success || strings.HasPrefix(status, "2") || strings.HasPrefix(status, "3")
 		if r.Value.Description == nil || *r.Value.Description == "" {
 			l.fault("%s: response %s has no description", what, status)
 		}

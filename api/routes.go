@@ -46,19 +46,6 @@ func (s *Server) routes() []route {
 		{method: del, path: "/api/api-keys/{id}", scopes: write,
 			summary: "Revoke a key for good", register: typed(s.revokeKey, http.StatusNoContent)},
 
-		{method: get, path: "/api/deals", scopes: read,
-			summary: "List deals, newest first", register: typed(s.listDeals, http.StatusOK)},
-		{method: post, path: "/api/deals", scopes: write, body: jsonBody, creates: true,
-			summary: "Make a deal with a contact", register: typed(s.createDeal, http.StatusCreated)},
-		{method: get, path: "/api/deals/{id}", scopes: read,
-			summary: "Read a deal", register: typed(s.getDeal, http.StatusOK)},
-		{method: patch, path: "/api/deals/{id}", scopes: write, body: patchBody,
-			summary: "Change a deal, or move it to another stage", register: typed(s.patchDeal, http.StatusOK)},
-		{method: del, path: "/api/deals/{id}", scopes: write,
-			summary: "Delete a deal", register: typed(s.deleteDeal, http.StatusNoContent)},
-		{method: get, path: "/api/dashboard/metrics", scopes: read,
-			summary: "How the business stands", register: typed(s.getDashboard, http.StatusOK)},
-
 		{method: get, path: "/api/contacts", scopes: read,
 			summary: "List contacts, newest first", register: typed(s.listContacts, http.StatusOK)},
 		{method: post, path: "/api/contacts", scopes: write, body: jsonBody, creates: true,
@@ -69,6 +56,17 @@ func (s *Server) routes() []route {
 			summary: "Change a contact", register: typed(s.patchContact, http.StatusOK)},
 		{method: del, path: "/api/contacts/{id}", scopes: write,
 			summary: "Delete a contact that has neither deals nor invoices", register: typed(s.deleteContact, http.StatusNoContent)},
+
+		{method: get, path: "/api/deals", scopes: read,
+			summary: "List deals, newest first", register: typed(s.listDeals, http.StatusOK)},
+		{method: post, path: "/api/deals", scopes: write, body: jsonBody, creates: true,
+			summary: "Make a deal with a contact", register: typed(s.createDeal, http.StatusCreated)},
+		{method: get, path: "/api/deals/{id}", scopes: read,
+			summary: "Read a deal", register: typed(s.getDeal, http.StatusOK)},
+		{method: patch, path: "/api/deals/{id}", scopes: write, body: patchBody,
+			summary: "Change a deal, or move it to another stage", register: typed(s.patchDeal, http.StatusOK)},
+		{method: del, path: "/api/deals/{id}", scopes: write,
+			summary: "Delete a deal", register: typed(s.deleteDeal, http.StatusNoContent)},
 
 		{method: get, path: "/api/invoices", scopes: read,
 			summary: "List invoices, newest first, without their items and payments", register: typed(s.listInvoices, http.StatusOK)},
@@ -86,6 +84,9 @@ func (s *Server) routes() []route {
 			summary: "Note a payment, of all that is due or a part", register: typed(s.payInvoice, http.StatusOK)},
 		{method: post, path: "/api/invoices/{id}/cancel", scopes: write, creates: true,
 			summary: "Cancel an invoice for which nothing was paid", register: typed(s.cancelInvoice, http.StatusOK)},
+
+		{method: get, path: "/api/dashboard/metrics", scopes: read,
+			summary: "How the business stands", register: typed(s.getDashboard, http.StatusOK)},
 
 		{method: post, path: "/api/jobs", scopes: jobs, body: parsedBody, creates: true,
 			summary: "Hand over work", register: raw(s.submitJob, documentSubmit)},
@@ -111,6 +112,8 @@ func (s *Server) routes() []route {
 		{method: get, path: "/openapi.json", summary: "This document", register: raw(s.serveOpenAPI, documentJSON)},
 		{method: get, path: "/asyncapi.json", summary: "The events, as AsyncAPI 3", register: raw(s.serveAsyncAPI, documentJSON)},
 		{method: get, path: "/docs", summary: "This document, to read", register: raw(s.serveDocs, documentPage)},
+		{method: get, path: "/docs/", summary: "Go to the page", register: raw(toDocs, documentRedirect)},
+		{method: get, path: "/", summary: "Go to the page", register: raw(toDocs, documentRedirect)},
 		{method: get, path: "/docs/style.css", summary: "How the page looks", register: raw(s.serveStyle, documentPage)},
 	}
 }
