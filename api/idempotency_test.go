@@ -240,3 +240,19 @@ func FuzzUnstorable(f *testing.F) {
 		}
 	})
 }
+
+// An Idempotency-Key is one of a method and path, so it may be used on another again.
+func TestIdempotencyKeyCountsForItsPath(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	_, key := g.organization(t)
+	first := g.call(t, key, "POST", "/api/jobs", aCompletion, "Idempotency-Key", "k").want(202).job()
+	for path, body := range map[string]string{"/api/contacts": `{"name":"Asha"}`, "/api/jobs/batch": `{"jobs":[` + aCompletion + `]}`} {
+		if r := g.call(t, key, "POST", path, body, "Idempotency-Key", "k"); r.status >= 300 || r.header.Get("Idempotency-Replayed") != "" {
+			t.Errorf("%s: %d %s", path, r.status, r.body)
+		}
+	}
+	if again := g.call(t, key, "POST", "/api/jobs", aCompletion, "Idempotency-Key", "k").want(202).job(); again.ID != first.ID {
+		t.Errorf("got the job %s, want %s", again.ID, first.ID)
+	}
+}
