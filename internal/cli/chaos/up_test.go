@@ -257,7 +257,7 @@ func TestTheDoctor(t *testing.T) {
 	if status, output := s.once("migrate", "down", "--yes"); status != 0 {
 		t.Fatalf("migrate down: %s", output)
 	}
-	sick("schema", "broken", "pending", "payaid migrate")
+	sick("postgres", "broken", "older than this program", "payaid migrate")
 	s.stop(s.postgres)
 	sick("postgres", "broken", "refused", "start Postgres")
 }
