@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/payaid/payaid/internal/localstack"
+	"github.com/payaid/payaid/internal/localstack/faults"
 )
 
 func TestOllamaAnswersFirst(t *testing.T) {
@@ -29,10 +30,10 @@ func TestOllamaAnswersFirst(t *testing.T) {
 	if want := int64(75*a.PromptTokens + 300*a.CompletionTokens); got.CostNanoUSD != 0 || got.ShadowNanoUSD != want {
 		t.Errorf("cost %d, shadow %d; want 0, %d", got.CostNanoUSD, got.ShadowNanoUSD, want)
 	}
-	if len(r.groq.requests()) != 0 {
+	if len(r.groq.Requests()) != 0 {
 		t.Error("Groq was asked")
 	}
-	body := r.ollama.requests()[0].body
+	body := r.ollama.Requests()[0].Body
 	if body["truncate"] != false || body["shift"] != false || body["keep_alive"] != "30m0s" {
 		t.Errorf("request %v, want no truncation, no shift, and to be kept", body)
 	}
@@ -45,14 +46,14 @@ func TestRollbackIsGroqAlone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.OllamaEnabled = false })
 	a := r.mustAnswer(t, score(), Groq)
-	if a.FallbackReason != "" || a.Model != "openai/gpt-oss-20b" || len(r.ollama.requests()) != 0 {
-		t.Errorf("fallback %q of %s after %d calls of Ollama", a.FallbackReason, a.Model, len(r.ollama.requests()))
+	if a.FallbackReason != "" || a.Model != "openai/gpt-oss-20b" || len(r.ollama.Requests()) != 0 {
+		t.Errorf("fallback %q of %s after %d calls of Ollama", a.FallbackReason, a.Model, len(r.ollama.Requests()))
 	}
 	got := a.Attempts[0]
 	if want := int64(75*a.PromptTokens + 300*a.CompletionTokens); got.CostNanoUSD != want || got.ShadowNanoUSD != want || want == 0 {
 		t.Errorf("cost %d, shadow %d; want %d", got.CostNanoUSD, got.ShadowNanoUSD, want)
 	}
-	body := r.groq.requests()[0].body
+	body := r.groq.Requests()[0].Body
 	if body["reasoning_effort"] != "low" || body["max_completion_tokens"] != float64(DefaultMaxTokens+reasoningRoom) {
 		t.Errorf("request %v", body)
 	}
@@ -69,7 +70,7 @@ func TestModels(t *testing.T) {
 		{"openai/gpt-oss-120b", "openai/gpt-oss-120b", "openai/gpt-oss-120b"},
 	} {
 		r := newRig(t, nil)
-		r.ollama.next(status(500, ""))
+		r.ollama.Next(faults.Status(500, ""))
 		p := score()
 		p.Model = tc.model
 		a := r.mustAnswer(t, p, Groq)
@@ -82,7 +83,7 @@ func TestModels(t *testing.T) {
 func TestTextIsWithdrawnWhenTheProviderChanges(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	r.ollama.next(cutAfter(3))
+	r.ollama.Next(faults.CutAfter(3))
 	r.mustAnswer(t, score(), Groq)
 	want := "provider ollama , reset groq truncated, provider groq truncated"
 	if got := strings.Join(r.heard.events, ", "); got != want {
@@ -93,8 +94,8 @@ func TestTextIsWithdrawnWhenTheProviderChanges(t *testing.T) {
 func TestTextIsWithdrawnWhenNobodyAnswers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	r.ollama.next(cutAfter(3))
-	r.groq.next(reset)
+	r.ollama.Next(faults.CutAfter(3))
+	r.groq.Next(faults.Reset)
 	if e := r.mustFail(t, score()); !e.Wait() || r.heard.text.Len() != 0 {
 		t.Errorf("error %v, the sink holds %q", e, r.heard.text.String())
 	}
@@ -116,7 +117,7 @@ func TestInvalidPrompts(t *testing.T) {
 			t.Errorf("%+v: %+v, want a permanent request error", p, e)
 		}
 	}
-	if len(r.ollama.requests())+len(r.groq.requests()) != 0 {
+	if len(r.ollama.Requests())+len(r.groq.Requests()) != 0 {
 		t.Error("an invalid prompt was sent")
 	}
 }
@@ -126,14 +127,14 @@ func TestLocalOnly(t *testing.T) {
 	r := newRig(t, nil)
 	p := score()
 	p.LocalOnly = true
-	r.ollama.only = "/api/chat"
-	r.ollama.next(status(503, ""))
+	r.ollama.Only("/api/chat")
+	r.ollama.Next(faults.Status(503, ""))
 	e := r.mustFail(t, p)
 	if !e.Wait() || !strings.Contains(e.Reason(), "the organization allows models in the house only") {
 		t.Errorf("%+v, want to wait for Ollama", e)
 	}
 	r.mustAnswer(t, p, Ollama)
-	if len(r.groq.requests()) != 0 {
+	if len(r.groq.Requests()) != 0 {
 		t.Error("Groq was asked")
 	}
 }
@@ -141,14 +142,14 @@ func TestLocalOnly(t *testing.T) {
 func TestLocalOnlyRefusesTheCloudOfOllama(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	r.ollama.only = "/api/show"
-	r.ollama.next(status(200, `{"remote_host":"https://ollama.com","remote_model":"gpt-oss:120b"}`))
+	r.ollama.Only("/api/show")
+	r.ollama.Next(faults.Status(200, `{"remote_host":"https://ollama.com","remote_model":"gpt-oss:120b"}`))
 	p := score()
 	p.LocalOnly = true
 	e := r.mustFail(t, p)
-	for _, s := range append(r.ollama.requests(), r.groq.requests()...) {
-		if s.path != "/api/show" {
-			t.Errorf("the prompt went to %s", s.path)
+	for _, s := range append(r.ollama.Requests(), r.groq.Requests()...) {
+		if s.Path != "/api/show" {
+			t.Errorf("the prompt went to %s", s.Path)
 		}
 	}
 	if !e.Permanent() {
@@ -186,7 +187,7 @@ func TestCancellationStopsOllama(t *testing.T) {
 	if took := time.Since(begun); took > 15*time.Second {
 		t.Errorf("the next answer came after %v, %+v: the first one, %+v, was not stopped", took, a.Attempts, e.Attempts)
 	}
-	if len(r.groq.requests()) != 0 {
+	if len(r.groq.Requests()) != 0 {
 		t.Error("Groq was asked for a cancelled prompt")
 	}
 }
@@ -195,14 +196,14 @@ func TestCancellationBeforeTheFirstByte(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
-	r.ollama.next(func(w http.ResponseWriter, req *http.Request, pass http.HandlerFunc) {
+	r.ollama.Next(func(w http.ResponseWriter, req *http.Request, pass http.HandlerFunc) {
 		cancel()
-		hang(w, req, pass)
+		faults.Hang(w, req, pass)
 	})
 	if _, err := r.Answer(ctx, score(), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want context.Canceled", err)
 	}
-	if len(r.groq.requests()) != 0 {
+	if len(r.groq.Requests()) != 0 {
 		t.Error("Groq was asked for a cancelled prompt")
 	}
 }
@@ -210,7 +211,7 @@ func TestCancellationBeforeTheFirstByte(t *testing.T) {
 func TestCallersDeadline(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	r.ollama.every(hang)
+	r.ollama.Every(faults.Hang)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err := r.Answer(ctx, score(), nil)
@@ -225,7 +226,7 @@ func TestCallersDeadline(t *testing.T) {
 func TestSecondOllamaInThePlaceOfGroq(t *testing.T) {
 	t.Parallel()
 	first, second := localstack.NewOllama(t), localstack.NewOllama(t)
-	between := newFaultProxy(t, second.URL())
+	between := faults.New(t, second.URL())
 	r := newRig(t, func(c *Config) {
 		c.OllamaURL, c.OllamaModels.Fast = first.URL(), "tiny-slow"
 		c.GroqBaseURL = between.URL + "/v1"
@@ -277,17 +278,17 @@ func TestNothingLeaks(t *testing.T) {
 	secrets := []string{"hunter2", "gsk_secret", "sesame"}
 	quote := "you said hunter2 with gsk_secret, rate_limit_exceeded sesame"
 	p := Prompt{Messages: []Message{{"user", "my word is hunter2"}}}
-	for _, faults := range [][2]fault{
-		{ollamaStatus(500, quote), groqStatus(400, quote, quote)},
-		{status(200, quote), groqStatus(500, quote, quote)},
-		{status(418, quote), nil},
-		{ollamaStatus(404, quote), groqStatus(401, quote, quote)},
-		{status(503, quote), groqStatus(429, quote, quote, "Retry-After", "60")},
-		{status(200, `{"error":"`+quote+`"}`), status(200, "data: {\"error\":{\"message\":\""+quote+"\"}}\n\n")},
+	for _, pair := range [][2]faults.Fault{
+		{faults.OllamaStatus(500, quote), faults.GroqStatus(400, quote, quote)},
+		{faults.Status(200, quote), faults.GroqStatus(500, quote, quote)},
+		{faults.Status(418, quote), nil},
+		{faults.OllamaStatus(404, quote), faults.GroqStatus(401, quote, quote)},
+		{faults.Status(503, quote), faults.GroqStatus(429, quote, quote, "Retry-After", "60")},
+		{faults.Status(200, `{"error":"`+quote+`"}`), faults.Status(200, "data: {\"error\":{\"message\":\""+quote+"\"}}\n\n")},
 	} {
 		r := newRig(t, nil)
-		r.ollama.every(faults[0])
-		r.groq.every(faults[1])
+		r.ollama.Every(pair[0])
+		r.groq.Every(pair[1])
 		e := r.mustFail(t, p)
 		public := e.Error() + e.Detail + r.log.String()
 		for _, a := range e.Attempts {
@@ -322,10 +323,10 @@ func TestBudgetIsAskedBeforeGroq(t *testing.T) {
 	if money.settled != a.Attempts[1].CostNanoUSD || money.settled == 0 || money.reserved < money.settled {
 		t.Errorf("reserved %d, settled %d of a call for %d", money.reserved, money.settled, a.Attempts[1].CostNanoUSD)
 	}
-	asked := len(r.groq.requests())
+	asked := len(r.groq.Requests())
 	p.Budget = &purse{}
 	e := r.mustFail(t, p)
-	if !e.Wait() || outcomes(e.Attempts) != "ollama:unavailable groq:out_of_budget" || len(r.groq.requests()) != asked {
+	if !e.Wait() || outcomes(e.Attempts) != "ollama:unavailable groq:out_of_budget" || len(r.groq.Requests()) != asked {
 		t.Errorf("%+v, want to wait without asking Groq", e)
 	}
 }

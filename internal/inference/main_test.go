@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/payaid/payaid/internal/localstack"
+	"github.com/payaid/payaid/internal/localstack/faults"
 	"go.uber.org/goleak"
 )
 
@@ -35,7 +36,7 @@ func ollamaURL(t *testing.T) string { return localstack.TestOllama(t).URL() }
 // rig is a chain before two proxies, both in front of a real Ollama.
 type rig struct {
 	*Chain
-	ollama, groq *faultProxy
+	ollama, groq *faults.Proxy
 	heard        *recorder
 	log          *logbook
 }
@@ -44,7 +45,7 @@ type rig struct {
 // other tests; those that are about time set their own by change.
 func newRig(t *testing.T, change func(*Config)) *rig {
 	t.Helper()
-	r := &rig{ollama: newFaultProxy(t, ollamaURL(t)), groq: newFaultProxy(t, ollamaURL(t)), heard: &recorder{}, log: &logbook{}}
+	r := &rig{ollama: faults.New(t, ollamaURL(t)), groq: faults.New(t, ollamaURL(t)), heard: &recorder{}, log: &logbook{}}
 	cfg := Config{
 		OllamaEnabled: true,
 		OllamaURL:     r.ollama.URL,

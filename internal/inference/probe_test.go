@@ -11,6 +11,7 @@ import (
 
 	"github.com/ollama/ollama/api"
 	"github.com/payaid/payaid/internal/localstack"
+	"github.com/payaid/payaid/internal/localstack/faults"
 )
 
 // hurried is a rig whose breakers are probed after 100 ms.
@@ -61,12 +62,12 @@ func (r *rig) await(t *testing.T, provider, model, want string) ProviderStatus {
 func TestOpenBreakersAnswerAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	r.ollama.every(status(500, ""))
-	r.groq.every(reset)
+	r.ollama.Every(faults.Status(500, ""))
+	r.groq.Every(faults.Reset)
 	for range 5 {
 		r.mustFail(t, score())
 	}
-	before := len(r.ollama.requests()) + len(r.groq.requests())
+	before := len(r.ollama.Requests()) + len(r.groq.Requests())
 	begun := time.Now()
 	e := r.mustFail(t, score())
 	if !e.Wait() || e.Class != BreakerOpen || e.RetryAfter < 5*time.Second || e.RetryAfter > 12*time.Second {
@@ -78,7 +79,7 @@ func TestOpenBreakersAnswerAtOnce(t *testing.T) {
 	if got := outcomes(e.Attempts); got != "ollama:breaker_open groq:breaker_open" {
 		t.Errorf("attempts %q", got)
 	}
-	if after := len(r.ollama.requests()) + len(r.groq.requests()); after != before || time.Since(begun) > time.Second {
+	if after := len(r.ollama.Requests()) + len(r.groq.Requests()); after != before || time.Since(begun) > time.Second {
 		t.Errorf("%d calls in %v, want none and at once", after-before, time.Since(begun))
 	}
 	s := r.await(t, Ollama, "mistral:7b", stateOpen)
@@ -91,21 +92,21 @@ func TestOpenBreakersAnswerAtOnce(t *testing.T) {
 func TestProbeOfOllamaGeneratesAToken(t *testing.T) {
 	t.Parallel()
 	r := hurried(t, nil)
-	r.ollama.every(status(500, ""))
+	r.ollama.Every(faults.Status(500, ""))
 	for range 5 {
 		r.mustAnswer(t, score(), Groq)
 		r.heard.text.Reset()
 	}
-	failed := len(r.ollama.requests())
+	failed := len(r.ollama.Requests())
 	r.run(t)
-	r.ollama.next(status(500, ""), status(500, "")).every(nil)
+	r.ollama.Next(faults.Status(500, ""), faults.Status(500, "")).Every(nil)
 	s := r.await(t, Ollama, "mistral:7b", stateHalfOpen)
 	if !s.NextProbe.IsZero() {
 		t.Errorf("status %+v", s)
 	}
 	var probes int
-	for _, s := range r.ollama.requests()[failed:] {
-		if options, ok := s.body["options"].(map[string]any); ok && options["num_predict"] == float64(1) {
+	for _, s := range r.ollama.Requests()[failed:] {
+		if options, ok := s.Body["options"].(map[string]any); ok && options["num_predict"] == float64(1) {
 			probes++
 		}
 	}
@@ -119,16 +120,16 @@ func TestProbeOfOllamaGeneratesAToken(t *testing.T) {
 func TestProbeOfGroqLooksForTheModel(t *testing.T) {
 	t.Parallel()
 	r := hurried(t, func(c *Config) { c.OllamaEnabled = false })
-	r.groq.every(reset)
+	r.groq.Every(faults.Reset)
 	for range 5 {
 		r.mustFail(t, score())
 	}
-	r.groq.next(status(200, `{"data":[{"id":"another"}]}`)).every(nil)
+	r.groq.Next(faults.Status(200, `{"data":[{"id":"another"}]}`)).Every(nil)
 	r.run(t)
 	r.await(t, Groq, "openai/gpt-oss-20b", stateHalfOpen)
 	var lists int
-	for _, s := range r.groq.requests() {
-		if s.path == "/v1/models" {
+	for _, s := range r.groq.Requests() {
+		if s.Path == "/v1/models" {
 			lists++
 		}
 	}
@@ -147,7 +148,7 @@ func TestColdModelIsLoaded(t *testing.T) {
 	r := newRig(t, func(c *Config) {
 		c.OllamaURL, c.FastBudget, c.LargeBudget = own.URL(), 10*time.Millisecond, 10*time.Millisecond
 	})
-	r.groq.every(groqSays("Hot.", "stop"))
+	r.groq.Every(faults.GroqSays("Hot.", "stop"))
 	p := score()
 	p.Model = "large"
 	if a := r.mustAnswer(t, p, Groq); a.FallbackReason != Timeout {
@@ -170,9 +171,9 @@ func TestStuckModelIsUnloaded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, brief)
 	r.stuck = 300 * time.Millisecond
-	r.groq.every(groqSays("Hot.", "stop"))
+	r.groq.Every(faults.GroqSays("Hot.", "stop"))
 	var healed atomic.Bool
-	r.ollama.every(func(w http.ResponseWriter, req *http.Request, pass http.HandlerFunc) {
+	r.ollama.Every(func(w http.ResponseWriter, req *http.Request, pass http.HandlerFunc) {
 		var body struct {
 			KeepAlive string `json:"keep_alive"`
 			Messages  []any
@@ -184,7 +185,7 @@ func TestStuckModelIsUnloaded(t *testing.T) {
 			healed.Store(true)
 		}
 		if len(body.Messages) > 0 && !healed.Load() {
-			hang(w, req, pass)
+			faults.Hang(w, req, pass)
 		}
 		pass(w, req)
 	})
@@ -234,11 +235,11 @@ func loadedModels(t *testing.T, r *rig) []api.ProcessModelResponse {
 func TestRunEndsWhileAProbeHangs(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	r.ollama.every(hang)
+	r.ollama.Every(faults.Hang)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- r.Run(ctx) }()
-	for len(r.ollama.requests()) == 0 {
+	for len(r.ollama.Requests()) == 0 {
 		<-time.After(time.Millisecond)
 	}
 	cancel()

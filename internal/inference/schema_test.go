@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/payaid/payaid/internal/localstack/faults"
 )
 
 const lead = `{"type":"object","properties":{"summary":{"type":"string","maxLength":20},
@@ -22,7 +24,7 @@ func TestSchemaIsObeyed(t *testing.T) {
 	r := newRig(t, nil)
 	for _, provider := range []string{Ollama, Groq} {
 		if provider == Groq {
-			r.ollama.next(status(500, ""))
+			r.ollama.Next(faults.Status(500, ""))
 		}
 		r.heard.text.Reset()
 		a := r.mustAnswer(t, leadScore(), provider)
@@ -37,7 +39,7 @@ func TestSchemaIsObeyed(t *testing.T) {
 			t.Errorf("%s: JSON %s, text %s", provider, a.JSON, a.Text)
 		}
 	}
-	format := r.groq.requests()[0].body["response_format"].(map[string]any)
+	format := r.groq.Requests()[0].Body["response_format"].(map[string]any)
 	form, _ := json.Marshal(format["json_schema"])
 	if format["type"] != "json_schema" || !strings.Contains(string(form), `"strict":true`) {
 		t.Errorf("format %v, want strict", format)
@@ -51,11 +53,11 @@ func TestLooseSchemaStandsInTheMessages(t *testing.T) {
 		`{"type":"array","items":{"type":"integer"}}`:                 nil,
 	} {
 		r := newRig(t, func(c *Config) { c.OllamaEnabled = false })
-		r.groq.next(groqSays(map[bool]string{true: "{}", false: "[1]"}[format != nil], "stop"))
+		r.groq.Next(faults.GroqSays(map[bool]string{true: "{}", false: "[1]"}[format != nil], "stop"))
 		p := score()
 		p.Schema = json.RawMessage(schema)
 		r.mustAnswer(t, p, Groq)
-		body := r.groq.requests()[0].body
+		body := r.groq.Requests()[0].Body
 		got, _ := json.Marshal(body["response_format"])
 		want, _ := json.Marshal(format)
 		first := body["messages"].([]any)[0].(map[string]any)
@@ -91,7 +93,7 @@ func TestInvalidSchemas(t *testing.T) {
 			t.Errorf("%s: %+v, want %q at %q", tc.name, e, tc.detail, tc.pointer)
 		}
 	}
-	if len(r.ollama.requests()) != 0 {
+	if len(r.ollama.Requests()) != 0 {
 		t.Error("a prompt with an invalid schema was sent")
 	}
 	select {
@@ -145,7 +147,7 @@ func TestStrictSchemas(t *testing.T) {
 func TestAnswerIsRepaired(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	r.ollama.next(ollamaSays("Sure:\n```json\n{\"summary\":\"ok\",\"score\":7,}\n```", "stop"))
+	r.ollama.Next(faults.OllamaSays("Sure:\n```json\n{\"summary\":\"ok\",\"score\":7,}\n```", "stop"))
 	a := r.mustAnswer(t, leadScore(), Ollama)
 	if want := `{"summary":"ok","score":7}`; a.Text != want || string(a.JSON) != want || len(a.Attempts) != 1 {
 		t.Errorf("answer %+v", a)
@@ -158,12 +160,12 @@ func TestAnswerIsRepaired(t *testing.T) {
 func TestAnswerIsAskedForAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	r.ollama.next(ollamaSays(`{"summary":"ok","score":70}`, "stop"))
+	r.ollama.Next(faults.OllamaSays(`{"summary":"ok","score":70}`, "stop"))
 	a := r.mustAnswer(t, leadScore(), Ollama)
 	if got := outcomes(a.Attempts); got != "ollama:schema_invalid ollama:ok" || a.FallbackReason != "" {
 		t.Errorf("attempts %q, fallback %q", got, a.FallbackReason)
 	}
-	messages := r.ollama.requests()[1].body["messages"].([]any)
+	messages := r.ollama.Requests()[1].Body["messages"].([]any)
 	last := messages[len(messages)-1].(map[string]any)
 	if len(messages) != 3 || !strings.Contains(last["content"].(string), "maximum") {
 		t.Errorf("messages %v, want the answer and what is wrong with it", messages)
@@ -176,13 +178,13 @@ func TestAnswerIsAskedForAgain(t *testing.T) {
 func TestOtherProviderIsAskedForTheSchema(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	bad := ollamaSays("I can't say.", "stop")
-	r.ollama.next(bad, bad)
+	bad := faults.OllamaSays("I can't say.", "stop")
+	r.ollama.Next(bad, bad)
 	a := r.mustAnswer(t, leadScore(), Groq)
 	if got := outcomes(a.Attempts); got != "ollama:schema_invalid ollama:schema_invalid groq:ok" || a.FallbackReason != SchemaInvalid {
 		t.Errorf("attempts %q, fallback %q", got, a.FallbackReason)
 	}
-	if n := len(r.groq.requests()[0].body["messages"].([]any)); n != 1 {
+	if n := len(r.groq.Requests()[0].Body["messages"].([]any)); n != 1 {
 		t.Errorf("Groq got %d messages, want the prompt alone", n)
 	}
 }
@@ -190,8 +192,8 @@ func TestOtherProviderIsAskedForTheSchema(t *testing.T) {
 func TestSchemaInvalidKeepsTheAnswer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	r.ollama.every(ollamaSays("hunter2", "stop"))
-	r.groq.every(groqSays(`{"summary":"hunter2","score":"hunter2","hunter2":1}`, "stop"))
+	r.ollama.Every(faults.OllamaSays("hunter2", "stop"))
+	r.groq.Every(faults.GroqSays(`{"summary":"hunter2","score":"hunter2","hunter2":1}`, "stop"))
 	e := r.mustFail(t, leadScore())
 	if !e.Permanent() || e.Class != SchemaInvalid || !strings.HasPrefix(e.Partial, `{"summary"`) {
 		t.Errorf("%+v, want schema_invalid with the answer", e)
@@ -217,12 +219,12 @@ func TestSchemaInvalidKeepsTheAnswer(t *testing.T) {
 func TestGroqFailsTheSchemaItself(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.OllamaEnabled = false })
-	failed := groqStatus(400, "json_validate_failed", "")
-	r.groq.next(failed)
+	failed := faults.GroqStatus(400, "json_validate_failed", "")
+	r.groq.Next(failed)
 	if a := r.mustAnswer(t, leadScore(), Groq); outcomes(a.Attempts) != "groq:schema_invalid groq:ok" {
 		t.Errorf("attempts %q", outcomes(a.Attempts))
 	}
-	r.groq.next(failed, failed)
+	r.groq.Next(failed, failed)
 	if e := r.mustFail(t, leadScore()); e.Class != SchemaInvalid || !e.Permanent() {
 		t.Errorf("%+v, want schema_invalid", e)
 	}
@@ -231,13 +233,13 @@ func TestGroqFailsTheSchemaItself(t *testing.T) {
 func TestServerWithoutStrictSchemas(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.OllamaEnabled = false })
-	r.groq.next(groqStatus(400, "", "reasoning_effort is not supported"), groqStatus(400, "", "response_format json_schema is not supported"),
-		groqSays(`{"summary":"ok","score":1}`, "stop"))
+	r.groq.Next(faults.GroqStatus(400, "", "reasoning_effort is not supported"), faults.GroqStatus(400, "", "response_format json_schema is not supported"),
+		faults.GroqSays(`{"summary":"ok","score":1}`, "stop"))
 	a := r.mustAnswer(t, leadScore(), Groq)
 	if got := outcomes(a.Attempts); got != "groq:unsupported groq:unsupported groq:ok" {
 		t.Errorf("attempts %q", got)
 	}
-	if format := r.groq.requests()[2].body["response_format"].(map[string]any); format["type"] != "json_object" {
+	if format := r.groq.Requests()[2].Body["response_format"].(map[string]any); format["type"] != "json_object" {
 		t.Errorf("format %v, want json_object", format)
 	}
 }
@@ -255,10 +257,10 @@ func TestLengthThatWasAskedFor(t *testing.T) {
 
 func TestLengthThatWasNotAskedFor(t *testing.T) {
 	t.Parallel()
-	cut := func(p Prompt, key, attempts string, next ...fault) (*rig, *Error) {
+	cut := func(p Prompt, key, attempts string, next ...faults.Fault) (*rig, *Error) {
 		r := newRig(t, func(c *Config) { c.GroqKey = key })
-		r.ollama.next(next...)
-		r.groq.every(groqSays("half", "length"))
+		r.ollama.Next(next...)
+		r.groq.Every(faults.GroqSays("half", "length"))
 		e := r.mustFail(t, p)
 		if e.Class != Length || !e.Permanent() || e.Partial == "" || outcomes(e.Attempts) != attempts {
 			t.Errorf("%+v, want length after %s", e, attempts)
@@ -266,33 +268,33 @@ func TestLengthThatWasNotAskedFor(t *testing.T) {
 		return r, e
 	}
 	// Our own limit: the other provider has twice the room.
-	r, _ := cut(score(), "gsk_secret", "ollama:length groq:length", ollamaSays("half", "length"))
-	if got := r.groq.requests()[0].body["max_completion_tokens"]; got != float64(2*DefaultMaxTokens+reasoningRoom) {
+	r, _ := cut(score(), "gsk_secret", "ollama:length groq:length", faults.OllamaSays("half", "length"))
+	if got := r.groq.Requests()[0].Body["max_completion_tokens"]; got != float64(2*DefaultMaxTokens+reasoningRoom) {
 		t.Errorf("Groq's limit %v", got)
 	}
 	// The client's limit, and half a document.
 	p := leadScore()
 	p.MaxTokens = 3
 	r, _ = cut(p, "gsk_secret", "ollama:length groq:length")
-	if got := r.groq.requests()[0].body["max_completion_tokens"]; got != float64(3+reasoningRoom) {
+	if got := r.groq.Requests()[0].Body["max_completion_tokens"]; got != float64(3+reasoningRoom) {
 		t.Errorf("Groq's limit %v, want the client's", got)
 	}
 	// The model's window is smaller than the client's limit.
 	p = score()
 	p.MaxTokens = 500
-	cut(p, "", "ollama:length", ollamaSays("half", "length"))
+	cut(p, "", "ollama:length", faults.OllamaSays("half", "length"))
 }
 
 func TestLengthWithoutASecondProvider(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.GroqKey = "" })
 	line := `{"message":{"content":"half"},"done":true,"done_reason":"length","eval_count":1024}` + "\n"
-	r.ollama.next(status(200, line))
+	r.ollama.Next(faults.Status(200, line))
 	a := r.mustAnswer(t, score(), Ollama)
 	if got := outcomes(a.Attempts); got != "ollama:length ollama:ok" {
 		t.Errorf("attempts %q, want one more with twice the room", got)
 	}
-	if options := r.ollama.requests()[1].body["options"].(map[string]any); options["num_predict"] != float64(2*DefaultMaxTokens) {
+	if options := r.ollama.Requests()[1].Body["options"].(map[string]any); options["num_predict"] != float64(2*DefaultMaxTokens) {
 		t.Errorf("options %v", options)
 	}
 }
@@ -301,8 +303,8 @@ func TestLengthWithoutASecondProvider(t *testing.T) {
 func TestSchemaInvalidIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	r.ollama.every(ollamaSays("no", "stop"))
-	r.groq.every(reset)
+	r.ollama.Every(faults.OllamaSays("no", "stop"))
+	r.groq.Every(faults.Reset)
 	if e := r.mustFail(t, leadScore()); e.Class != SchemaInvalid || !e.Permanent() || e.Partial != "no" {
 		t.Errorf("%+v, want schema_invalid", e)
 	}

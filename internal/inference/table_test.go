@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/payaid/payaid/internal/localstack/faults"
 	"time"
 )
 
@@ -13,31 +15,31 @@ func TestOllamaFailures(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name  string
-		fault fault
+		fault faults.Fault
 		class string
 	}{
-		{"reset before the first byte", reset, Unavailable},
-		{"no such model", ollamaStatus(404, "model 'mistral:7b' not found"), Misconfigured},
-		{"redirect", status(307, "", "Location", "http://127.0.0.1:1/"), Misconfigured},
-		{"cut after two lines", cutAfter(2), Truncated},
-		{"empty 200", status(200, ""), Truncated},
-		{"empty 503", status(503, ""), Overloaded},
-		{"busy", ollamaStatus(503, "server busy, please try again.  maximum pending requests exceeded"), Overloaded},
-		{"empty 500", status(500, ""), Server},
-		{"runner gone", ollamaStatus(500, "llama runner process has terminated"), Server},
-		{"error in the stream", status(200, `{"error":"an error was encountered while running the model: unexpected EOF"}`), Server},
-		{"bad gateway in HTML", status(502, "<html>"), Server},
-		{"garbage", status(200, "<html>hello\n"), Server},
-		{"longer than the window", ollamaStatus(400, "the input length exceeds the context length"), TooLarge},
-		{"grammar", ollamaStatus(500, "invalid JSON schema in format"), Unsupported},
-		{"thinking", ollamaStatus(400, `"mistral:7b" does not support thinking`), Unsupported},
-		{"unauthorized", status(401, `{"error":"unauthorized"}`), Auth},
-		{"another reason", ollamaSays("", "load"), Truncated},
+		{"reset before the first byte", faults.Reset, Unavailable},
+		{"no such model", faults.OllamaStatus(404, "model 'mistral:7b' not found"), Misconfigured},
+		{"redirect", faults.Status(307, "", "Location", "http://127.0.0.1:1/"), Misconfigured},
+		{"cut after two lines", faults.CutAfter(2), Truncated},
+		{"empty 200", faults.Status(200, ""), Truncated},
+		{"empty 503", faults.Status(503, ""), Overloaded},
+		{"busy", faults.OllamaStatus(503, "server busy, please try again.  maximum pending requests exceeded"), Overloaded},
+		{"empty 500", faults.Status(500, ""), Server},
+		{"runner gone", faults.OllamaStatus(500, "llama runner process has terminated"), Server},
+		{"error in the stream", faults.Status(200, `{"error":"an error was encountered while running the model: unexpected EOF"}`), Server},
+		{"bad gateway in HTML", faults.Status(502, "<html>"), Server},
+		{"garbage", faults.Status(200, "<html>hello\n"), Server},
+		{"longer than the window", faults.OllamaStatus(400, "the input length exceeds the context length"), TooLarge},
+		{"grammar", faults.OllamaStatus(500, "invalid JSON schema in format"), Unsupported},
+		{"thinking", faults.OllamaStatus(400, `"mistral:7b" does not support thinking`), Unsupported},
+		{"unauthorized", faults.Status(401, `{"error":"unauthorized"}`), Auth},
+		{"another reason", faults.OllamaSays("", "load"), Truncated},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, nil)
-			r.ollama.next(tc.fault)
+			r.ollama.Next(tc.fault)
 			a := r.mustAnswer(t, score(), Groq)
 			if want := "ollama:" + tc.class + " groq:ok"; outcomes(a.Attempts) != want {
 				t.Errorf("attempts %q, want %q", outcomes(a.Attempts), want)
@@ -60,14 +62,14 @@ func TestOllamaRefused(t *testing.T) {
 
 func TestClientsMistakeDoesNotFallBack(t *testing.T) {
 	t.Parallel()
-	for _, f := range []fault{ollamaStatus(400, "bad"), ollamaStatus(500, `option "temperature" must be of type float32`)} {
+	for _, f := range []faults.Fault{faults.OllamaStatus(400, "bad"), faults.OllamaStatus(500, `option "temperature" must be of type float32`)} {
 		r := newRig(t, nil)
-		r.ollama.next(f)
+		r.ollama.Next(f)
 		e := r.mustFail(t, score())
 		if e.Class != Request || !e.Permanent() || e.Wait() || len(e.Attempts) != 1 {
 			t.Errorf("error %+v, want a permanent request error after one attempt", e)
 		}
-		if n := len(r.groq.requests()); n != 0 {
+		if n := len(r.groq.Requests()); n != 0 {
 			t.Errorf("Groq was asked %d times, want never", n)
 		}
 	}
@@ -78,38 +80,38 @@ func TestGroqFailures(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name     string
-		faults   []fault
+		faults   []faults.Fault
 		outcomes string // of Groq
 		class    string // "" is an answer
 		wait     bool
 	}{
-		{"500 once", []fault{groqStatus(500, "", "")}, "server ok", "", false},
-		{"500 twice", []fault{groqStatus(500, "", ""), groqStatus(502, "", "")}, "server server", Server, true},
-		{"503 without a hint, once", []fault{status(503, "")}, "overloaded ok", "", false},
-		{"cut once", []fault{cutAfter(2)}, "truncated ok", "", false},
-		{"cut twice", []fault{cutAfter(2), cutAfter(1)}, "truncated truncated", Truncated, true},
-		{"finish reason without an end mark", []fault{
-			status(200, "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\n")}, "truncated ok", "", false},
-		{"end mark without a finish reason", []fault{
-			status(200, "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\ndata: [DONE]\n\n")}, "truncated ok", "", false},
-		{"error in the stream", []fault{status(200, "data: {\"error\":{\"message\":\"x\",\"code\":400}}\n\n")}, "server ok", "", false},
-		{"garbage", []fault{status(200, "data: <html>\n\n")}, "server ok", "", false},
-		{"422 once", []fault{groqStatus(422, "", "semantic")}, "request ok", "", false},
-		{"422 twice", []fault{groqStatus(422, "", ""), groqStatus(422, "", "")}, "request request", Request, false},
-		{"reset", []fault{reset}, "unavailable", Unavailable, true},
-		{"429, short", []fault{groqStatus(429, "rate_limit_exceeded", "", "Retry-After", "0.1")}, "overloaded ok", "", false},
-		{"429, long", []fault{groqStatus(429, "rate_limit_exceeded", "", "Retry-After", "30")}, "overloaded", Overloaded, true},
-		{"401", []fault{groqStatus(401, "invalid_api_key", "")}, "auth", Auth, true},
-		{"404", []fault{groqStatus(404, "model_not_found", "")}, "misconfigured", Misconfigured, true},
-		{"413", []fault{groqStatus(413, "request_too_large", "")}, "too_large", TooLarge, false},
-		{"400, window", []fault{groqStatus(400, "context_length_exceeded", "")}, "too_large", TooLarge, false},
-		{"400", []fault{groqStatus(400, "", "messages.0 is wrong")}, "request", Request, false},
+		{"500 once", []faults.Fault{faults.GroqStatus(500, "", "")}, "server ok", "", false},
+		{"500 twice", []faults.Fault{faults.GroqStatus(500, "", ""), faults.GroqStatus(502, "", "")}, "server server", Server, true},
+		{"503 without a hint, once", []faults.Fault{faults.Status(503, "")}, "overloaded ok", "", false},
+		{"cut once", []faults.Fault{faults.CutAfter(2)}, "truncated ok", "", false},
+		{"cut twice", []faults.Fault{faults.CutAfter(2), faults.CutAfter(1)}, "truncated truncated", Truncated, true},
+		{"finish reason without an end mark", []faults.Fault{
+			faults.Status(200, "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\n")}, "truncated ok", "", false},
+		{"end mark without a finish reason", []faults.Fault{
+			faults.Status(200, "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\ndata: [DONE]\n\n")}, "truncated ok", "", false},
+		{"error in the stream", []faults.Fault{faults.Status(200, "data: {\"error\":{\"message\":\"x\",\"code\":400}}\n\n")}, "server ok", "", false},
+		{"garbage", []faults.Fault{faults.Status(200, "data: <html>\n\n")}, "server ok", "", false},
+		{"422 once", []faults.Fault{faults.GroqStatus(422, "", "semantic")}, "request ok", "", false},
+		{"422 twice", []faults.Fault{faults.GroqStatus(422, "", ""), faults.GroqStatus(422, "", "")}, "request request", Request, false},
+		{"reset", []faults.Fault{faults.Reset}, "unavailable", Unavailable, true},
+		{"429, short", []faults.Fault{faults.GroqStatus(429, "rate_limit_exceeded", "", "Retry-After", "0.1")}, "overloaded ok", "", false},
+		{"429, long", []faults.Fault{faults.GroqStatus(429, "rate_limit_exceeded", "", "Retry-After", "30")}, "overloaded", Overloaded, true},
+		{"401", []faults.Fault{faults.GroqStatus(401, "invalid_api_key", "")}, "auth", Auth, true},
+		{"404", []faults.Fault{faults.GroqStatus(404, "model_not_found", "")}, "misconfigured", Misconfigured, true},
+		{"413", []faults.Fault{faults.GroqStatus(413, "request_too_large", "")}, "too_large", TooLarge, false},
+		{"400, window", []faults.Fault{faults.GroqStatus(400, "context_length_exceeded", "")}, "too_large", TooLarge, false},
+		{"400", []faults.Fault{faults.GroqStatus(400, "", "messages.0 is wrong")}, "request", Request, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			away := refused(t)
 			r := newRig(t, func(c *Config) { c.OllamaURL, c.FastBudget = away, 20*time.Second })
-			r.groq.next(tc.faults...)
+			r.groq.Next(tc.faults...)
 			a, err := r.ask(t, score())
 			attempts := a.Attempts
 			if err != nil {
@@ -135,7 +137,7 @@ func TestGroqFailures(t *testing.T) {
 func TestRateLimitIsHeeded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.OllamaURL, c.FastBudget = refused(t), 20*time.Second })
-	r.groq.next(groqStatus(429, "rate_limit_exceeded", "", "Retry-After", "30", "X-Ratelimit-Limit-Requests", "1000",
+	r.groq.Next(faults.GroqStatus(429, "rate_limit_exceeded", "", "Retry-After", "30", "X-Ratelimit-Limit-Requests", "1000",
 		"X-Ratelimit-Remaining-Requests", "0", "X-Ratelimit-Reset-Requests", "2m59.56s",
 		"X-Ratelimit-Limit-Tokens", "8000", "X-Ratelimit-Remaining-Tokens", "7000", "X-Ratelimit-Reset-Tokens", "7.66s"))
 	if e := r.mustFail(t, score()); e.RetryAfter != 30*time.Second {
@@ -145,7 +147,7 @@ func TestRateLimitIsHeeded(t *testing.T) {
 	if e.RetryAfter <= 25*time.Second || e.RetryAfter > 30*time.Second {
 		t.Errorf("retry after %v, want what is left of 30s", e.RetryAfter)
 	}
-	if n := len(r.groq.requests()); n != 1 {
+	if n := len(r.groq.Requests()); n != 1 {
 		t.Errorf("Groq was asked %d times, want once", n)
 	}
 	var found bool
@@ -165,7 +167,7 @@ func TestRateLimitIsHeeded(t *testing.T) {
 func TestRateLimitIsHeededWithoutOllama(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.OllamaEnabled = false })
-	r.groq.next(groqStatus(429, "rate_limit_exceeded", "", "Retry-After", "3600"))
+	r.groq.Next(faults.GroqStatus(429, "rate_limit_exceeded", "", "Retry-After", "3600"))
 	e := r.mustFail(t, score())
 	if e.RetryAfter != time.Hour || !strings.HasPrefix(e.Reason(), "Ollama is disabled (OLLAMA_ENABLED) and Groq is rate limited") {
 		t.Errorf("retry after %v because %q", e.RetryAfter, e.Reason())
@@ -175,11 +177,11 @@ func TestRateLimitIsHeededWithoutOllama(t *testing.T) {
 func TestFlexTierWithoutCapacity(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.OllamaEnabled, c.GroqServiceTier = false, "flex" })
-	r.groq.next(groqStatus(498, "capacity_exceeded", ""))
+	r.groq.Next(faults.GroqStatus(498, "capacity_exceeded", ""))
 	r.mustAnswer(t, score(), Groq)
-	got := r.groq.requests()
-	if got[0].body["service_tier"] != "flex" || got[1].body["service_tier"] != "on_demand" {
-		t.Errorf("tiers %v then %v, want flex then on_demand", got[0].body["service_tier"], got[1].body["service_tier"])
+	got := r.groq.Requests()
+	if got[0].Body["service_tier"] != "flex" || got[1].Body["service_tier"] != "on_demand" {
+		t.Errorf("tiers %v then %v, want flex then on_demand", got[0].Body["service_tier"], got[1].Body["service_tier"])
 	}
 }
 
@@ -239,7 +241,7 @@ func TestMissingModels(t *testing.T) {
 func TestOllamaAloneIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.GroqKey = "" })
-	r.ollama.next(cutAfter(1))
+	r.ollama.Next(faults.CutAfter(1))
 	a := r.mustAnswer(t, score(), Ollama)
 	if outcomes(a.Attempts) != "ollama:truncated ollama:ok" || a.FallbackReason != "" {
 		t.Errorf("attempts %q, fallback %q", outcomes(a.Attempts), a.FallbackReason)
@@ -250,19 +252,19 @@ func TestOllamaAloneIsAskedAgain(t *testing.T) {
 func TestKeyStaysAtGroq(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	other := newFaultProxy(t, ollamaURL(t))
-	r.ollama.next(status(500, ""))
-	r.groq.next(status(http.StatusTemporaryRedirect, "", "Location", other.URL+"/v1/chat/completions"))
+	other := faults.New(t, ollamaURL(t))
+	r.ollama.Next(faults.Status(500, ""))
+	r.groq.Next(faults.Status(http.StatusTemporaryRedirect, "", "Location", other.URL+"/v1/chat/completions"))
 	r.mustFail(t, score())
-	if len(other.requests()) != 0 {
+	if len(other.Requests()) != 0 {
 		t.Error("a redirect was followed")
 	}
-	for _, s := range r.ollama.requests() {
-		if s.header.Get("Authorization") != "" {
+	for _, s := range r.ollama.Requests() {
+		if s.Header.Get("Authorization") != "" {
 			t.Error("Ollama was sent the key")
 		}
 	}
-	if got := r.groq.requests()[0].header.Get("Authorization"); got != "Bearer gsk_secret" {
+	if got := r.groq.Requests()[0].Header.Get("Authorization"); got != "Bearer gsk_secret" {
 		t.Errorf("authorization %q", got)
 	}
 }

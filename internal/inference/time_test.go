@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/payaid/payaid/internal/localstack"
+	"github.com/payaid/payaid/internal/localstack/faults"
 )
 
 // brief sets a budget of a second: Ollama has 600 ms of it, and 240 ms to its
@@ -19,8 +20,8 @@ func brief(c *Config) { c.FastBudget = time.Second }
 func TestSilentOllamaIsLeftEarly(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, brief)
-	r.ollama.next(hang)
-	r.groq.every(groqSays("Hot.", "stop"))
+	r.ollama.Next(faults.Hang)
+	r.groq.Every(faults.GroqSays("Hot.", "stop"))
 	a := r.mustAnswer(t, score(), Groq)
 	if ran := a.Attempts[0].Run; a.FallbackReason != Timeout || ran < 230*time.Millisecond {
 		t.Errorf("left for %s after %v, want after about 240ms", a.FallbackReason, ran)
@@ -33,12 +34,12 @@ func TestSilentOllamaIsLeftEarly(t *testing.T) {
 func TestSlowOllamaIsLeftAtTheEndOfItsShare(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, brief)
-	r.ollama.next(func(w http.ResponseWriter, req *http.Request, pass http.HandlerFunc) {
+	r.ollama.Next(func(w http.ResponseWriter, req *http.Request, pass http.HandlerFunc) {
 		_, _ = io.WriteString(w, `{"message":{"content":"Once"}}`+"\n")
 		w.(http.Flusher).Flush()
-		hang(w, req, pass)
+		faults.Hang(w, req, pass)
 	})
-	r.groq.every(groqSays("Hot.", "stop"))
+	r.groq.Every(faults.GroqSays("Hot.", "stop"))
 	a := r.mustAnswer(t, score(), Groq)
 	if ran := a.Attempts[0].Run; a.FallbackReason != Timeout || ran < 590*time.Millisecond || a.Attempts[0].FirstToken == 0 {
 		t.Errorf("left for %s after %v, want after 600ms", a.FallbackReason, ran)
@@ -51,8 +52,8 @@ func TestSlowOllamaIsLeftAtTheEndOfItsShare(t *testing.T) {
 func TestBothAreSilent(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.FastBudget, c.Patience = 3*time.Second, 100*time.Millisecond })
-	r.ollama.every(hang)
-	r.groq.every(hang)
+	r.ollama.Every(faults.Hang)
+	r.groq.Every(faults.Hang)
 	begun := time.Now()
 	e := r.mustFail(t, score())
 	if took := time.Since(begun); !e.Wait() || took < 3*time.Second || took > 8*time.Second {
@@ -68,7 +69,7 @@ func TestBothAreSilent(t *testing.T) {
 func TestGroqMayFinish(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.OllamaEnabled, c.FastBudget = false, 5*time.Second })
-	r.groq.next(func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
+	r.groq.Next(func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
 		for _, part := range []string{`{"delta":{"content":"Late"}}`, `{"delta":{"content":"."},"finish_reason":"stop"}`} {
 			_, _ = io.WriteString(w, `data: {"choices":[`+part+"]}\n\n")
 			w.(http.Flusher).Flush()
@@ -112,8 +113,8 @@ func TestSlowOllamaAlone(t *testing.T) {
 func TestSlowOllamaIsAskedAgainWhenGroqIsAway(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, brief)
-	r.ollama.next(hang)
-	r.groq.every(reset)
+	r.ollama.Next(faults.Hang)
+	r.groq.Every(faults.Reset)
 	a := r.mustAnswer(t, score(), Ollama)
 	if got := outcomes(a.Attempts); got != "ollama:timeout groq:unavailable ollama:ok" || a.FallbackReason != "" {
 		t.Errorf("attempts %q, fallback %q", got, a.FallbackReason)
@@ -123,10 +124,10 @@ func TestSlowOllamaIsAskedAgainWhenGroqIsAway(t *testing.T) {
 func TestRelaxedWaitsForOllama(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, brief)
-	r.ollama.next(func(w http.ResponseWriter, req *http.Request, pass http.HandlerFunc) {
+	r.ollama.Next(func(w http.ResponseWriter, req *http.Request, pass http.HandlerFunc) {
 		<-time.After(1200 * time.Millisecond) // longer than the budget
 		pass(w, req)
-	}, status(500, ""))
+	}, faults.Status(500, ""))
 	p := score()
 	p.Mode = Relaxed
 	if a := r.mustAnswer(t, p, Ollama); len(a.Attempts) != 1 {
@@ -154,10 +155,10 @@ func TestGateThatIsFull(t *testing.T) {
 	t.Parallel()
 	gate := make(door, 1)
 	r := newRig(t, func(c *Config) { c.FastBudget, c.Gate = time.Second, gate })
-	r.groq.every(groqSays("Hot.", "stop"))
+	r.groq.Every(faults.GroqSays("Hot.", "stop"))
 	release, _ := gate.Acquire(t.Context())
 	a := r.mustAnswer(t, score(), Groq)
-	if a.FallbackReason != QueueFull || a.Attempts[0].Queue < 240*time.Millisecond || len(r.ollama.requests()) != 0 {
+	if a.FallbackReason != QueueFull || a.Attempts[0].Queue < 240*time.Millisecond || len(r.ollama.Requests()) != 0 {
 		t.Errorf("attempts %+v, want to leave a full gate", a.Attempts)
 	}
 	if s := r.board.get(Ollama, "mistral:7b").status(); s.State != stateClosed {

@@ -1,4 +1,6 @@
-package inference
+// Package faults stands in front of a real model server in tests and spoils what passes: it is how a server
+// that can't be had, or that fails on demand, is played with a real one.
+package faults
 
 import (
 	"bufio"
@@ -15,59 +17,71 @@ import (
 	"testing"
 )
 
-// faultProxy stands in front of a real Ollama and spoils what passes. Each
-// request takes the next fault of the queue, then always; where neither is set
-// it passes unchanged.
-type faultProxy struct {
+// Proxy stands in front of a real Ollama. Each request takes the next fault of the queue, or the one that is
+// for all; where neither is set it passes unchanged.
+type Proxy struct {
 	*httptest.Server
 	upstream string
 
 	mu     sync.Mutex
-	queue  []fault
-	always fault
+	queue  []Fault
+	always Fault
 	only   string // faults hit paths that end so; "" is all
-	seen   []seen
+	seen   []Seen
 }
 
-// seen is a request that came to the proxy.
-type seen struct {
-	path   string
-	body   map[string]any
-	header http.Header
+// Seen is a request that came to the proxy.
+type Seen struct {
+	Path   string
+	Body   map[string]any
+	Header http.Header
 }
 
-// fault answers a request itself, or through pass.
-type fault func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc)
+// A Fault answers a request itself, or through pass.
+type Fault func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc)
 
-func newFaultProxy(t *testing.T, upstream string) *faultProxy {
+// New starts a proxy, which ends with the test.
+func New(t testing.TB, upstream string) *Proxy {
 	t.Helper()
-	p := &faultProxy{upstream: upstream}
+	p := &Proxy{upstream: upstream}
 	p.Server = httptest.NewServer(p)
 	t.Cleanup(p.Close)
 	return p
 }
 
-func (p *faultProxy) next(faults ...fault) *faultProxy {
+// Next has the next requests meet these faults, one each.
+func (p *Proxy) Next(faults ...Fault) *Proxy {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.queue = append(p.queue, faults...)
 	return p
 }
 
-func (p *faultProxy) every(f fault) *faultProxy {
+// Every has each request meet a fault from now on; nil lets them pass.
+func (p *Proxy) Every(f Fault) *Proxy {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.always = f
 	return p
 }
 
-func (p *faultProxy) requests() []seen {
+// Only lets faults hit paths that end so, and no others.
+func (p *Proxy) Only(path string) *Proxy {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]seen(nil), p.seen...)
+	p.only = path
+	return p
 }
 
-func (p *faultProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// Requests are all that came, oldest first.
+func (p *Proxy) Requests() []Seen {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]Seen(nil), p.seen...)
+}
+
+// ServeHTTP implements http.Handler.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	raw, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
@@ -83,7 +97,7 @@ func (p *faultProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else if len(p.queue) > 0 {
 		f, p.queue = p.queue[0], p.queue[1:]
 	}
-	p.seen = append(p.seen, seen{r.URL.Path, body, r.Header.Clone()})
+	p.seen = append(p.seen, Seen{r.URL.Path, body, r.Header.Clone()})
 	p.mu.Unlock()
 	r.Body = io.NopCloser(bytes.NewReader(raw))
 	pass := func(w http.ResponseWriter, r *http.Request) { p.pass(w, r, raw, body) }
@@ -98,7 +112,7 @@ func (p *faultProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // OpenAI-compatible server doesn't, and its answer back line by line. Ollama is
 // heard to the end even if the client is not: many tests share it, and a client
 // that leaves may cost it its only slot.
-func (p *faultProxy) pass(w http.ResponseWriter, r *http.Request, raw []byte, body map[string]any) {
+func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, raw []byte, body map[string]any) {
 	if strings.HasSuffix(r.URL.Path, "/chat/completions") {
 		body = maps.Clone(body)
 		body["max_tokens"] = body["max_completion_tokens"]
@@ -133,8 +147,8 @@ func (p *faultProxy) pass(w http.ResponseWriter, r *http.Request, raw []byte, bo
 	}
 }
 
-// status answers with a status, and headers given as pairs.
-func status(code int, body string, headers ...string) fault {
+// Status answers with a status, and headers given as pairs.
+func Status(code int, body string, headers ...string) Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
 		for i := 0; i < len(headers); i += 2 {
 			w.Header().Set(headers[i], headers[i+1])
@@ -144,25 +158,24 @@ func status(code int, body string, headers ...string) fault {
 	}
 }
 
-// groqStatus answers as Groq does.
-func groqStatus(code int, errorCode, message string, headers ...string) fault {
+// GroqStatus answers as Groq does.
+func GroqStatus(code int, errorCode, message string, headers ...string) Fault {
 	body, _ := json.Marshal(map[string]any{"error": map[string]string{
 		"message": message, "type": "invalid_request_error", "code": errorCode}})
-	return status(code, string(body), headers...)
+	return Status(code, string(body), headers...)
 }
 
-// ollamaStatus answers as Ollama does.
-func ollamaStatus(code int, message string) fault {
-	return status(code, fmt.Sprintf(`{"error":%q}`, message))
+// OllamaStatus answers as Ollama does.
+func OllamaStatus(code int, message string) Fault {
+	return Status(code, fmt.Sprintf(`{"error":%q}`, message))
 }
 
-// hang answers nothing until the client leaves.
-func hang(_ http.ResponseWriter, r *http.Request, _ http.HandlerFunc) { <-r.Context().Done() }
+// Hang answers nothing until the client leaves.
+func Hang(_ http.ResponseWriter, r *http.Request, _ http.HandlerFunc) { <-r.Context().Done() }
 
-// reset closes the connection before the first byte.
-func reset(_ http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) { panic(http.ErrAbortHandler) }
+// Reset closes the connection before the first byte.
+func Reset(_ http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) { panic(http.ErrAbortHandler) }
 
-// cutter lets n lines pass and then cuts the connection.
 type cutter struct {
 	http.ResponseWriter
 	left int
@@ -180,22 +193,23 @@ func (c *cutter) Write(line []byte) (int, error) {
 
 func (c *cutter) Flush() { c.ResponseWriter.(http.Flusher).Flush() }
 
-func cutAfter(lines int) fault {
+// CutAfter lets lines pass and then cuts the connection.
+func CutAfter(lines int) Fault {
 	return func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
 		pass(&cutter{w, lines}, r)
 	}
 }
 
-// ollamaSays answers as Ollama does when the model says text.
-func ollamaSays(text, reason string) fault {
+// OllamaSays answers as Ollama does when the model says text.
+func OllamaSays(text, reason string) Fault {
 	line, _ := json.Marshal(map[string]any{"model": "m", "message": map[string]string{"role": "assistant", "content": text},
 		"done": true, "done_reason": reason, "prompt_eval_count": 5, "eval_count": 7})
-	return status(http.StatusOK, string(line)+"\n")
+	return Status(http.StatusOK, string(line)+"\n")
 }
 
-// groqSays answers as Groq does when the model says text.
-func groqSays(text, reason string) fault {
+// GroqSays answers as Groq does when the model says text.
+func GroqSays(text, reason string) Fault {
 	delta, _ := json.Marshal(map[string]any{"choices": []any{map[string]any{"delta": map[string]string{"content": text}}}})
-	return status(http.StatusOK, fmt.Sprintf("data: %s\n\ndata: {\"choices\":[{\"delta\":{},\"finish_reason\":%q}]}\n\n"+
+	return Status(http.StatusOK, fmt.Sprintf("data: %s\n\ndata: {\"choices\":[{\"delta\":{},\"finish_reason\":%q}]}\n\n"+
 		"data: {\"choices\":[],\"x_groq\":{\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":13}}}\n\ndata: [DONE]\n\n", delta, reason))
 }
