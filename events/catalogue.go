@@ -38,6 +38,7 @@ func Catalogue() []Kind {
 		kind[InvoiceOverdue]("The due date of an invoice has passed."),
 		kind[InvoiceCancelled]("An invoice asks for nothing any more."),
 		kind[InvoiceDeleted]("A draft of an invoice was deleted."),
+		kind[InsightUpdated]("A model, or the rules in its place, found out something about a record."),
 	}
 }
 

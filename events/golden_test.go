@@ -35,6 +35,7 @@ const (
 	contact      = "01976f5e-7d4a-7111-8d21-0123456789ab"
 	deal         = "01976f5e-7d4a-7222-8d21-0123456789ab"
 	invoice      = "01976f5e-7d4a-7333-8d21-0123456789ab"
+	insight      = "01976f5e-7d4a-7444-8d21-0123456789ab"
 )
 
 // facts has one of each type, no field of which is zero.
@@ -64,6 +65,8 @@ var facts = []Fact{
 		DueDate: "2027-02-15", Version: 4},
 	InvoiceCancelled{InvoiceID: invoice, ContactID: contact, Number: "INV/26-27/00042", Version: 4},
 	InvoiceDeleted{InvoiceID: invoice, ContactID: contact, Version: 2},
+	InsightUpdated{InsightID: insight, Kind: "ai.lead_score", SubjectType: "contact", SubjectID: contact, JobID: job,
+		Provider: "ollama", Model: "mistral:7b", Version: 2},
 }
 
 func sampleOf(t *testing.T, f Fact) sample {

@@ -87,6 +87,8 @@ var structure = map[string]fault{
 			'idx_api_keys_hash',   -- who asks is not known before
 			'idx_invoices_due',    -- the system's sweep over all organizations
 			'idx_jobs_deadline',   -- as well
+			'idx_ai_reservations_created', 'idx_ai_calls_begun_started',
+			'idx_jobs_ai_finished', 'idx_ai_usage_hours_hour', -- the operator's figures of all
 			'idx_jobs_created', 'idx_job_events_created', 'idx_ai_calls_created', 'idx_idempotency_keys_created') -- cleaned up by age`,
 		`CREATE INDEX faulty ON contacts (city, organization_id)`,
 		"faulty"},
@@ -95,6 +97,9 @@ var structure = map[string]fault{
 		WHERE ` + tenants + ` AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = wanted AND a.attnotnull)
 		AND c.relname || '.' || wanted NOT IN (
 			'outbox.updated_at', 'outbox.version', 'ai_calls.updated_at', 'ai_calls.version',   -- written once
+			'ai_reservations.updated_at', 'ai_reservations.version', 'ai_calls_begun.updated_at', 'ai_calls_begun.version',
+			'ai_usage_hours.updated_at', 'ai_usage_hours.version',
+			'ai_budgets.version',                                                                -- counts, under its lock
 			'job_events.updated_at', 'job_events.version',
 			'job_effects.created_at', 'job_effects.updated_at', 'job_effects.version',           -- started_at and finished_at
 			'idempotency_keys.updated_at', 'idempotency_keys.version',                           -- nobody changes an answer
@@ -104,7 +109,7 @@ var structure = map[string]fault{
 	"money that is no bigint": {`
 		SELECT c.relname || '.' || a.attname || ' ' || type FROM pg_class c` + column + `
 		WHERE ` + ours + ` AND type <> 'bigint'
-		AND a.attname ~ '^(value|amount.*|subtotal|cgst|sgst|igst|total|unit_price|.*_paise|.*_nano_usd)$'`,
+		AND a.attname ~ '^(value|amount.*|subtotal|cgst|sgst|igst|total|unit_price|.*_paise|.*_nano_usd|.*_nano_inr|nano_inr)$'`,
 		`ALTER TABLE ai_calls ADD COLUMN cost_paise numeric(12, 2)`,
 		"ai_calls.cost_paise numeric"},
 	"a time without its zone": {`

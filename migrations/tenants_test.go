@@ -30,6 +30,11 @@ var rowOf = map[string]string{
 	"invoice_items":    `INSERT INTO invoice_items (organization_id, invoice_id, position, description, quantity, unit_price, gst_rate, amount, cgst, sgst, igst, total) VALUES ($1, $1, 1, 'x', 1, 0, 0, 0, 0, 0, 0, 0)`,
 	"payments":         `INSERT INTO payments (organization_id, id, invoice_id, amount, paid_at) VALUES ($1, gen_random_uuid(), $1, 1, now())`,
 	"invoice_counters": `INSERT INTO invoice_counters (organization_id, financial_year, last) VALUES ($1, 2026, 1)`,
+	"ai_calls_begun":   `INSERT INTO ai_calls_begun (organization_id, id, job_id, attempt, kind, provider, model, started_at) VALUES ($1, gen_random_uuid(), gen_random_uuid(), 1, 'x', 'x', 'x', now())`,
+	"ai_usage_hours":   `INSERT INTO ai_usage_hours (organization_id, hour, kind, provider, model, calls, answers, failures, cacheable, cached, prompt_tokens, completion_tokens, latency_ms, cost_nano_usd, shadow_nano_usd, cost_nano_inr, shadow_nano_inr) VALUES ($1, now(), 'x', 'x', 'x', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)`,
+	"ai_insights":      `INSERT INTO ai_insights (organization_id, id, kind, contact_id, job_id, output, provider, model, template, facts_at) VALUES ($1, gen_random_uuid(), 'x', $1, gen_random_uuid(), '{}', 'x', 'x', 'x', now())`,
+	"ai_budgets":       `INSERT INTO ai_budgets (organization_id, month) VALUES ($1, '2026-04-01')`,
+	"ai_reservations":  `INSERT INTO ai_reservations (organization_id, id, month, job_id, nano_inr) VALUES ($1, gen_random_uuid(), '2026-04-01', gen_random_uuid(), 1)`,
 	"ai_calls":         `INSERT INTO ai_calls (organization_id, id, job_id, attempt, kind, provider, model, outcome, started_at) VALUES ($1, gen_random_uuid(), gen_random_uuid(), 1, 'x', 'x', 'x', 'ok', now())`,
 }
 

@@ -73,7 +73,8 @@ func becoming(role Role, err error) error {
 // What the last migration made that requests can't do without; indexes only make them faster.
 const selectSchema = `
 SELECT to_regclass('public.schedules') IS NOT NULL
-   AND to_regprocedure('public.search_invoices(text[],text,uuid,uuid,integer)') IS NOT NULL`
+   AND to_regprocedure('public.search_invoices(text[],text,uuid,uuid,integer)') IS NOT NULL
+   AND to_regclass('public.ai_usage_until') IS NOT NULL`
 
 // Ready asks whether the database answers and has the schema that we need. Where it answers and can't be
 // used, the error is an UnusableError.
