@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,6 +18,9 @@ import (
 type Model interface {
 	Answer(ctx context.Context, p inference.Prompt, s inference.Sink) (inference.Answer, error)
 }
+
+// byRules is the provider of answers that no model gave.
+const byRules = "rules"
 
 // An Answer is the output of the AI kinds.
 type Answer struct {
@@ -39,57 +44,121 @@ type AnswerAttempt struct {
 	LatencyMS int64  `json:"latency_ms"`
 }
 
-// asker has a model answer prompts for jobs.
+// asker has a model answer questions for jobs.
 type asker struct{ deps Deps }
 
-// ask streams to who follows, records every attempt, and sorts what went wrong into what the job does
-// about it. The organization's settings say whether its data may leave the house.
-func (w asker) ask(ctx context.Context, t *Task, p inference.Prompt) (Result, error) {
-	policy, err := store.OrganizationAI(ctx, w.deps.DB.Pool(), t.OrganizationID)
+// reply asks, and makes the answer the job's result.
+func (w asker) reply(ctx context.Context, t *Task, q question) (Result, error) {
+	a, err := w.ask(ctx, t, q)
 	if err != nil {
 		return Result{}, err
 	}
-	p.LocalOnly = policy.LocalOnly
-	if p.Mode == "" {
-		p.Mode = inference.Mode(policy.Mode)
-	}
-	if err := t.Follow.Started(ctx); err != nil {
-		return Result{}, err
-	}
-	answer, err := w.deps.Model.Answer(ctx, p, t.Follow)
-	if err != nil {
-		return Result{}, askFailed(t, err)
-	}
-	t.Record(recordCalls(t, answer.Attempts))
-	out := Answer{
-		Text: answer.Text, JSON: answer.JSON, Provider: answer.Provider, Model: answer.Model,
-		PromptTokens: answer.PromptTokens, CompletionTokens: answer.CompletionTokens,
-		LatencyMS: answer.Latency.Milliseconds(), Attempts: []AnswerAttempt{},
-	}
-	if answer.FallbackReason != "" {
-		out.FallbackReason = &answer.FallbackReason
-	}
-	for _, a := range answer.Attempts {
-		out.Attempts = append(out.Attempts, AnswerAttempt{
-			Provider: a.Provider, Model: a.Model, Outcome: a.Outcome, LatencyMS: (a.Queue + a.Run).Milliseconds(),
-		})
-	}
-	receipt, err := json.Marshal(map[string]any{"provider": out.Provider, "model": out.Model,
-		"completion_tokens": out.CompletionTokens})
+	return answered(t, a)
+}
+
+// answered is the result of a job that was answered.
+func answered(t *Task, a Answer) (Result, error) {
+	receipt, err := json.Marshal(map[string]any{"provider": a.Provider, "model": a.Model, "completion_tokens": a.CompletionTokens})
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{Output: out, Effects: []store.Effect{
+	return Result{Output: a, Effects: []store.Effect{
 		{Key: "answer", State: "done", Attempt: t.Attempt, Receipt: receipt},
 	}}, nil
 }
 
-func askFailed(t *Task, err error) error {
+// ask streams to who follows, records every attempt, and sorts what went wrong into what the job does
+// about it. The organization's settings say whether its data may leave the house.
+func (w asker) ask(ctx context.Context, t *Task, q question) (Answer, error) {
+	began := time.Now()
+	policy, err := store.OrganizationAI(ctx, w.deps.DB.Pool(), t.OrganizationID)
+	if err != nil {
+		return Answer{}, err
+	}
+	q.prompt.LocalOnly = policy.LocalOnly
+	if q.prompt.Mode == "" {
+		q.prompt.Mode = inference.Mode(policy.Mode)
+	}
+	if err := t.Follow.Started(ctx); err != nil {
+		return Answer{}, err
+	}
+	got, err := w.deps.Model.Answer(ctx, q.prompt, t.Follow)
+	if err != nil {
+		return w.withoutModel(t, q, began, err)
+	}
+	t.Record(recordCalls(t, got.Attempts))
+	out := answerOf(got)
+	return out, out.polish(t, q)
+}
+
+func answerOf(got inference.Answer) Answer {
+	out := Answer{
+		Text: got.Text, JSON: got.JSON, Provider: got.Provider, Model: got.Model,
+		PromptTokens: got.PromptTokens, CompletionTokens: got.CompletionTokens,
+		LatencyMS: got.Latency.Milliseconds(), Attempts: attemptsOf(got.Attempts),
+	}
+	if got.FallbackReason != "" {
+		out.FallbackReason = &got.FallbackReason
+	}
+	return out
+}
+
+func attemptsOf(list []inference.Attempt) []AnswerAttempt {
+	out := make([]AnswerAttempt, len(list))
+	for i, a := range list {
+		out[i] = AnswerAttempt{Provider: a.Provider, Model: a.Model, Outcome: a.Outcome, LatencyMS: (a.Queue + a.Run).Milliseconds()}
+	}
+	return out
+}
+
+// polish gives the document the shape that clients get. Whoever follows has read the model's own by now.
+func (a *Answer) polish(t *Task, q question) error {
+	if q.polish == nil {
+		return nil
+	}
+	doc, err := q.polish(a.JSON)
+	if err != nil {
+		return fmt.Errorf("polish the answer to %s: %w", q.template, err)
+	}
+	a.JSON, a.Text = doc, string(doc)
+	t.Follow.Reset(a.Provider, "polished")
+	t.Follow.Token(a.Text)
+	return nil
+}
+
+// withoutModel answers by the rules where no model can be reached, or says what the job does about that.
+func (w asker) withoutModel(t *Task, q question, began time.Time, err error) (Answer, error) {
 	var failed *inference.Error
 	if !errors.As(err, &failed) {
-		return err
+		return Answer{}, err
 	}
-	t.Record(recordCalls(t, failed.Attempts))
+	if !w.deps.Rules || q.rules == nil || !unreachable(failed) {
+		t.Record(recordCalls(t, failed.Attempts))
+		return Answer{}, askFailed(failed)
+	}
+	doc, err := json.Marshal(q.rules())
+	if err != nil {
+		return Answer{}, fmt.Errorf("answer %s by its rules: %w", q.template, err)
+	}
+	t.Follow.Provider(byRules, q.template, failed.Class)
+	t.Follow.Token(string(doc))
+	attempts := append(failed.Attempts, inference.Attempt{
+		Provider: byRules, Model: q.template, StartedAt: time.Now(), Outcome: inference.OK,
+	})
+	t.Record(recordCalls(t, attempts))
+	return Answer{
+		Text: string(doc), JSON: doc, Provider: byRules, Model: q.template, LatencyMS: time.Since(began).Milliseconds(),
+		FallbackReason: &failed.Class, Attempts: attemptsOf(attempts),
+	}, nil
+}
+
+// unreachable tells models that are away, or that may not be paid for, from models that are busy: those are
+// worth waiting for.
+func unreachable(e *inference.Error) bool {
+	return e.Wait() && e.Class != inference.QueueFull && e.Class != inference.Overloaded
+}
+
+func askFailed(failed *inference.Error) error {
 	switch {
 	case failed.Permanent():
 		f := &Failure{Code: failed.Class, Title: "No answer", Detail: failed.Detail}
@@ -103,7 +172,7 @@ func askFailed(t *Task, err error) error {
 	case failed.Wait():
 		return &Wait{Reason: failed.Reason(), After: failed.RetryAfter}
 	}
-	return err
+	return failed
 }
 
 // recordCalls writes a row for every attempt at a provider.

@@ -79,5 +79,5 @@ func (w chat) Run(ctx context.Context, _ chatArgs, t *Task) (Result, error) {
 	for i, m := range in.Messages {
 		messages[i] = inference.Message{Role: m.Role, Content: m.Content}
 	}
-	return w.ask(ctx, t, in.prompt(messages))
+	return w.reply(ctx, t, in.question(messages))
 }

@@ -76,5 +76,5 @@ func (w complete) Run(ctx context.Context, _ completeArgs, t *Task) (Result, err
 		messages = append(messages, inference.Message{Role: "system", Content: *in.System})
 	}
 	messages = append(messages, inference.Message{Role: "user", Content: in.Prompt})
-	return w.ask(ctx, t, in.prompt(messages))
+	return w.reply(ctx, t, in.question(messages))
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/payaid/payaid/events"
 	"github.com/payaid/payaid/events/outbox"
+	"github.com/payaid/payaid/internal/cachetag"
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -24,15 +25,17 @@ type finishing struct {
 }
 
 // finishTogether ends jobs whose work is done at the same time, in one transaction. If one of them can't
-// be ended, each is ended by itself.
+// be ended, or takes locks on other people's rows, each is ended by itself.
 func finishTogether(ctx context.Context, d Deps, list []finishing) []error {
 	errs := make([]error, len(list))
-	err := finish(ctx, d, list...)
-	if err == nil {
-		return errs
-	}
-	if len(list) == 1 {
-		return []error{err}
+	if len(list) == 1 || !slices.ContainsFunc(list, finishing.locks) {
+		err := finish(ctx, d, list...)
+		if err == nil {
+			return errs
+		}
+		if len(list) == 1 {
+			return []error{err}
+		}
 	}
 	for i, f := range list {
 		errs[i] = finish(ctx, d, f)
@@ -56,15 +59,57 @@ func finishOnce(ctx context.Context, d Deps, list []finishing) error {
 			return err
 		}
 	}
-	err := d.DB.Tx(ctx, func(tx pgx.Tx) error { return tx.SendBatch(ctx, b).Close() })
+	changed := make([][]events.Fact, len(list))
+	err := d.DB.Tx(ctx, func(tx pgx.Tx) error {
+		for i, f := range list {
+			facts, err := f.change(ctx, tx)
+			if err != nil {
+				return err
+			}
+			changed[i] = facts
+		}
+		return tx.SendBatch(ctx, b).Close()
+	})
 	if err != nil {
 		return fmt.Errorf("finish job %s: %w", list[0].task.ID, err)
+	}
+	for i, f := range list {
+		f.invalidate(ctx, d, changed[i])
 	}
 	d.Hints.OutboxChanged()
 	for _, f := range list {
 		d.Hints.JobChanged(f.task.ID)
 	}
 	return nil
+}
+
+func (f finishing) locks() bool { return f.result.Change != nil }
+
+// change makes the result's changes, and states them.
+func (f finishing) change(ctx context.Context, tx pgx.Tx) ([]events.Fact, error) {
+	if f.result.Change == nil {
+		return nil, nil
+	}
+	facts, err := f.result.Change(ctx, tx)
+	if err != nil || len(facts) == 0 {
+		return nil, err
+	}
+	return facts, outbox.Append(ctx, tx, originOf(f.task.Job), facts...)
+}
+
+// invalidate makes void what is cached of what has changed, so that whoever hears of the job's end reads the
+// change. Where Redis does not answer the facts see to it.
+func (f finishing) invalidate(ctx context.Context, d Deps, facts []events.Fact) {
+	var tags []string
+	for _, fact := range facts {
+		tags = append(tags, cachetag.TagsOf(fact)...)
+	}
+	if d.Cache == nil || len(tags) == 0 {
+		return
+	}
+	if err := d.Cache.Bump(ctx, f.task.OrganizationID, tags...); err != nil {
+		d.Log.Debug("invalidation is owed", "job_id", f.task.ID, "organization_id", f.task.OrganizationID, "error", err)
+	}
 }
 
 func (f finishing) queue(b *pgx.Batch) error {
@@ -143,6 +188,12 @@ func Cancel(ctx context.Context, tx pgx.Tx, j store.Job) error {
 }
 
 func queueEnd(b *pgx.Batch, j store.Job, f events.Fact) error {
+	_, err := outbox.Queue(b, originOf(j), f)
+	return err
+}
+
+// originOf is what led to the events of a job.
+func originOf(j store.Job) outbox.Origin {
 	o := outbox.Origin{OrganizationID: j.OrganizationID, CausationID: j.EventID}
 	if j.RequestID != nil {
 		o.CorrelationID = *j.RequestID
@@ -150,6 +201,5 @@ func queueEnd(b *pgx.Batch, j store.Job, f events.Fact) error {
 	if j.TraceParent != nil {
 		o.TraceParent = *j.TraceParent
 	}
-	_, err := outbox.Queue(b, o, f)
-	return err
+	return o
 }

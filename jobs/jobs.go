@@ -45,8 +45,12 @@ type Deps struct {
 	Relaxed *store.DB
 	Hints   Hints
 	Model   Model
-	Cache   Invalidator // nil: nothing is cached
-	Log     *slog.Logger
+	// Rules lets kinds that can do without a model answer by their rules where none can be reached.
+	Rules bool
+	// RupeesPerDollar turns what providers bill into what an organization may spend.
+	RupeesPerDollar float64
+	Cache           Invalidator // nil: nothing is cached
+	Log             *slog.Logger
 }
 
 // Hints tells other processes of changes. They may be lost.
@@ -60,6 +64,7 @@ func All(d Deps) []Job {
 	return []Job{
 		Requested(d, complete{asker{d}}, completeSpec),
 		Requested(d, chat{asker{d}}, chatSpec),
+		Requested(d, scoreLead{asker{d}}, leadScore.spec()),
 		Reacting(d, invalidateTags{d.Cache}, invalidateTagsSpec, on(tagsOf)),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
 		Scheduled(cleanUp{db: d.DB}, cleanUpSpec),

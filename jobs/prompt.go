@@ -56,7 +56,7 @@ func (o promptOptions) faults() []Fault {
 	if o.Temperature != nil && (*o.Temperature < 0 || *o.Temperature > 2) {
 		fault("/temperature", "must be from 0 to 2")
 	}
-	if o.Cache != "" && o.Cache != "no-store" {
+	if o.Cache != "" && o.Cache != noStore {
 		fault("/cache", "must be no-store")
 	}
 	return append(faults, schemaFaults(o.Schema)...)
@@ -76,6 +76,11 @@ func schemaFaults(schema json.RawMessage) []Fault {
 		return []Fault{{Pointer: "/schema" + invalid.Pointer, Detail: invalid.Detail}}
 	}
 	return nil
+}
+
+// question asks what the client wrote, as it wrote it.
+func (o promptOptions) question(messages []inference.Message) question {
+	return question{prompt: o.prompt(messages), noStore: o.Cache == noStore, keep: keepFreeForm}
 }
 
 func (o promptOptions) prompt(messages []inference.Message) inference.Prompt {

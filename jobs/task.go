@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/payaid/payaid/events"
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -28,6 +30,9 @@ type Result struct {
 	Output  any                // encoded as the job's output
 	Effects []store.Effect     // what was done outside Postgres
 	Save    func(b *pgx.Batch) // more rows, or nil
+	// Change makes changes that must be read to be told, and gives the facts that tell of them; nil: none.
+	// It holds the locks of the rows that it changes until the job's end is on disk.
+	Change func(ctx context.Context, tx pgx.Tx) ([]events.Fact, error)
 }
 
 // A Failure ends a job for good: trying again would fail again. Its text is for the client.

@@ -54,7 +54,7 @@ func (d *doctor) say(state, check, remedy, format string, args ...any) {
 // Run examines everything.
 func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 	p := a.problems()
-	model := c.aiSettings.check(&p)
+	model := c.aiSettings.check(&p, rulesOff)
 	if err := p.err(); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -64,6 +65,8 @@ type (
 		GroqBaseURL      string `env:"GROQ_BASE_URL" default:"https://api.groq.com/openai/v1" help:"Groq's API, or another that speaks OpenAI's protocol."`
 		GroqModel        string `env:"GROQ_MODEL" default:"openai/gpt-oss-20b" help:"Groq's model of the fast tier."`
 		GroqModelLarge   string `env:"GROQ_MODEL_LARGE" default:"openai/gpt-oss-120b" help:"Groq's model of the large tier."`
+		AIRulesFallback  string `name:"ai-rules-fallback" env:"AI_RULES_FALLBACK" help:"true lets the business kinds answer by fixed rules where no model can be reached. Off, but on in up."`
+		AIUSDINR         string `name:"ai-usd-inr" env:"AI_USD_INR" default:"90" help:"Rupees for a dollar, for budgets and savings."`
 	}
 )
 
@@ -103,6 +106,14 @@ func (p *problems) number(name, value string, least, most int) int {
 	n, err := strconv.Atoi(value)
 	if err != nil || n < least || n > most {
 		p.add(name, "want a whole number from %d to %d, got %q", least, most, value)
+	}
+	return n
+}
+
+func (p *problems) decimal(name, value string, least, most float64) float64 {
+	n, err := strconv.ParseFloat(value, 64)
+	if err != nil || !(n >= least && n <= most) {
+		p.add(name, "want a number from %g to %g, got %q", least, most, value)
 	}
 	return n
 }
@@ -254,13 +265,23 @@ func (s gstSettings) check(p *problems) gst.Rates {
 	return rates
 }
 
+// What AI_RULES_FALLBACK is where it is not set: on this machine somebody tries the product out, elsewhere an
+// owner decides.
+const (
+	rulesOn  = "true"
+	rulesOff = "false"
+)
+
 // model is how answers are had.
 type model struct {
 	chain    inference.Config
 	parallel int
+	rules    bool    // answer where no model can be reached
+	usdINR   float64 // rupees for a dollar
 }
 
-func (s aiSettings) check(p *problems) model {
+// check gives what AI_RULES_FALLBACK is where it is not set: rulesByDefault.
+func (s aiSettings) check(p *problems, rulesByDefault string) model {
 	return model{
 		chain: inference.Config{
 			OllamaURL:     p.url("OLLAMA_URL", s.OllamaURL, "http", "https"),
@@ -271,6 +292,8 @@ func (s aiSettings) check(p *problems) model {
 			GroqModels:    inference.Models{Fast: s.GroqModel, Large: s.GroqModelLarge},
 		},
 		parallel: p.number("OLLAMA_PARALLEL", s.OllamaParallel, 1, 1024),
+		rules:    p.truth("AI_RULES_FALLBACK", cmp.Or(s.AIRulesFallback, rulesByDefault)),
+		usdINR:   p.decimal("AI_USD_INR", s.AIUSDINR, 1, 10000),
 	}
 }
 

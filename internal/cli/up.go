@@ -98,7 +98,7 @@ func (c *upCmd) check(a *app) (upSetup, error) {
 	level, format := c.logSettings.check(&p)
 	s := upSetup{
 		data: c.Data, listen: c.listenSettings.check(&p), adminKey: c.adminSettings.check(&p),
-		rates: c.gstSettings.check(&p), limits: c.limitSettings.check(&p), model: c.aiSettings.check(&p), services: c.upServices,
+		rates: c.gstSettings.check(&p), limits: c.limitSettings.check(&p), model: c.aiSettings.check(&p, rulesOn), services: c.upServices,
 	}
 	if c.Exit && !c.Demo {
 		p.add("--exit", "ends after the demo, so it needs --demo")

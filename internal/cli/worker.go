@@ -35,7 +35,7 @@ func (c *workerCmd) Run(ctx context.Context, a *app) error {
 	p := a.problems()
 	level, format := c.logSettings.check(&p)
 	setup := workerSetup{
-		pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p), redisURL: c.redisSettings.check(&p), model: c.aiSettings.check(&p),
+		pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p), redisURL: c.redisSettings.check(&p), model: c.aiSettings.check(&p, rulesOff),
 		queues: readQueues(c.Queue, a.table(jobs.Deps{}), &p),
 	}
 	if err := p.err(); err != nil {

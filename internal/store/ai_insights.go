@@ -1,0 +1,101 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The types of what an insight is about.
+const (
+	SubjectContact      = "contact"
+	SubjectDeal         = "deal"
+	SubjectInvoice      = "invoice"
+	SubjectOrganization = "organization"
+)
+
+// A Subject is what an insight is about.
+type Subject struct {
+	Type string // contact, deal, invoice or organization
+	ID   string
+}
+
+// An Insight is what a model, or the rules in its place, found out from an organization's records: the newest
+// of its kind about its subject.
+type Insight struct {
+	OrganizationID string          `db:"organization_id"`
+	ID             string          `db:"id"`
+	Kind           string          `db:"kind"` // of the job that found it out
+	SubjectType    string          `db:"subject_type"`
+	SubjectID      string          `db:"subject_id"`
+	JobID          string          `db:"job_id"`
+	Output         json.RawMessage `db:"output"`   // of the kind's shape
+	Provider       string          `db:"provider"` // ollama, groq, cache or rules
+	Model          string          `db:"model"`
+	Template       string          `db:"template"` // with its version, such as lead_score.v1
+	FactsAt        time.Time       `db:"facts_at"` // when the records were read
+	Version        int64           `db:"version"`
+	CreatedAt      time.Time       `db:"created_at"`
+	UpdatedAt      time.Time       `db:"updated_at"`
+}
+
+const insightColumns = `organization_id::text, id::text, kind,
+    CASE WHEN contact_id IS NOT NULL THEN 'contact' WHEN deal_id IS NOT NULL THEN 'deal'
+         WHEN invoice_id IS NOT NULL THEN 'invoice' ELSE 'organization' END AS subject_type,
+    coalesce(contact_id, deal_id, invoice_id, organization_id)::text AS subject_id,
+    job_id::text, output, provider, model, template, facts_at, version, created_at, updated_at`
+
+// A subject that was deleted meanwhile has no insights.
+const upsertInsight = `
+INSERT INTO ai_insights AS old (organization_id, id, kind, contact_id, deal_id, invoice_id, job_id, output, provider,
+                                model, template, facts_at)
+SELECT $1, $2, $3, c.id, d.id, i.id, $6, $7, $8, $9, $10, $11
+FROM (SELECT $5::uuid AS id) AS subject
+LEFT JOIN contacts c ON $4 = 'contact' AND c.organization_id = $1 AND c.id = subject.id
+LEFT JOIN deals d ON $4 = 'deal' AND d.organization_id = $1 AND d.id = subject.id
+LEFT JOIN invoices i ON $4 = 'invoice' AND i.organization_id = $1 AND i.id = subject.id
+WHERE $4 = 'organization' OR num_nonnulls(c.id, d.id, i.id) = 1
+ON CONFLICT (organization_id, kind, contact_id, deal_id, invoice_id) DO UPDATE
+SET job_id = excluded.job_id, output = excluded.output, provider = excluded.provider, model = excluded.model,
+    template = excluded.template, facts_at = excluded.facts_at, version = old.version + 1, updated_at = now()
+WHERE old.facts_at <= excluded.facts_at
+RETURNING ` + insightColumns
+
+// SaveInsight keeps an insight in place of an older one of its kind about the same subject, and gives it with
+// its id and version. It is ErrConflict when the subject is gone, or when what is there was found out from
+// newer records.
+func SaveInsight(ctx context.Context, tx pgx.Tx, n Insight) (Insight, error) {
+	rows, err := tx.Query(ctx, upsertInsight, n.OrganizationID, n.ID, n.Kind, n.SubjectType, n.SubjectID, n.JobID,
+		n.Output, n.Provider, n.Model, n.Template, n.FactsAt)
+	if err != nil {
+		return n, fmt.Errorf("save insight %s of %s: %w", n.Kind, n.SubjectID, err)
+	}
+	saved, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Insight])
+	if notFound(err) == ErrNotFound {
+		err = ErrConflict
+	}
+	if err != nil {
+		return n, fmt.Errorf("save insight %s of %s: %w", n.Kind, n.SubjectID, err)
+	}
+	return saved, nil
+}
+
+const updateLeadScore = `
+UPDATE contacts SET lead_score = $3, version = version + 1, updated_at = now()
+WHERE organization_id = $1 AND id = $2 AND lead_score IS DISTINCT FROM $3
+RETURNING version`
+
+// ScoreContact gives a contact its lead score and gives the contact's new version, or 0 when it had the score.
+func ScoreContact(ctx context.Context, tx pgx.Tx, organizationID, contactID string, score int) (version int64, err error) {
+	err = tx.QueryRow(ctx, updateLeadScore, organizationID, contactID, score).Scan(&version)
+	if notFound(err) == ErrNotFound {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("score contact %s: %w", contactID, err)
+	}
+	return version, nil
+}

@@ -1,0 +1,181 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/events/outbox"
+	"github.com/payaid/payaid/internal/inference"
+	"github.com/payaid/payaid/internal/store"
+)
+
+// inquiryOptions are the fields that the inputs of all inquiries share.
+type inquiryOptions struct {
+	Model string `json:"model"`
+	Mode  string `json:"mode"`
+	Cache string `json:"cache"`
+}
+
+func (o inquiryOptions) options() inquiryOptions { return o }
+
+func (o inquiryOptions) optionFaults() []Fault {
+	return promptOptions{Model: o.Model, Mode: o.Mode, Cache: o.Cache}.faults()
+}
+
+// inquiryOptionsSchema describes inquiryOptions for the API's document.
+const inquiryOptionsSchema = `
+		"model":{"type":"string","description":"fast, large or the name of a model","default":"fast"},
+		"mode":{"enum":["interactive","relaxed"]},
+		"cache":{"const":"no-store"}`
+
+// inquiryInput is the input of an inquiry: a struct with inquiryOptions and what it is about.
+type inquiryInput interface {
+	options() inquiryOptions
+	faults() []Fault // the options' among them
+	// subject is what the inquiry is about, and the field of the input that names it; "" for none.
+	subject(organizationID string) (about store.Subject, pointer string)
+}
+
+// An inquiry is a kind that asks about an organization's own records, and keeps the answer with them: In is
+// its input, F are the facts that it reads.
+type inquiry[In inquiryInput, F any] struct {
+	template   template
+	properties string // of the input, for the API's document, the options left out
+	required   string
+	// read gives the facts, in one query; store.ErrNotFound when the subject doesn't exist.
+	read func(ctx context.Context, db *store.DB, organizationID string, in In) (F, error)
+	// view is what of the facts the model gets to see, bounded in length.
+	view func(in In, facts F, now time.Time) any
+	// rules answer from the same facts without a model, in the shape that clients get.
+	rules func(in In, facts F, now time.Time) any
+	// tags name the records that the view is made from.
+	tags func(in In, facts F) []string
+	// polish turns the model's document into the shape that clients get; nil: it has it.
+	polish func(json.RawMessage) (json.RawMessage, error)
+	// save keeps more of the answer than the insight, in the transaction that finishes the job; nil: nothing.
+	save func(ctx context.Context, tx pgx.Tx, t *Task, saved store.Insight) ([]events.Fact, error)
+}
+
+func (k inquiry[In, F]) spec() Spec {
+	properties := inquiryOptionsSchema
+	if k.properties != "" {
+		properties = k.properties + "," + properties
+	}
+	return Spec{
+		Queue: AI, Timeout: aiTimeout, MaxAttempts: 4, Backoff: aiBackoff, Scope: "jobs",
+		Check: func(input json.RawMessage) []Fault {
+			var in In
+			if faults := strict(input, &in); faults != nil {
+				return faults
+			}
+			return in.faults()
+		},
+		InputSchema: json.RawMessage(`{"type":"object","required":[` + k.required + `],"additionalProperties":false,"properties":{` +
+			properties + `}}`),
+	}
+}
+
+// run asks what the input says, and keeps the answer.
+func (k inquiry[In, F]) run(ctx context.Context, w asker, t *Task) (Result, error) {
+	var in In
+	if err := json.Unmarshal(t.Input, &in); err != nil {
+		return Result{}, fmt.Errorf("read the input: %w", err)
+	}
+	about, pointer := in.subject(t.OrganizationID)
+	now := time.Now()
+	facts, err := k.read(ctx, w.deps.DB, t.OrganizationID, in)
+	if errors.Is(err, store.ErrNotFound) && pointer != "" {
+		return Result{}, &Failure{Code: "not_found", Title: "Not found", Pointer: pointer,
+			Detail: "There is no " + about.Type + " with this id."}
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	q, err := k.question(in, facts, now)
+	if err != nil {
+		return Result{}, err
+	}
+	answer, err := w.ask(ctx, t, q)
+	if err != nil {
+		return Result{}, err
+	}
+	result, err := answered(t, answer)
+	insight := store.Insight{
+		OrganizationID: t.OrganizationID, ID: outbox.NewID(), Kind: t.Kind, SubjectType: about.Type, SubjectID: about.ID,
+		JobID: t.ID, Output: answer.JSON, Provider: answer.Provider, Model: answer.Model, Template: k.template.name, FactsAt: now,
+	}
+	result.Change = func(ctx context.Context, tx pgx.Tx) ([]events.Fact, error) { return k.keep(ctx, tx, t, insight) }
+	return result, err
+}
+
+func (k inquiry[In, F]) question(in In, facts F, now time.Time) (question, error) {
+	messages, err := k.template.messages(k.view(in, facts, now))
+	if err != nil {
+		return question{}, err
+	}
+	o := in.options()
+	return question{
+		prompt: inference.Prompt{
+			Messages: messages, Model: o.Model, Mode: inference.Mode(o.Mode), Schema: k.template.schema,
+		},
+		template: k.template.name, noStore: o.Cache == noStore, keep: keepBusiness, tags: k.tags(in, facts),
+		rules:  func() any { return k.rules(in, facts, now) },
+		polish: k.polish,
+	}, nil
+}
+
+// keep puts the answer where the records are. One from older facts than those of the answer that is there, or
+// about something that is gone by now, is the job's output and nothing more.
+func (k inquiry[In, F]) keep(ctx context.Context, tx pgx.Tx, t *Task, n store.Insight) ([]events.Fact, error) {
+	saved, err := store.SaveInsight(ctx, tx, n)
+	if errors.Is(err, store.ErrConflict) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	facts := []events.Fact{events.InsightUpdated{
+		InsightID: saved.ID, Kind: saved.Kind, SubjectType: saved.SubjectType, SubjectID: saved.SubjectID, JobID: t.ID,
+		Provider: saved.Provider, Model: saved.Model, Version: saved.Version,
+	}}
+	if k.save == nil {
+		return facts, nil
+	}
+	more, err := k.save(ctx, tx, t, saved)
+	return append(facts, more...), err
+}
+
+// aboutContact is the input of inquiries about a contact, or a part of it.
+type aboutContact struct {
+	ContactID string `json:"contact_id"`
+	inquiryOptions
+}
+
+func (in aboutContact) faults() []Fault {
+	return append(idFaults("/contact_id", in.ContactID), in.optionFaults()...)
+}
+
+func (in aboutContact) subject(string) (store.Subject, string) {
+	return store.Subject{Type: store.SubjectContact, ID: in.ContactID}, "/contact_id"
+}
+
+// contactProperty describes contact_id for the API's document.
+const contactProperty = `
+		"contact_id":{"type":"string","format":"uuid"}`
+
+func idFaults(pointer, id string) []Fault {
+	if id == "" {
+		return []Fault{{Pointer: pointer, Detail: "is required"}}
+	}
+	if _, err := uuid.Parse(id); err != nil || len(id) != 36 {
+		return []Fault{{Pointer: pointer, Detail: "must be a UUID"}}
+	}
+	return nil
+}
