@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Proxy stands in front of a real Ollama. Each request takes the next fault of the queue, or the one that is
@@ -197,6 +198,33 @@ func (c *cutter) Flush() { c.ResponseWriter.(http.Flusher).Flush() }
 func CutAfter(lines int) Fault {
 	return func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
 		pass(&cutter{w, lines}, r)
+	}
+}
+
+type pacer struct {
+	http.ResponseWriter
+	gone  <-chan struct{}
+	delay time.Duration
+}
+
+func (p *pacer) Write(line []byte) (int, error) {
+	if len(bytes.TrimSpace(line)) > 0 {
+		timer := time.NewTimer(p.delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-p.gone: // the rest is read for nobody
+		}
+	}
+	return p.ResponseWriter.Write(line)
+}
+
+func (p *pacer) Flush() { p.ResponseWriter.(http.Flusher).Flush() }
+
+// Pace lets each line pass after a delay, as a model on a slow machine would write it.
+func Pace(delay time.Duration) Fault {
+	return func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
+		pass(&pacer{w, r.Context().Done(), delay}, r)
 	}
 }
 
