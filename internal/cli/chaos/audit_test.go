@@ -97,8 +97,8 @@ func onceEach(stream []published, kind string, jobs []string) error {
 // A fault is a question whose answer has to be no row.
 type fault struct{ what, sql string }
 
-// faults are about one organization, whose jobs the clients know: $1 is the organization, $2 the ids.
-var faults = []fault{
+// allFaults are about one organization, whose jobs the clients know: $1 is the organization, $2 the ids.
+var allFaults = []fault{
 	{"jobs that were accepted but are not there",
 		`SELECT id::text FROM unnest($2::uuid[]) id WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.organization_id = $1::uuid AND j.id = id)`},
 	{"jobs that nobody was told of",
@@ -125,7 +125,7 @@ var faults = []fault{
 // audit asks for every fault.
 func audit(ctx context.Context, pool *pgxpool.Pool, organization string, jobs []string) error {
 	var all []error
-	for _, f := range faults {
+	for _, f := range allFaults {
 		rows, err := pool.Query(ctx, f.sql, organization, jobs)
 		if err != nil {
 			return fmt.Errorf("look for %s: %w", f.what, err)
