@@ -53,6 +53,12 @@ const deleteAPIKeys = `
 DELETE FROM api_keys WHERE ctid IN (
     SELECT ctid FROM api_keys WHERE least(revoked_at, expires_at) < $1 LIMIT $2)`
 
+// What was swept has been counted; it is kept while its job is, see sweepAI.
+const deleteAIReservations = `
+DELETE FROM ai_reservations r
+WHERE created_at = 'infinity'
+  AND NOT EXISTS (SELECT FROM jobs j WHERE j.organization_id = r.organization_id AND j.id = r.job_id)`
+
 // CleanUp deletes what is older than its retention, a few thousand rows at a time.
 func (db *DB) CleanUp(ctx context.Context, r Retention) error {
 	now := time.Now()
@@ -68,6 +74,9 @@ func (db *DB) CleanUp(ctx context.Context, r Retention) error {
 		if err := db.deleteAll(ctx, step.sql, now.Add(-step.kept)); err != nil {
 			return fmt.Errorf("clean up %s: %w", step.what, err)
 		}
+	}
+	if _, err := db.exec(ctx, deleteAIReservations); err != nil {
+		return fmt.Errorf("clean up reservations: %w", err)
 	}
 	return nil
 }
