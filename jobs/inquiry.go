@@ -44,26 +44,28 @@ type inquiryInput interface {
 }
 
 // An inquiry is a kind that asks about an organization's own records, and keeps the answer with them: In is
-// its input, F are the facts that it reads.
-type inquiry[In inquiryInput, F any] struct {
+// its input, F are the facts that it reads, and Out is what clients get.
+type inquiry[In inquiryInput, F, Out any] struct {
 	template   template
 	properties string // of the input, for the API's document, the options left out
 	required   string
 	// read gives the facts, in one query; store.ErrNotFound when the subject doesn't exist.
 	read func(ctx context.Context, db *store.DB, organizationID string, in In) (F, error)
+	// refuse says why nothing can be answered from such facts, nil where something can; nil: always.
+	refuse func(facts F) *Failure
 	// view is what of the facts the model gets to see, bounded in length.
 	view func(in In, facts F, now time.Time) any
-	// rules answer from the same facts without a model, in the shape that clients get.
-	rules func(in In, facts F, now time.Time) any
+	// rules answer from the same facts without a model.
+	rules func(in In, facts F, now time.Time) Out
 	// tags name the records that the view is made from.
 	tags func(in In, facts F) []string
-	// polish turns the model's document into the shape that clients get; nil: it has it.
-	polish func(json.RawMessage) (json.RawMessage, error)
+	// polish mends a model's answer: what the records say isn't left to a model. nil: there is nothing to mend.
+	polish func(out *Out, in In, facts F, now time.Time)
 	// save keeps more of the answer than the insight, in the transaction that finishes the job; nil: nothing.
 	save func(ctx context.Context, tx pgx.Tx, t *Task, saved store.Insight) ([]events.Fact, error)
 }
 
-func (k inquiry[In, F]) spec() Spec {
+func (k inquiry[In, F, Out]) spec() Spec {
 	properties := inquiryOptionsSchema
 	if k.properties != "" {
 		properties = k.properties + "," + properties
@@ -83,7 +85,7 @@ func (k inquiry[In, F]) spec() Spec {
 }
 
 // run asks what the input says, and keeps the answer.
-func (k inquiry[In, F]) run(ctx context.Context, w asker, t *Task) (Result, error) {
+func (k inquiry[In, F, Out]) run(ctx context.Context, w asker, t *Task) (Result, error) {
 	var in In
 	if err := json.Unmarshal(t.Input, &in); err != nil {
 		return Result{}, fmt.Errorf("read the input: %w", err)
@@ -97,6 +99,11 @@ func (k inquiry[In, F]) run(ctx context.Context, w asker, t *Task) (Result, erro
 	}
 	if err != nil {
 		return Result{}, err
+	}
+	if k.refuse != nil {
+		if refusal := k.refuse(facts); refusal != nil {
+			return Result{}, refusal
+		}
 	}
 	q, err := k.question(in, facts, now)
 	if err != nil {
@@ -115,7 +122,7 @@ func (k inquiry[In, F]) run(ctx context.Context, w asker, t *Task) (Result, erro
 	return result, err
 }
 
-func (k inquiry[In, F]) question(in In, facts F, now time.Time) (question, error) {
+func (k inquiry[In, F, Out]) question(in In, facts F, now time.Time) (question, error) {
 	messages, err := k.template.messages(k.view(in, facts, now))
 	if err != nil {
 		return question{}, err
@@ -127,13 +134,26 @@ func (k inquiry[In, F]) question(in In, facts F, now time.Time) (question, error
 		},
 		template: k.template.name, noStore: o.Cache == noStore, keep: keepBusiness, tags: k.tags(in, facts),
 		rules:  func() any { return k.rules(in, facts, now) },
-		polish: k.polish,
+		polish: func(doc json.RawMessage) (json.RawMessage, error) { return k.polished(doc, in, facts, now) },
 	}, nil
+}
+
+// polished is a model's document as clients get it.
+func (k inquiry[In, F, Out]) polished(doc json.RawMessage, in In, facts F, now time.Time) (json.RawMessage, error) {
+	if k.polish == nil {
+		return doc, nil
+	}
+	var out Out
+	if err := json.Unmarshal(doc, &out); err != nil {
+		return nil, err
+	}
+	k.polish(&out, in, facts, now)
+	return json.Marshal(out)
 }
 
 // keep puts the answer where the records are. One from older facts than those of the answer that is there, or
 // about something that is gone by now, is the job's output and nothing more.
-func (k inquiry[In, F]) keep(ctx context.Context, tx pgx.Tx, t *Task, n store.Insight) ([]events.Fact, error) {
+func (k inquiry[In, F, Out]) keep(ctx context.Context, tx pgx.Tx, t *Task, n store.Insight) ([]events.Fact, error) {
 	saved, err := store.SaveInsight(ctx, tx, n)
 	if errors.Is(err, store.ErrConflict) {
 		return nil, nil
@@ -151,24 +171,6 @@ func (k inquiry[In, F]) keep(ctx context.Context, tx pgx.Tx, t *Task, n store.In
 	more, err := k.save(ctx, tx, t, saved)
 	return append(facts, more...), err
 }
-
-// aboutContact is the input of inquiries about a contact, or a part of it.
-type aboutContact struct {
-	ContactID string `json:"contact_id"`
-	inquiryOptions
-}
-
-func (in aboutContact) faults() []Fault {
-	return append(idFaults("/contact_id", in.ContactID), in.optionFaults()...)
-}
-
-func (in aboutContact) subject(string) (store.Subject, string) {
-	return store.Subject{Type: store.SubjectContact, ID: in.ContactID}, "/contact_id"
-}
-
-// contactProperty describes contact_id for the API's document.
-const contactProperty = `
-		"contact_id":{"type":"string","format":"uuid"}`
 
 func idFaults(pointer, id string) []Fault {
 	if id == "" {

@@ -28,15 +28,15 @@ type leadRating struct {
 	PredictedMRR  int64  `json:"predicted_mrr"` // paise a month; the model gives rupees
 }
 
-var leadScore = inquiry[aboutContact, store.ContactFacts]{
+var leadScore = inquiry[aboutContact, store.ContactFacts, leadRating]{
 	template:   readTemplate("lead_score.v1"),
 	properties: contactProperty,
 	required:   `"contact_id"`,
 	read:       readContact,
-	view:       func(_ aboutContact, f store.ContactFacts, now time.Time) any { return viewContact(f, now) },
+	view:       viewOfContact,
 	tags:       tagsOfContact,
-	rules:      func(_ aboutContact, f store.ContactFacts, now time.Time) any { return rateLead(f, now) },
-	polish:     polishRating,
+	rules:      func(_ aboutContact, f store.ContactFacts, now time.Time) leadRating { return rateLead(f, now) },
+	polish:     func(r *leadRating, _ aboutContact, _ store.ContactFacts, _ time.Time) { r.polish() },
 	save:       saveLeadScore,
 }
 
@@ -48,23 +48,10 @@ func (w scoreLead) Run(ctx context.Context, _ scoreLeadArgs, t *Task) (Result, e
 	return leadScore.run(ctx, w.asker, t)
 }
 
-func readContact(ctx context.Context, db *store.DB, organizationID string, in aboutContact) (store.ContactFacts, error) {
-	return db.ContactFacts(ctx, organizationID, in.ContactID)
-}
-
-func tagsOfContact(in aboutContact, _ store.ContactFacts) []string {
-	return []string{"contact:" + in.ContactID}
-}
-
-// polishRating turns the model's rupees into paise, and has the stage say what the score says.
-func polishRating(doc json.RawMessage) (json.RawMessage, error) {
-	var r leadRating
-	if err := json.Unmarshal(doc, &r); err != nil {
-		return nil, err
-	}
+// polish turns the model's rupees into paise, and has the stage say what the score says.
+func (r *leadRating) polish() {
 	r.PredictedMRR *= 100
 	r.Stage = stageOf(r.Score)
-	return json.Marshal(r)
 }
 
 func stageOf(score int) string {
