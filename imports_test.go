@@ -47,6 +47,7 @@ func TestImports(t *testing.T) {
 	}{
 		{module + "/events", foreign, "everyone imports it, so it depends on the standard library alone"},
 		{module + "/internal/gst", foreign, "everyone imports it, so it depends on the standard library alone"},
+		{module + "/internal/rupees", foreign, "jobs and commands write amounts by it, so it depends on the standard library alone"},
 		{module + "/api", oneOf(module+"/jobs", module+"/workers", "github.com/ollama/", "github.com/emersion/go-smtp"),
 			"it states facts and orders no work"},
 		{module + "/jobs", oneOf(module+"/api", module+"/workers", "github.com/nats-io/"),

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
+
+	"github.com/payaid/payaid/internal/rupees"
 )
 
 // demoCRM goes the way of one customer through the API: from a lead to a deal that is won, an invoice that is
@@ -97,7 +98,7 @@ func (d *demoCRM) winDeal(ctx context.Context) (string, error) {
 	if d.deal.Status != "won" || d.deal.Probability != 100 {
 		return "", fmt.Errorf("it is %s, at %d %%", d.deal.Status, d.deal.Probability)
 	}
-	return "won, " + rupees(d.deal.Value), nil
+	return "won, " + rupees.Format(d.deal.Value), nil
 }
 
 func (d *demoCRM) sendInvoice(ctx context.Context) (string, error) {
@@ -116,7 +117,7 @@ func (d *demoCRM) sendInvoice(ctx context.Context) (string, error) {
 	if v.Status != "sent" || v.Number == nil || v.Subtotal != 36_105_00 || v.CGST != 1_604_63 || v.SGST != v.CGST || v.IGST != 0 || v.Total != 39_314_26 {
 		return "", fmt.Errorf("it is %+v", v)
 	}
-	return fmt.Sprintf("%s, %s with CGST %s and SGST %s", *v.Number, rupees(v.Total), rupees(v.CGST), rupees(v.SGST)), nil
+	return fmt.Sprintf("%s, %s with CGST %s and SGST %s", *v.Number, rupees.Format(v.Total), rupees.Format(v.CGST), rupees.Format(v.SGST)), nil
 }
 
 func (d *demoCRM) payInvoice(ctx context.Context) (string, error) {
@@ -127,9 +128,9 @@ func (d *demoCRM) payInvoice(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if d.invoice.Status != "paid" || d.invoice.AmountDue != 0 {
-		return "", fmt.Errorf("it is %s, and %s are due", d.invoice.Status, rupees(d.invoice.AmountDue))
+		return "", fmt.Errorf("it is %s, and %s are due", d.invoice.Status, rupees.Format(d.invoice.AmountDue))
 	}
-	return "paid by UPI, " + rupees(due), nil
+	return "paid by UPI, " + rupees.Format(due), nil
 }
 
 func (d *demoCRM) readContact(ctx context.Context) (string, error) {
@@ -154,21 +155,5 @@ func (d *demoCRM) readDashboard(ctx context.Context) (string, error) {
 		return "", errors.New("it does not know yet of what has just happened")
 	}
 	return fmt.Sprintf("%d contacts, %d deals open worth %s, %d won, %d invoices paid, %s outstanding, in %s", now.Contacts.Total,
-		now.Deals.Open, rupees(now.Deals.PipelineValue), now.Deals.Won, now.Invoices.Paid, rupees(now.Invoices.Outstanding), ms(took)), nil
-}
-
-// rupees writes paise as India does: ₹1,75,000.50, and without paise where there are none.
-func rupees(paise int64) string {
-	whole := strconv.FormatInt(paise/100, 10)
-	text, rest := whole, ""
-	if len(whole) > 3 {
-		text, rest = whole[:len(whole)-3], ","+whole[len(whole)-3:]
-		for len(text) > 2 {
-			text, rest = text[:len(text)-2], ","+text[len(text)-2:]+rest
-		}
-	}
-	if paise%100 != 0 {
-		rest += fmt.Sprintf(".%02d", paise%100)
-	}
-	return "₹" + text + rest
+		now.Deals.Open, rupees.Format(now.Deals.PipelineValue), now.Deals.Won, now.Invoices.Paid, rupees.Format(now.Invoices.Outstanding), ms(took)), nil
 }
