@@ -33,6 +33,9 @@ type contactView struct {
 	DaysKnown        int      `json:"days_known"`
 	DaysSinceContact *int     `json:"days_since_last_contact"`
 	FollowUpInDays   *int     `json:"follow_up_in_days"` // negative: it is due since then
+	DaysSinceInvoice *int     `json:"days_since_last_invoice"`
+	DaysSincePayment *int     `json:"days_since_last_payment"`
+	DaysSinceDeal    *int     `json:"days_since_a_deal_moved"`
 
 	OpenDeals      int   `json:"open_deals"`
 	OpenValue      int64 `json:"open_deals_rupees"`
@@ -71,10 +74,11 @@ type invoiceLineView struct {
 func viewContact(f store.ContactFacts, now time.Time) contactView {
 	today := calendar{zone: zone(f.Timezone), now: now}
 	v := contactView{
-		Name: clip(f.Name, viewShort), Company: clipped(f.Company, viewShort), Type: f.Type, Stage: f.Stage, Status: f.Status,
-		Source: clipped(f.Source, viewShort), City: clipped(f.City, viewShort), State: clipped(f.State, viewShort),
-		Notes: clipped(f.Notes, viewNotes), HasPhone: f.HasPhone, HasEmail: f.HasEmail, HasGSTIN: f.HasGSTIN,
+		Name: shown(f.Name, viewShort), Company: shownOf(f.Company, viewShort), Type: f.Type, Stage: f.Stage, Status: f.Status,
+		Source: shownOf(f.Source, viewShort), City: shownOf(f.City, viewShort), State: shownOf(f.State, viewShort),
+		Notes: shownOf(f.Notes, viewNotes), HasPhone: f.HasPhone, HasEmail: f.HasEmail, HasGSTIN: f.HasGSTIN,
 		DaysKnown: today.since(f.CreatedAt), DaysSinceContact: today.sinceOrNil(f.LastContactedAt),
+		DaysSinceInvoice: today.sinceOrNil(f.LastInvoiceAt), DaysSincePayment: today.sinceOrNil(f.LastPaidAt), DaysSinceDeal: today.sinceOrNil(f.LastDealAt),
 		OpenDeals: f.OpenDeals, OpenValue: f.OpenValue / 100, WonDeals: f.WonDeals, WonValue: f.WonValue / 100, LostDeals: f.LostDeals,
 		PaidInvoices: f.PaidInvoices, PaidTotal: f.PaidTotal / 100, PaidLate: f.PaidLate,
 		UnpaidInvoices: f.UnpaidInvoices, DueTotal: f.DueTotal / 100, Overdue: f.Overdue, OverdueTotal: f.OverdueTotal / 100,
@@ -84,11 +88,11 @@ func viewContact(f store.ContactFacts, now time.Time) contactView {
 		v.FollowUpInDays = &days
 	}
 	for _, tag := range f.Tags[:min(len(f.Tags), viewTags)] {
-		v.Tags = append(v.Tags, clip(tag, viewShort))
+		v.Tags = append(v.Tags, shown(tag, viewShort))
 	}
 	for _, d := range f.Deals {
-		v.Deals = append(v.Deals, dealLineView{Title: clip(d.Title, viewShort), Stage: d.Stage, Value: d.Value / 100,
-			Probability: d.Probability, DaysInStage: today.since(d.StageChangedAt), LostReason: clipped(d.LostReason, viewShort)})
+		v.Deals = append(v.Deals, dealLineView{Title: shown(d.Title, viewShort), Stage: d.Stage, Value: d.Value / 100,
+			Probability: d.Probability, DaysInStage: today.since(d.StageChangedAt), LostReason: shownOf(d.LostReason, viewShort)})
 	}
 	for _, i := range f.Invoices {
 		v.Invoices = append(v.Invoices, today.viewInvoice(i))
@@ -154,11 +158,4 @@ func clip(s string, most int) string {
 		return s
 	}
 	return string([]rune(s)[:most-1]) + "…"
-}
-
-func clipped(s *string, most int) string {
-	if s == nil {
-		return ""
-	}
-	return clip(*s, most)
 }

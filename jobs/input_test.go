@@ -49,6 +49,11 @@ func TestInputFaults(t *testing.T) {
 		{"ai.chat", `{"messages":[{"role":"user","content":"a"},{"role":"king","content":""}]}`, []string{"/messages/1/role", "/messages/1/content"}},
 		{"ai.chat", `{"messages":{}}`, []string{"/messages"}},
 		{"ai.chat", `{"messages":[{"role":"user","content":"a"}],"prompt":"b"}`, []string{"/prompt"}},
+		{"ai.contact_summary", `{"contact_id":"0197aaaa-0000-7000-8000-000000000001","model":"large","mode":"relaxed","cache":"no-store"}`, nil},
+		{"ai.contact_summary", `{}`, []string{"/contact_id"}},
+		{"ai.churn_risk", `{"contact_id":7}`, []string{"/contact_id"}},
+		{"ai.churn_risk", `{"contact_id":"me","mode":"hasty","cache":"store"}`, []string{"/contact_id", "/mode", "/cache"}},
+		{"ai.churn_risk", `{"contact_id":"{0197aaaa-0000-7000-8000-00000000001}","deal_id":1}`, []string{"/deal_id"}},
 		{"cache.invalidate", `{"tags":["contacts","deals","invoices","org","org"]}`, nil},
 		{"cache.invalidate", `{"tags":["org"],"organization_id":"0197aaaa-0000-7000-8000-000000000001"}`, nil},
 		{"cache.invalidate", `{"tags":["org"],"organization_id":null}`, nil},
@@ -83,7 +88,8 @@ func TestInputSchemasAreJSON(t *testing.T) {
 
 // What is found to be in order must be readable by the work, and every fault must point somewhere.
 func FuzzInput(f *testing.F) {
-	for _, seed := range []string{`{"prompt":"a"}`, `{"messages":[{"role":"user","content":"a"}]}`, `{"schema":{"type":"object"}}`, `null`, `{"a.b":1}`, `{"tags":["org"]}`} {
+	for _, seed := range []string{`{"prompt":"a"}`, `{"messages":[{"role":"user","content":"a"}]}`, `{"schema":{"type":"object"}}`, `null`, `{"a.b":1}`, `{"tags":["org"]}`,
+		`{"contact_id":"0197aaaa-0000-7000-8000-000000000001"}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
@@ -101,8 +107,9 @@ func FuzzInput(f *testing.F) {
 				Prompt   string
 				Messages []message
 				Tags     []string
+				ID       string `json:"contact_id"`
 			}
-			if err := json.Unmarshal(input, &in); err != nil || in.Prompt == "" && len(in.Messages) == 0 && len(in.Tags) == 0 {
+			if err := json.Unmarshal(input, &in); err != nil || in.Prompt == "" && len(in.Messages) == 0 && len(in.Tags) == 0 && in.ID == "" {
 				t.Fatalf("%s accepts %q: %v", kind, input, err)
 			}
 		}

@@ -65,6 +65,8 @@ func All(d Deps) []Job {
 		Requested(d, complete{asker{d}}, completeSpec),
 		Requested(d, chat{asker{d}}, chatSpec),
 		Requested(d, scoreLead{asker{d}}, leadScore.spec()),
+		Requested(d, summarizeContact{asker{d}}, summaryOfContact.spec()),
+		Requested(d, rateChurn{asker{d}}, riskOfChurn.spec()),
 		Reacting(d, invalidateTags{d.Cache}, invalidateTagsSpec, on(tagsOf)),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
 		Scheduled(cleanUp{db: d.DB}, cleanUpSpec),

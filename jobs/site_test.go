@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +35,9 @@ import (
 // patience bounds every wait of these tests: much longer than anything takes on a busy machine.
 const patience = 60 * time.Second
 
+// india is where the organizations of these tests are.
+var india = time.FixedZone("Asia/Kolkata", 5*3600+1800)
+
 // A site is an installation of a test's own, whose worker works the product's table of jobs: a database, NATS,
 // a relay, a cache, and in front of a real Ollama two proxies that inject faults, one of which stands for Groq.
 type site struct {
@@ -45,6 +51,7 @@ type site struct {
 	chain        *inference.Chain
 	logged       *record
 	deps         jobs.Deps
+	invoices     atomic.Int32 // so many were inserted
 }
 
 // newSite starts everything but the worker, with an organization. Budgets of time are long, because the
@@ -149,13 +156,42 @@ func (s *site) scan(into any, sql string, args ...any) {
 // contact inserts one, with more columns by name.
 func (s *site) contact(name string, columns map[string]any) (id string) {
 	s.t.Helper()
+	return s.insert("contacts", map[string]any{"name": name}, columns)
+}
+
+// deal inserts one in the stage of a lead, worth one lakh, with other columns by name.
+func (s *site) deal(contact, title string, columns map[string]any) (id string) {
+	s.t.Helper()
+	return s.insert("deals", map[string]any{"contact_id": contact, "title": title, "value": 1_00_000_00, "probability": 10}, columns)
+}
+
+// invoice inserts one over 1180 rupees that was sent and is due so many days from today, with other columns by
+// name.
+func (s *site) invoice(contact string, dueInDays int, columns map[string]any) (id string) {
+	s.t.Helper()
+	due := time.Now().In(india).AddDate(0, 0, dueInDays)
+	n := int(s.invoices.Add(1))
+	return s.insert("invoices", map[string]any{"contact_id": contact, "status": "sent", "financial_year": 2026, "sequence": n,
+		"number": fmt.Sprintf("INV/26-27/%04d", n), "place_of_supply": "MH", "place_of_supply_code": "27", "inter_state": true,
+		"issue_date": due.AddDate(0, 0, -30).Format(time.DateOnly), "due_date": due.Format(time.DateOnly),
+		"subtotal": 1000_00, "cgst": 0, "sgst": 0, "igst": 180_00, "total": 1180_00, "supplier": "{}", "sent_at": time.Now(),
+		"customer": `{"name":"Asha Rao"}`}, columns)
+}
+
+// insert gives a table a row of the site's organization.
+func (s *site) insert(table string, columns ...map[string]any) (id string) {
+	s.t.Helper()
 	id = outbox.NewID()
-	names, marks, args := "organization_id, id, name", "$1, $2, $3", []any{s.organization, id, name}
-	for column, value := range columns {
-		args = append(args, value)
-		names, marks = names+", "+column, marks+fmt.Sprintf(", $%d", len(args))
+	all := map[string]any{"organization_id": s.organization, "id": id}
+	for _, c := range columns {
+		maps.Copy(all, c)
 	}
-	s.exec(`INSERT INTO contacts (`+names+`) VALUES (`+marks+`)`, args...)
+	var names, marks []string
+	var args []any
+	for column, value := range all {
+		names, marks, args = append(names, column), append(marks, fmt.Sprintf("$%d", len(args)+1)), append(args, value)
+	}
+	s.exec(`INSERT INTO `+table+` (`+strings.Join(names, ", ")+`) VALUES (`+strings.Join(marks, ", ")+`)`, args...)
 	return id
 }
 

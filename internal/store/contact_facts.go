@@ -81,12 +81,14 @@ type InvoiceLine struct {
 	PaidAt    *time.Time `json:"paid_at"`
 }
 
-const selectContactFacts = `
-SELECT c.id::text, c.name, c.company, c.type, c.stage, c.status, c.source, c.city, c.state, c.tags, c.notes,
+// contactFactsColumns and contactFactsFrom are everything about the contact c.
+const contactFactsColumns = `
+       c.id::text, c.name, c.company, c.type, c.stage, c.status, c.source, c.city, c.state, c.tags, c.notes,
        c.phone IS NOT NULL AS has_phone, c.email IS NOT NULL AS has_email, c.gstin IS NOT NULL AS has_gstin,
        c.created_at, c.last_contacted_at, c.next_follow_up,
-       o.name AS organization_name, o.timezone, d.*, i.*, dl.deals, il.invoices
-FROM contacts c
+       o.name AS organization_name, o.timezone, d.*, i.*, dl.deals, il.invoices`
+
+const contactFactsFrom = `
 JOIN organizations o ON o.id = c.organization_id
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE status = 'open') AS open_deals,
@@ -95,7 +97,7 @@ CROSS JOIN LATERAL (
            coalesce(sum(value) FILTER (WHERE status = 'won'), 0)::bigint AS won_value,
            count(*) FILTER (WHERE status = 'lost') AS lost_deals,
            max(stage_changed_at) AS last_deal_at
-    FROM deals WHERE organization_id = $1 AND contact_id = $2) AS d
+    FROM deals WHERE organization_id = c.organization_id AND contact_id = c.id) AS d
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE status = 'paid') AS paid_invoices,
            coalesce(sum(total) FILTER (WHERE status = 'paid'), 0)::bigint AS paid_total,
@@ -106,32 +108,49 @@ CROSS JOIN LATERAL (
            count(*) FILTER (WHERE status = 'paid' AND (paid_at AT TIME ZONE o.timezone)::date > due_date) AS paid_late,
            avg((paid_at AT TIME ZONE o.timezone)::date - issue_date) FILTER (WHERE status = 'paid')::float8 AS days_to_pay,
            max(sent_at) AS last_invoice_at, max(paid_at) AS last_paid_at
-    FROM invoices WHERE organization_id = $1 AND contact_id = $2) AS i
+    FROM invoices WHERE organization_id = c.organization_id AND contact_id = c.id) AS i
 CROSS JOIN LATERAL (
     SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]') AS deals FROM (
         SELECT title, stage, value, probability, expected_close_date, lost_reason, stage_changed_at
-        FROM deals WHERE organization_id = $1 AND contact_id = $2 ORDER BY id DESC LIMIT 10) AS x) AS dl
+        FROM deals WHERE organization_id = c.organization_id AND contact_id = c.id ORDER BY id DESC LIMIT 10) AS x) AS dl
 CROSS JOIN LATERAL (
     SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]') AS invoices FROM (
         SELECT number, status, total, amount_due, issue_date, due_date, paid_at
-        FROM invoices WHERE organization_id = $1 AND contact_id = $2 AND number IS NOT NULL ORDER BY id DESC LIMIT 10) AS x) AS il
+        FROM invoices WHERE organization_id = c.organization_id AND contact_id = c.id AND number IS NOT NULL
+        ORDER BY id DESC LIMIT 10) AS x) AS il`
+
+const selectContactFacts = `SELECT` + contactFactsColumns + ` FROM contacts c` + contactFactsFrom + `
 WHERE c.organization_id = $1 AND c.id = $2`
 
 // ContactFacts reads what there is to know of a contact in one query; ErrNotFound when there is no such contact.
 func (db *DB) ContactFacts(ctx context.Context, organizationID, contactID string) (ContactFacts, error) {
-	var f ContactFacts
-	err := db.queryAs(ctx, organizationID, func(rows pgx.Rows) (err error) {
-		f, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[ContactFacts])
-		return notFound(err)
-	}, selectContactFacts, organizationID, contactID)
-	if err == nil {
-		err = json.Unmarshal(f.DealsJSON, &f.Deals)
-	}
-	if err == nil {
-		err = json.Unmarshal(f.InvoicesJSON, &f.Invoices)
-	}
+	f, err := factsOf[ContactFacts](ctx, db, selectContactFacts, organizationID, contactID)
 	if err != nil {
 		return f, fmt.Errorf("read the facts about contact %s: %w", contactID, err)
 	}
 	return f, nil
+}
+
+// factsOf reads facts that have those about a contact in them.
+func factsOf[F any, P interface {
+	*F
+	readLists() error
+}](ctx context.Context, db *DB, sql, organizationID, id string) (F, error) {
+	var f F
+	err := db.queryAs(ctx, organizationID, func(rows pgx.Rows) (err error) {
+		f, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[F])
+		return notFound(err)
+	}, sql, organizationID, id)
+	if err != nil {
+		return f, err
+	}
+	return f, P(&f).readLists()
+}
+
+// readLists decodes what came as JSON.
+func (f *ContactFacts) readLists() error {
+	if err := json.Unmarshal(f.DealsJSON, &f.Deals); err != nil {
+		return err
+	}
+	return json.Unmarshal(f.InvoicesJSON, &f.Invoices)
 }
