@@ -55,6 +55,9 @@ func (r *run) enter(ctx context.Context, t turn, c call, a *Attempt) (reply, *fa
 	if r.chain.cfg.Gate == nil {
 		return r.call(ctx, t, c, a)
 	}
+	if f := r.crowded(ctx, t, c); f != nil {
+		return reply{}, f
+	}
 	release, err := r.chain.cfg.Gate.Acquire(ctx)
 	a.Queue = time.Since(a.StartedAt)
 	if err != nil {
@@ -66,6 +69,29 @@ func (r *run) enter(ctx context.Context, t turn, c call, a *Attempt) (reply, *fa
 	}
 	defer release()
 	return r.call(ctx, t, c, a)
+}
+
+// crowded says whether so many are ahead at the gate that a call which somebody else can answer in time
+// would miss its first token, or its end. Where nobody knows how long calls take it may try.
+func (r *run) crowded(ctx context.Context, t turn, c call) *failure {
+	each, known := r.chain.pace.of(everyModel)
+	if t.silence == 0 || !known {
+		return nil
+	}
+	ahead, slots, err := r.chain.cfg.Gate.Load(ctx)
+	if err != nil {
+		return nil // Acquire will tell
+	}
+	left := time.Until(t.until)
+	if own, known := r.chain.pace.of(c.model); known {
+		left = min(left, t.whole-own)
+	}
+	pause := queueTime(ahead, slots, each)
+	if pause == 0 || pause <= left {
+		return nil
+	}
+	return &failure{class: QueueFull,
+		detail: fmt.Sprintf("has %d calls ahead of this one, which take about %s", ahead, rounded(pause))}
 }
 
 func (r *run) paying(ctx context.Context, t turn, c call, a *Attempt) (rep reply, f *failure) {
@@ -112,10 +138,23 @@ func (r *run) call(ctx context.Context, t turn, c call, a *Attempt) (reply, *fai
 		a.FirstToken = max(1, a.FirstToken-rep.queue)
 	}
 	f = r.judge(ctx, t, c, rep, f, spoke)
+	if t.provider == Ollama {
+		r.measure(c.model, a.Run-rep.load, f, spoke)
+	}
 	if f == nil && r.schema != nil {
 		f = r.parse(t, &rep)
 	}
 	return rep, f
+}
+
+// measure lets the length of a call count for what the queue is expected to take.
+func (r *run) measure(model string, ran time.Duration, f *failure, spoke bool) {
+	switch {
+	case f == nil || f.class == Length:
+		r.chain.pace.took(model, max(0, ran))
+	case f.class == Timeout && f.ended == nil && spoke:
+		r.chain.pace.atLeast(model, ran)
+	}
 }
 
 // judge decides whether a reply is an answer. The providers' clients return no

@@ -39,6 +39,7 @@ type reply struct {
 	reason             string          // why it is done
 	prompt, completion int
 	queue              time.Duration // inside the provider
+	load               time.Duration // of the model, before the answer
 	status             int
 	limit              *RateLimit
 }

@@ -16,6 +16,7 @@ type Chain struct {
 	board  *board
 	stuck  time.Duration // after which a model that gives no token is unloaded
 	told   told
+	pace   pace // of Ollama
 }
 
 // told keeps the log from repeating, for every prompt that waits, what the owner has to mend.

@@ -17,9 +17,11 @@ const DefaultMaxTokens = 1024
 
 // Gate admits calls to a model host across all processes that use it: Ollama's
 // own queue limit does not bound a model that is loaded. Acquire waits until
-// there is a place or ctx ends; release is called once.
+// there is a place or ctx ends; release is called once. Load says how many calls
+// are in flight or wait, over all processes, and how many may be in flight.
 type Gate interface {
 	Acquire(ctx context.Context) (release func(), err error)
+	Load(ctx context.Context) (ahead, slots int, err error)
 }
 
 // Models are a provider's models for the two tiers.

@@ -10,6 +10,10 @@
 // part. Groq must begin to answer within the rest. A prompt in [Relaxed] mode
 // gives Ollama minutes, and Groq is asked only when Ollama failed.
 //
+// Where calls wait at the gate before Ollama, an interactive prompt that would
+// miss its share by what is ahead of it, as calls went lately, goes to Groq at
+// once ("queue_full"), provided that Groq can be asked now.
+//
 // A budget says when to move on to someone else, never when to give up. So
 // whoever is last in line has patience: Ollama has its relaxed time at once
 // when Groq is not configured, forbidden, rate limited or behind an open

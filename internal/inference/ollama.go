@@ -83,7 +83,7 @@ func (o *ollama) send(ctx context.Context, req *api.ChatRequest, heard func(stri
 		}
 		if r.Done {
 			rep.done, rep.reason = true, r.DoneReason
-			rep.prompt, rep.completion = r.PromptEvalCount, r.EvalCount
+			rep.prompt, rep.completion, rep.load = r.PromptEvalCount, r.EvalCount, r.LoadDuration
 			rep.queue = max(0, r.TotalDuration-r.LoadDuration-r.PromptEvalDuration-r.EvalDuration)
 		}
 		return nil

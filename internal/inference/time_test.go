@@ -151,6 +151,8 @@ func (d door) Acquire(ctx context.Context) (func(), error) {
 	}
 }
 
+func (d door) Load(context.Context) (ahead, slots int, err error) { return len(d), cap(d), nil }
+
 func TestGateThatIsFull(t *testing.T) {
 	t.Parallel()
 	gate := make(door, 1)
@@ -186,6 +188,10 @@ func TestGateIsWaitedForWhenThereIsNobodyElse(t *testing.T) {
 type brokenGate struct{}
 
 func (brokenGate) Acquire(context.Context) (func(), error) { return nil, errors.New("redis is away") }
+
+func (brokenGate) Load(context.Context) (ahead, slots int, err error) {
+	return 0, 0, errors.New("redis is away")
+}
 
 func TestGateThatIsBroken(t *testing.T) {
 	t.Parallel()
