@@ -48,16 +48,18 @@ const insightColumns = `organization_id::text, id::text, kind,
     coalesce(contact_id, deal_id, invoice_id, organization_id)::text AS subject_id,
     job_id::text, output, provider, model, template, facts_at, version, created_at, updated_at`
 
-// A subject that was deleted meanwhile has no insights.
+// A subject that was deleted meanwhile has no insights. Its lock waits for who is about to delete it, whom the
+// foreign key would find too late: that fails the transaction.
 const upsertInsight = `
+WITH c AS (SELECT id FROM contacts WHERE $4 = 'contact' AND organization_id = $1 AND id = $5 FOR KEY SHARE),
+     d AS (SELECT id FROM deals WHERE $4 = 'deal' AND organization_id = $1 AND id = $5 FOR KEY SHARE),
+     i AS (SELECT id FROM invoices WHERE $4 = 'invoice' AND organization_id = $1 AND id = $5 FOR KEY SHARE),
+     subject AS (SELECT (SELECT id FROM c) AS contact, (SELECT id FROM d) AS deal, (SELECT id FROM i) AS invoice)
 INSERT INTO ai_insights AS old (organization_id, id, kind, contact_id, deal_id, invoice_id, job_id, output, provider,
                                 model, template, facts_at)
-SELECT $1, $2, $3, c.id, d.id, i.id, $6, $7, $8, $9, $10, $11
-FROM (SELECT $5::uuid AS id) AS subject
-LEFT JOIN contacts c ON $4 = 'contact' AND c.organization_id = $1 AND c.id = subject.id
-LEFT JOIN deals d ON $4 = 'deal' AND d.organization_id = $1 AND d.id = subject.id
-LEFT JOIN invoices i ON $4 = 'invoice' AND i.organization_id = $1 AND i.id = subject.id
-WHERE $4 = 'organization' OR num_nonnulls(c.id, d.id, i.id) = 1
+SELECT $1, $2, $3, contact, deal, invoice, $6, $7, $8, $9, $10, $11
+FROM subject
+WHERE $4 = 'organization' OR num_nonnulls(contact, deal, invoice) = 1
 ON CONFLICT (organization_id, kind, contact_id, deal_id, invoice_id) DO UPDATE
 SET job_id = excluded.job_id, output = excluded.output, provider = excluded.provider, model = excluded.model,
     template = excluded.template, facts_at = excluded.facts_at, version = old.version + 1, updated_at = now()
