@@ -15,11 +15,12 @@ type ContactCounts struct {
 	UnpaidInvoices int `db:"unpaid_invoices"` // sent or overdue
 }
 
-// A ContactDetail is a contact with how much there is of it, and with some of that where it was asked for.
+// A ContactDetail is a contact with how much there is of it, with what was found out about it, and with some of that where it was asked for.
 type ContactDetail struct {
 	Contact
 	ContactCounts
-	Related Related `db:"-"`
+	Related  Related   `db:"-"`
+	Insights []Insight `db:"-"` // the latest first
 }
 
 const selectContact = `
@@ -33,27 +34,31 @@ CROSS JOIN LATERAL (
     FROM invoices WHERE organization_id = $1 AND contact_id = $2) AS i
 WHERE contacts.organization_id = $1 AND contacts.id = $2`
 
-// LockContact reads one contact as it is now, with its counts. Nobody else changes it before the transaction ends.
+// LockContact reads one contact as it is now, with its counts and insights. Nobody else changes it before the transaction ends.
 func LockContact(ctx context.Context, tx pgx.Tx, organizationID, id string) (ContactDetail, error) {
-	rows, err := tx.Query(ctx, selectContact+forChange+` OF contacts`, organizationID, id)
-	if err != nil {
-		return ContactDetail{}, fmt.Errorf("lock contact %s: %w", id, err)
-	}
-	c, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[ContactDetail])
-	if err != nil {
-		return c, fmt.Errorf("lock contact %s: %w", id, notFound(err))
+	var c ContactDetail
+	b := &pgx.Batch{}
+	queueContact(b, &c, selectContact+forChange+` OF contacts`, organizationID, id)
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return c, fmt.Errorf("lock contact %s: %w", id, err)
 	}
 	return c, nil
 }
 
-// Contact reads one contact of an organization with its counts and what else is wanted of it, in one round trip.
+// queueContact reads a contact, and what was found out about it.
+func queueContact(b *pgx.Batch, c *ContactDetail, sql, organizationID, id string) {
+	b.Queue(sql, organizationID, id).Query(func(rows pgx.Rows) (err error) {
+		*c, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[ContactDetail])
+		return notFound(err)
+	})
+	queueInsights(b, &c.Insights, selectInsightsOfContact, organizationID, id)
+}
+
+// Contact reads one contact of an organization with its counts and insights, and what else is wanted of it, in one round trip.
 func (db *DB) Contact(ctx context.Context, organizationID, id string, want Include) (ContactDetail, error) {
 	var c ContactDetail
 	b := BatchAs(organizationID)
-	b.Queue(selectContact, organizationID, id).Query(func(rows pgx.Rows) (err error) {
-		c, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[ContactDetail])
-		return notFound(err)
-	})
+	queueContact(b, &c, selectContact, organizationID, id)
 	var all related
 	all.queue(b, organizationID, []string{id}, want)
 	if err := db.Send(ctx, b); err != nil {

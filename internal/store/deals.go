@@ -39,6 +39,8 @@ type Deal struct {
 	Version           int64      `db:"version"`
 	CreatedAt         time.Time  `db:"created_at"`
 	UpdatedAt         time.Time  `db:"updated_at"`
+
+	Insights []Insight `db:"-"` // the latest first; lists leave them out
 }
 
 const dealColumns = `organization_id::text, id::text, contact_id::text, title, value, currency, stage, status, probability,
@@ -49,17 +51,24 @@ const forChange = ` FOR NO KEY UPDATE`
 
 const selectDeal = `SELECT ` + dealColumns + ` FROM deals WHERE organization_id = $1 AND id = $2`
 
-// Deal reads one deal of an organization.
+// Deal reads one deal of an organization with its insights, in one round trip.
 func (db *DB) Deal(ctx context.Context, organizationID, id string) (Deal, error) {
 	var d Deal
-	err := db.queryAs(ctx, organizationID, func(rows pgx.Rows) (err error) {
-		d, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Deal])
-		return notFound(err)
-	}, selectDeal, organizationID, id)
-	if err != nil {
+	b := BatchAs(organizationID)
+	queueDeal(b, &d, selectDeal, organizationID, id)
+	if err := db.Send(ctx, b); err != nil {
 		return d, fmt.Errorf("read deal %s: %w", id, err)
 	}
 	return d, nil
+}
+
+// queueDeal reads a deal, and what was found out about it.
+func queueDeal(b *pgx.Batch, d *Deal, sql, organizationID, id string) {
+	b.Queue(sql, organizationID, id).Query(func(rows pgx.Rows) (err error) {
+		*d, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Deal])
+		return notFound(err)
+	})
+	queueInsights(b, &d.Insights, selectInsightsOfDeal, organizationID, id)
 }
 
 // A DealFilter narrows a list of deals. Zero fields don't.

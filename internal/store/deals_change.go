@@ -28,15 +28,13 @@ func CreateDeal(ctx context.Context, tx pgx.Tx, d Deal) (Deal, error) {
 		d.Probability, d.ExpectedCloseDate, d.LostReason)
 }
 
-// LockDeal reads one deal as it is now. Nobody else changes it before the transaction ends.
+// LockDeal reads one deal as it is now, with its insights. Nobody else changes it before the transaction ends.
 func LockDeal(ctx context.Context, tx pgx.Tx, organizationID, id string) (Deal, error) {
-	rows, err := tx.Query(ctx, selectDeal+forChange, organizationID, id)
-	if err != nil {
-		return Deal{}, fmt.Errorf("lock deal %s: %w", id, err)
-	}
-	d, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Deal])
-	if err != nil {
-		return d, fmt.Errorf("lock deal %s: %w", id, notFound(err))
+	var d Deal
+	b := &pgx.Batch{}
+	queueDeal(b, &d, selectDeal+forChange, organizationID, id)
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return d, fmt.Errorf("lock deal %s: %w", id, err)
 	}
 	return d, nil
 }
@@ -70,7 +68,9 @@ func DeleteDeal(ctx context.Context, tx pgx.Tx, d Deal) error {
 func writeDeal(ctx context.Context, tx pgx.Tx, verb string, d Deal, sql string, args ...any) (Deal, error) {
 	rows, err := tx.Query(ctx, sql, args...)
 	if err == nil {
+		insights := d.Insights
 		d, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Deal])
+		d.Insights = insights
 	}
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):

@@ -49,8 +49,9 @@ type Invoice struct {
 	CreatedAt         time.Time  `db:"created_at"`
 	UpdatedAt         time.Time  `db:"updated_at"`
 
-	Items    []InvoiceItem `db:"-"` // in their order; lists leave both out
+	Items    []InvoiceItem `db:"-"` // in their order; lists leave all three out
 	Payments []Payment     `db:"-"` // oldest first
+	Insights []Insight     `db:"-"` // the latest first
 }
 
 // An InvoiceItem is a line of an invoice.
@@ -101,7 +102,7 @@ const selectItems = `
 SELECT description, hsn_sac, (quantity * 1000)::bigint AS quantity, unit_price, gst_rate, amount, cgst, sgst, igst, total
 FROM invoice_items WHERE organization_id = $1 AND invoice_id = $2 ORDER BY position`
 
-// Invoice reads one invoice with its items and payments.
+// Invoice reads one invoice with its items, payments and insights.
 func (db *DB) Invoice(ctx context.Context, organizationID, id string) (Invoice, error) {
 	var v Invoice
 	b := BatchAs(organizationID)
@@ -112,7 +113,7 @@ func (db *DB) Invoice(ctx context.Context, organizationID, id string) (Invoice, 
 	return v, nil
 }
 
-// LockInvoice reads one invoice with its items and payments, and keeps others from changing it until the
+// LockInvoice reads one invoice with its items, payments and insights, and keeps others from changing it until the
 // transaction ends. Whoever refers to it is not kept waiting: only deletion needs the key.
 func LockInvoice(ctx context.Context, tx pgx.Tx, organizationID, id string) (Invoice, error) {
 	var v Invoice
@@ -125,7 +126,7 @@ func LockInvoice(ctx context.Context, tx pgx.Tx, organizationID, id string) (Inv
 }
 
 // queueInvoice reads an invoice, and then what belongs to it: items and payments change only under the
-// lock of their invoice, which the first of the three may have waited for.
+// lock of their invoice, which the first of the queries may have waited for.
 func queueInvoice(b *pgx.Batch, v *Invoice, sql, organizationID, id string) {
 	b.Queue(sql, organizationID, id).Query(func(rows pgx.Rows) (err error) {
 		*v, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Invoice])
@@ -139,6 +140,7 @@ func queueInvoice(b *pgx.Batch, v *Invoice, sql, organizationID, id string) {
 		v.Payments, err = pgx.CollectRows(rows, pgx.RowToStructByName[Payment])
 		return err
 	})
+	queueInsights(b, &v.Insights, selectInsightsOfInvoice, organizationID, id)
 }
 
 // InvoiceFilter says which invoices a list has. Empty fields don't count.

@@ -148,7 +148,7 @@ func DeleteInvoice(ctx context.Context, tx pgx.Tx, organizationID, id string) er
 	return nil
 }
 
-// queueChange reads the row as it is after a write into v, which keeps its items and payments.
+// queueChange reads the row as it is after a write into v, which keeps its items, payments and insights.
 func queueChange(b *pgx.Batch, v *Invoice, sql string, args ...any) {
 	b.Queue(sql, args...).Query(func(rows pgx.Rows) error {
 		changed, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Invoice])
@@ -158,7 +158,7 @@ func queueChange(b *pgx.Batch, v *Invoice, sql string, args ...any) {
 		if err != nil {
 			return err
 		}
-		changed.Items, changed.Payments = v.Items, v.Payments
+		changed.Items, changed.Payments, changed.Insights = v.Items, v.Payments, v.Insights
 		*v = changed
 		return nil
 	})

@@ -49,6 +49,15 @@ SELECT organization_id, id, contact_id, CASE WHEN rare THEN 'overdue' ELSE 'paid
     true, '2026-04-01', '2026-05-01', 100, 0, 0, 18, 118, CASE WHEN rare THEN 0 ELSE 118 END, '{}', '{}', now(), CASE WHEN NOT rare THEN now() END
 FROM many WHERE n <= 20000;
 
+INSERT INTO ai_insights (organization_id, id, kind, contact_id, job_id, output, provider, model, template, facts_at)
+SELECT organization_id, id, CASE WHEN rare THEN 'ai.rare' ELSE 'ai.lead_score' END, id, id, '{}', 'x', 'x', 'x', now() FROM many;
+
+INSERT INTO ai_insights (organization_id, id, kind, deal_id, job_id, output, provider, model, template, facts_at)
+SELECT organization_id, gen_random_uuid(), 'ai.deal_insight', id, id, '{}', 'x', 'x', 'x', now() FROM many WHERE n <= 20000;
+
+INSERT INTO ai_insights (organization_id, id, kind, invoice_id, job_id, output, provider, model, template, facts_at)
+SELECT organization_id, gen_random_uuid(), 'ai.invoice_reminder', id, id, '{}', 'x', 'x', 'x', now() FROM many WHERE n <= 20000;
+
 INSERT INTO payments (organization_id, id, invoice_id, amount, paid_at)
 SELECT organization_id, id, id, 118, now() FROM many WHERE n <= 20000 AND NOT rare;
 
@@ -154,6 +163,22 @@ func lists(ctx context.Context, db *store.DB) map[string]func() error {
 	invoices("of a contact, page", store.InvoiceFilter{ContactID: busyContact, Before: middleOfAll})
 	invoices("of a contact and a status", store.InvoiceFilter{ContactID: busyContact, Status: "paid"})
 	all["invoice"] = func() error { _, err := db.Invoice(ctx, crowded, middleInvoice); return err }
+	all["deal"] = func() error { _, err := db.Deal(ctx, crowded, middleInvoice); return err }
+
+	insights := func(name string, f store.InsightFilter) {
+		f.Limit = pageOfTheLists
+		all["insights "+name] = func() error { _, err := db.Insights(ctx, crowded, f); return err }
+	}
+	ofContact := store.Subject{Type: store.SubjectContact, ID: busyContact}
+	insights("", store.InsightFilter{})
+	insights("page", store.InsightFilter{Before: middleOfAll})
+	insights("of a kind", store.InsightFilter{Kind: "ai.lead_score"})
+	insights("of a rare kind", store.InsightFilter{Kind: "ai.rare"})
+	insights("of a rare kind, page", store.InsightFilter{Kind: "ai.rare", Before: middleOfAll})
+	insights("of a contact", store.InsightFilter{Subject: ofContact})
+	insights("of a contact and a kind", store.InsightFilter{Kind: "ai.lead_score", Subject: ofContact})
+	insights("of a deal", store.InsightFilter{Subject: store.Subject{Type: store.SubjectDeal, ID: middleInvoice}})
+	insights("of an invoice", store.InsightFilter{Subject: store.Subject{Type: store.SubjectInvoice, ID: middleInvoice}})
 	return all
 }
 
