@@ -19,14 +19,21 @@ var belongings = map[string]func(g *rig, t testing.TB, key string) (id string){
 		g.call(t, key, "POST", "/api/api-keys", `{"name":"hush","scopes":["read"]}`).want(201).json(&k)
 		return k.ID
 	},
-	"/api/contacts/": func(g *rig, t testing.TB, key string) string { return g.contact(t, key, `{"name":"hush"}`).ID },
+	"/api/contacts/": func(g *rig, t testing.TB, key string) string {
+		id := g.contact(t, key, `{"name":"hush"}`).ID
+		g.insight(t, "contact", id, "ai.lead_score", `{"reason":"hush"}`)
+		return id
+	},
 	"/api/deals/": func(g *rig, t testing.TB, key string) string {
-		var d dealView
+		var d DealView
 		g.call(t, key, "POST", "/api/deals", `{"title":"hush","value":9007199254740991,"contact_id":"`+g.contact(t, key, aContact).ID+`"}`).want(201).json(&d)
+		g.insight(t, "deal", d.ID, "ai.deal_insight", `{"reason":"hush"}`)
 		return d.ID
 	},
 	"/api/invoices/": func(g *rig, t testing.TB, key string) string {
-		return g.draft(t, key, g.contact(t, key, aContact).ID).ID
+		id := g.draft(t, key, g.contact(t, key, aContact).ID).ID
+		g.insight(t, "invoice", id, "ai.invoice_reminder", `{"reason":"hush"}`)
+		return id
 	},
 	"/api/jobs/": func(g *rig, t testing.TB, key string) string {
 		return g.submit(t, key, `{"kind":"ai.completion","input":{"prompt":"hush"}}`).ID
@@ -110,6 +117,8 @@ func TestListsShowTheirOwn(t *testing.T) {
 
 // queriesOf has further ways to ask for a list.
 var queriesOf = map[string][]string{
+	"/api/ai/insights": {"/api/ai/insights?kind=ai.lead_score", "/api/ai/insights?kind=ai.deal_insight", "/api/ai/insights?limit=1"},
+
 	"/api/deals":    {"/api/deals?include=contact", "/api/deals?q=hush", "/api/deals?q=us&stage=lead"},
 	"/api/invoices": {"/api/invoices?include=contact", "/api/invoices?q=a&status=draft"},
 	"/api/contacts": {"/api/contacts?q=hush", "/api/contacts?include=deals,invoices", "/api/contacts?q=h&status=active"},
@@ -123,8 +132,9 @@ func TestRoleSeesOneOrganization(t *testing.T) {
 	job := g.submit(t, key, aCompletion)
 	w := g.work(t, mine, job.ID)
 	w.tell("token", `{"text":"secret"}`)
+	g.insight(t, "contact", g.contact(t, key, aContact).ID, "ai.lead_score", `{}`)
 
-	for _, table := range []string{"organizations", "api_keys", "jobs", "job_events", "idempotency_keys"} {
+	for _, table := range []string{"organizations", "api_keys", "jobs", "job_events", "idempotency_keys", "contacts", "ai_insights"} {
 		for _, chosen := range []string{"", theirs} {
 			b := store.BatchAs(chosen)
 			column := "organization_id"

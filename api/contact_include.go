@@ -40,7 +40,7 @@ func (q IncludeQuery) include(all store.Include) (want store.Include, err error)
 // add shows what was asked for, with nothing in it where there is none.
 func (v *ContactView) add(r store.Related, with store.Include) {
 	if with.Deals > 0 {
-		v.Deals = make([]dealView, len(r.Deals))
+		v.Deals = make([]DealView, len(r.Deals))
 		for i, d := range r.Deals {
 			v.Deals[i] = dealViewOf(d)
 		}

@@ -1,11 +1,7 @@
 package api
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"net/http"
-	"regexp"
-	"strconv"
 	"time"
 
 	"github.com/payaid/payaid/internal/store"
@@ -34,7 +30,7 @@ type ContactView struct {
 	CreatedAt       time.Time  `json:"created_at"`
 	UpdatedAt       time.Time  `json:"updated_at"`
 
-	Deals    []dealView    `json:"deals,omitzero" doc:"With include=deals: open ones first, then the newest; at most 5, in the detail 10"`
+	Deals    []DealView    `json:"deals,omitzero" doc:"With include=deals: open ones first, then the newest; at most 5, in the detail 10"`
 	Invoices []InvoiceView `json:"invoices,omitzero" doc:"With include=invoices: in a list the newest 3 that are sent or overdue, in the detail the newest 5"`
 }
 
@@ -47,10 +43,11 @@ func contactViewOf(c store.Contact) ContactView {
 	}
 }
 
-// contactDetailView is a contact with how much there is of it.
+// contactDetailView is a contact with how much there is of it, and what was found out about it.
 type contactDetailView struct {
 	ContactView
-	Counts contactCounts `json:"counts"`
+	Counts   contactCounts `json:"counts"`
+	Insights []insightView `json:"insights" doc:"What was found out about the contact, one of each kind, the latest first"`
 }
 
 type contactCounts struct {
@@ -61,7 +58,7 @@ type contactCounts struct {
 }
 
 func contactDetailViewOf(c store.ContactDetail, with store.Include) contactDetailView {
-	v := contactDetailView{contactViewOf(c.Contact), contactCounts(c.ContactCounts)}
+	v := contactDetailView{contactViewOf(c.Contact), contactCounts(c.ContactCounts), insightViewsOf(c.Insights)}
 	v.add(c.Related, with)
 	return v
 }
@@ -75,20 +72,12 @@ type contactOutput struct {
 	Body         encoded[contactDetailView]
 }
 
-// contactOutputOf gives a contact's detail an ETag of its version and a sum of all that is shown: deals and
-// invoices come and go without a new version of the contact.
+// contactOutputOf gives a contact's detail an ETag of its version and a sum of all that is shown: deals, invoices
+// and insights come and go without a new version of the contact.
 func contactOutputOf(c store.ContactDetail, with store.Include) (*contactOutput, error) {
 	body, err := encode(contactDetailViewOf(c, with))
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(body)
-	tag := `"` + strconv.FormatInt(c.Version, 10) + "-" + hex.EncodeToString(sum[:8]) + `"`
-	return &contactOutput{Status: http.StatusOK, ETag: tag, CacheControl: revalidate, Body: encoded[contactDetailView]{body}}, nil
+	return &contactOutput{Status: http.StatusOK, ETag: summedTag(c.Version, body), CacheControl: revalidate, Body: encoded[contactDetailView]{body}}, nil
 }
-
-var contactTag = regexp.MustCompile(`"([0-9]+)-[0-9a-f]{16}"`)
-
-// contactVersions leaves of the ETags in an If-Match the versions: a change is meant for what the contact
-// itself was like, whatever became of its deals.
-func contactVersions(ifMatch string) string { return contactTag.ReplaceAllString(ifMatch, `"$1"`) }

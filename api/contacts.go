@@ -94,7 +94,7 @@ func (s *Server) patchContact(ctx context.Context, in *patchContactInput) (*cont
 		if c, err = store.LockContact(ctx, tx, exchangeOf(ctx).caller.OrganizationID, id); err != nil {
 			return nil, err
 		}
-		if err := checkMatch(contactVersions(in.IfMatch), c.Version); err != nil {
+		if err := checkMatch(in.IfMatch, c.Version); err != nil {
 			return nil, err
 		}
 		changed, err := in.Body.apply(&c.Contact, in.Body.Name)
@@ -134,7 +134,7 @@ func (s *Server) deleteContactOnce(ctx context.Context, id, ifMatch string) erro
 		if err != nil {
 			return err
 		}
-		if err := checkMatch(contactVersions(ifMatch), c.Version); err != nil {
+		if err := checkMatch(ifMatch, c.Version); err != nil {
 			return err
 		}
 		version = c.Version

@@ -27,7 +27,7 @@ type createDealInput struct {
 }
 
 // createDeal makes a deal with a contact of the organization.
-func (s *Server) createDeal(ctx context.Context, in *createDealInput) (*created[dealView], error) {
+func (s *Server) createDeal(ctx context.Context, in *createDealInput) (*created[dealDetail], error) {
 	b := in.Body
 	d := store.Deal{OrganizationID: exchangeOf(ctx).caller.OrganizationID, ID: outbox.NewID(),
 		Title: strings.TrimSpace(b.Title), Value: b.Value, Stage: b.Stage, Probability: dealProbability[b.Stage],
@@ -49,14 +49,15 @@ func (s *Server) createDeal(ctx context.Context, in *createDealInput) (*created[
 		if err != nil {
 			return answer{}, nil, dealRefusal(err)
 		}
-		body, err := encode(dealViewOf(d))
-		return answer{status: http.StatusCreated, headers: answerHeaders{Location: "/api/deals/" + d.ID, ETag: versionTag(d.Version)}, body: body},
+		detail := dealDetailOf(d)
+		body, err := encode(detail.Body)
+		return answer{status: http.StatusCreated, headers: answerHeaders{Location: "/api/deals/" + d.ID, ETag: detail.ETag}, body: body},
 			factsOfNewDeal(d), err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return createdFrom[dealView](a), nil
+	return createdFrom[dealDetail](a), nil
 }
 
 var noContact = Fault{"/contact_id", "there is no such contact"}
@@ -90,7 +91,7 @@ type dealPatch struct {
 }
 
 // patchDeal changes a deal, and moves it where the stage says.
-func (s *Server) patchDeal(ctx context.Context, in *patchDealInput) (*versioned[dealView], error) {
+func (s *Server) patchDeal(ctx context.Context, in *patchDealInput) (*versioned[dealDetail], error) {
 	var d store.Deal
 	err := s.change(ctx, func(tx pgx.Tx) ([]events.Fact, error) {
 		was, err := dealToChange(ctx, tx, in.ID, in.IfMatch)
@@ -108,7 +109,7 @@ func (s *Server) patchDeal(ctx context.Context, in *patchDealInput) (*versioned[
 	if err != nil {
 		return nil, err
 	}
-	return versionedOf(d.Version, dealViewOf(d)), nil
+	return dealDetailOf(d), nil
 }
 
 // dealToChange locks a deal in the version that a change is meant for.

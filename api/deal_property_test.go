@@ -21,22 +21,22 @@ var legal = map[string]string{
 // history is what clients were shown: all versions of the deals, and the patches that were accepted.
 type history struct {
 	sync.Mutex
-	versions map[string]map[int64]dealView // by id
+	versions map[string]map[int64]DealView // by id
 	accepted map[string]taken              // by request id
 }
 
 type taken struct {
 	patch map[string]any
-	deal  dealView // the answer
+	deal  DealView // the answer
 	sure  bool     // that it is the version after the one that the client had
 }
 
 // saw notes a version, which has to look the same to everybody.
-func (h *history) saw(t *testing.T, d dealView) {
+func (h *history) saw(t *testing.T, d DealView) {
 	h.Lock()
 	defer h.Unlock()
 	if h.versions[d.ID] == nil {
-		h.versions[d.ID] = map[int64]dealView{}
+		h.versions[d.ID] = map[int64]DealView{}
 	}
 	if known, ok := h.versions[d.ID][d.Version]; ok && asJSON(t, known) != asJSON(t, d) {
 		t.Errorf("version %d of %s was shown as\n%s\nand as\n%s", d.Version, d.ID, asJSON(t, known), asJSON(t, d))
@@ -81,7 +81,7 @@ func TestDealsUnderManyHands(t *testing.T) {
 	const clients, patches = 6, 60
 	g := newDealRig(t)
 	contacts := []string{g.contact, g.insertContact(t, g.org)}
-	h := history{versions: map[string]map[int64]dealView{}, accepted: map[string]taken{}}
+	h := history{versions: map[string]map[int64]DealView{}, accepted: map[string]taken{}}
 	var ids []string
 	for range 4 {
 		d := g.post().want(201).deal()
@@ -163,7 +163,7 @@ func (f fact) version(t testing.TB) int64 {
 }
 
 // checkPatch wants the answer to be the version before with the patch, and what follows the stage.
-func checkPatch(t *testing.T, was dealView, a taken) {
+func checkPatch(t *testing.T, was DealView, a taken) {
 	t.Helper()
 	follows := map[string]bool{"probability": true, "lost_reason": true, "status": true, "closed_at": true, "stage_changed_at": true}
 	before, after := fieldsOf(t, was), fieldsOf(t, a.deal)
@@ -179,7 +179,7 @@ func checkPatch(t *testing.T, was dealView, a taken) {
 	}
 }
 
-func fieldsOf(t *testing.T, d dealView) map[string]string {
+func fieldsOf(t *testing.T, d DealView) map[string]string {
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(asJSON(t, d)), &raw); err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func fieldsOf(t *testing.T, d dealView) map[string]string {
 
 // checkStory wants the facts to tell what clients saw: no version left out, no move that is not allowed, and
 // every end said.
-func checkStory(t *testing.T, id string, facts []fact, versions map[int64]dealView) {
+func checkStory(t *testing.T, id string, facts []fact, versions map[int64]DealView) {
 	t.Helper()
 	at, stage := int64(0), ""
 	ends := map[int64]string{}

@@ -30,7 +30,7 @@ func TestSearchDeals(t *testing.T) {
 			wanted = append(wanted, ids[i])
 		}
 		for cursor := ""; ; {
-			var p page[dealView]
+			var p page[DealView]
 			g.call(t, g.key, "GET", "/api/deals?limit=1&"+query+cursor, "").want(200).json(&p)
 			for _, d := range p.Data {
 				got = append(got, d.ID)
@@ -44,7 +44,7 @@ func TestSearchDeals(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", query, got, wanted)
 		}
 	}
-	var p page[dealView]
+	var p page[DealView]
 	g.call(t, g.key, "GET", "/api/deals?limit=1&q=annual", "").want(200).json(&p)
 	g.call(t, g.key, "GET", "/api/deals?limit=1&q=annua&cursor="+*p.NextCursor, "").problem(400, "invalid_cursor")
 	g.call(t, g.key, "GET", "/api/deals?q=a+b+c+d+e+f+g+h+i+j+a", "").want(200)
@@ -78,7 +78,7 @@ func TestDealsIncludeContacts(t *testing.T) {
 	}
 	for _, query := range []string{"include=contact", "include=contact&q=licence", "include=contact&limit=2"} {
 		r := g.call(t, g.key, "GET", "/api/deals?"+query, "").want(200)
-		var p page[dealView]
+		var p page[DealView]
 		r.json(&p)
 		for _, d := range p.Data {
 			if d.Contact == nil || d.Contact.ID != d.ContactID || d.Contact.Name != "Asha" {

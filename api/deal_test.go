@@ -22,9 +22,9 @@ func (g *rig) insertContact(t testing.TB, org string) string {
 	return id
 }
 
-func (r *reply) deal() dealView {
+func (r *reply) deal() DealView {
 	r.t.Helper()
-	var v dealView
+	var v DealView
 	r.json(&v)
 	return v
 }
@@ -49,7 +49,7 @@ func (g *dealRig) post(fields ...string) *reply {
 	return g.call(g.t, g.key, "POST", "/api/deals", strings.TrimSuffix(body, ",")+"}")
 }
 
-func (g *dealRig) patch(d dealView, body string, headers ...string) *reply {
+func (g *dealRig) patch(d DealView, body string, headers ...string) *reply {
 	g.t.Helper()
 	return g.call(g.t, g.key, "PATCH", "/api/deals/"+d.ID, body, headers...)
 }
@@ -72,7 +72,7 @@ func (g *dealRig) said(id string) string {
 	return strings.Join(said, "; ")
 }
 
-func (g *dealRig) says(d dealView, want ...string) {
+func (g *dealRig) says(d DealView, want ...string) {
 	g.t.Helper()
 	if got := g.said(d.ID); got != strings.Join(want, "; ") {
 		g.t.Errorf("the outbox says\n%s\nwant\n%s", got, strings.Join(want, "; "))
@@ -231,7 +231,7 @@ func TestPatchesOfDealsThatAreRefused(t *testing.T) {
 	open, won := g.post().want(201).deal(), g.post(`"stage":"won"`).want(201).deal()
 	lost := g.post(`"stage":"lost"`).want(201).deal()
 	for _, c := range []struct {
-		deal          dealView
+		deal          DealView
 		body, pointer string
 	}{
 		{open, `{"title":null}`, "/title"}, {open, `{"title":" "}`, "/title"}, {open, `{"value":null}`, "/value"},
@@ -255,7 +255,7 @@ func TestPatchesOfDealsThatAreRefused(t *testing.T) {
 	if !strings.Contains(p.Detail, "from lost to won") || !strings.Contains(p.Detail, "to lead, qualified, proposal, negotiation") {
 		t.Errorf("it says %q", p.Detail)
 	}
-	for _, d := range []dealView{open, won, lost} {
+	for _, d := range []DealView{open, won, lost} {
 		if got := g.call(t, g.key, "GET", "/api/deals/"+d.ID, "").want(200).deal(); got.Version != 1 {
 			t.Errorf("a refused patch left %+v", got)
 		}
@@ -304,7 +304,7 @@ func TestListDeals(t *testing.T) {
 		t.Helper()
 		cursor := ""
 		for {
-			var p page[dealView]
+			var p page[DealView]
 			g.call(t, g.key, "GET", "/api/deals?limit=2"+query+cursor, "").want(200).json(&p)
 			for _, d := range p.Data {
 				got = append(got, d.ID)
@@ -330,7 +330,7 @@ func TestListDeals(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", query, got, want)
 		}
 	}
-	var p page[dealView]
+	var p page[DealView]
 	g.call(t, g.key, "GET", "/api/deals?limit=1&status=open", "").want(200).json(&p)
 	g.call(t, g.key, "GET", "/api/deals?limit=1&status=won&cursor="+*p.NextCursor, "").problem(400, "invalid_cursor")
 	// What is included is no filter.

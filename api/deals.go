@@ -12,8 +12,8 @@ import (
 	"github.com/payaid/payaid/internal/store"
 )
 
-// dealView is a deal as its organization reads it.
-type dealView struct {
+// DealView is a deal as lists have it.
+type DealView struct {
 	ID                string     `json:"id" format:"uuid"`
 	ContactID         string     `json:"contact_id" format:"uuid"`
 	Title             string     `json:"title"`
@@ -33,8 +33,18 @@ type dealView struct {
 	Contact *ContactView `json:"contact,omitempty" doc:"In lists with include=contact: the contact as it is now"`
 }
 
-func dealViewOf(d store.Deal) dealView {
-	return dealView{
+// dealDetail is a deal as it is read by itself and answered by changes.
+type dealDetail struct {
+	DealView
+	Insights []insightView `json:"insights" doc:"What was found out about the deal, one of each kind, the latest first"`
+}
+
+func dealDetailOf(d store.Deal) *versioned[dealDetail] {
+	return versionedOf(detailTag(d.Version, d.Insights), dealDetail{dealViewOf(d), insightViewsOf(d.Insights)})
+}
+
+func dealViewOf(d store.Deal) DealView {
+	return DealView{
 		ID: d.ID, ContactID: d.ContactID, Title: d.Title, Value: d.Value, Currency: d.Currency, Stage: d.Stage,
 		Status: d.Status, Probability: d.Probability, ExpectedCloseDate: dateOf(d.ExpectedCloseDate),
 		LostReason: d.LostReason, StageChangedAt: d.StageChangedAt.UTC(), ClosedAt: utc(d.ClosedAt), Version: d.Version,
@@ -55,7 +65,7 @@ type dealsInput struct {
 var dealList = cachetag.Entry{Name: "deal:list", Tags: []string{cachetag.Deals}, TTL: 5 * time.Minute}
 
 // listDeals lists deals, newest first.
-func (s *Server) listDeals(ctx context.Context, in *dealsInput) (*cached[page[dealView]], error) {
+func (s *Server) listDeals(ctx context.Context, in *dealsInput) (*cached[page[DealView]], error) {
 	contactID, ok := canonicalID(in.ContactID)
 	if in.ContactID != "" && !ok {
 		return nil, invalid(Fault{"/query/contact_id", "must be the id of a contact"})
@@ -78,18 +88,18 @@ func (s *Server) listDeals(ctx context.Context, in *dealsInput) (*cached[page[de
 		e = notCached
 	}
 	f := store.DealFilter{Status: in.Status, Stage: in.Stage, ContactID: contactID, Before: before, Limit: in.Limit + 1}
-	return readCached(ctx, s, e, func(ctx context.Context, organizationID string) (page[dealView], error) {
+	return readCached(ctx, s, e, func(ctx context.Context, organizationID string) (page[DealView], error) {
 		rows, err := s.findDeals(ctx, organizationID, words, f)
 		if err != nil {
-			return page[dealView]{}, err
+			return page[DealView]{}, err
 		}
-		views := make([]dealView, len(rows))
+		views := make([]DealView, len(rows))
 		for i, d := range rows {
 			views[i] = dealViewOf(d)
 		}
-		p := pageOf(views, in.Limit, func(v dealView) string { return v.ID }, filters...)
+		p := pageOf(views, in.Limit, func(v DealView) string { return v.ID }, filters...)
 		if in.Include != "" {
-			err = includeContacts(ctx, s, organizationID, p.Data, func(v *dealView) (string, **ContactView) { return v.ContactID, &v.Contact })
+			err = includeContacts(ctx, s, organizationID, p.Data, func(v *DealView) (string, **ContactView) { return v.ContactID, &v.Contact })
 		}
 		return p, err
 	})
@@ -112,7 +122,7 @@ type dealInput struct {
 }
 
 // getDeal reads one deal.
-func (s *Server) getDeal(ctx context.Context, in *dealInput) (*versioned[dealView], error) {
+func (s *Server) getDeal(ctx context.Context, in *dealInput) (*versioned[dealDetail], error) {
 	id, err := parseID(in.ID)
 	if err != nil {
 		return nil, err
@@ -121,7 +131,7 @@ func (s *Server) getDeal(ctx context.Context, in *dealInput) (*versioned[dealVie
 	if err != nil {
 		return nil, err
 	}
-	return versionedOf(d.Version, dealViewOf(d)).unless(in.IfNoneMatch), nil
+	return dealDetailOf(d).unless(in.IfNoneMatch), nil
 }
 
 // canonicalID is the form in which the database gives an id out.

@@ -46,6 +46,7 @@ type invoiceDetail struct {
 	InvoiceView
 	Items    []invoiceItemView `json:"items"`
 	Payments []paymentView     `json:"payments" doc:"Oldest first"`
+	Insights []insightView     `json:"insights" doc:"What was found out about the invoice, one of each kind, the latest first"`
 }
 
 type invoiceItemView struct {
@@ -127,8 +128,8 @@ func invoiceViewOf(v store.Invoice) InvoiceView {
 	}
 }
 
-func invoiceDetailOf(v store.Invoice) invoiceDetail {
-	d := invoiceDetail{InvoiceView: invoiceViewOf(v),
+func invoiceDetailOf(v store.Invoice) *versioned[invoiceDetail] {
+	d := invoiceDetail{InvoiceView: invoiceViewOf(v), Insights: insightViewsOf(v.Insights),
 		Items: make([]invoiceItemView, len(v.Items)), Payments: make([]paymentView, len(v.Payments))}
 	for i, item := range v.Items {
 		d.Items[i] = invoiceItemView{
@@ -141,7 +142,7 @@ func invoiceDetailOf(v store.Invoice) invoiceDetail {
 		d.Payments[i] = paymentView{ID: p.ID, Amount: p.Amount, Method: p.Method, Reference: p.Reference,
 			PaidAt: p.PaidAt.UTC(), CreatedAt: p.CreatedAt.UTC()}
 	}
-	return d
+	return versionedOf(detailTag(v.Version, v.Insights), d)
 }
 
 func invoicePath(id string) string { return "/api/invoices/" + id }
@@ -160,5 +161,5 @@ func (s *Server) getInvoice(ctx context.Context, in *getInvoiceInput) (*versione
 	if err != nil {
 		return nil, err
 	}
-	return versionedOf(v.Version, invoiceDetailOf(v)).unless(in.IfNoneMatch), nil
+	return invoiceDetailOf(v).unless(in.IfNoneMatch), nil
 }

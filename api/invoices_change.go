@@ -53,7 +53,7 @@ func (s *Server) patchInvoice(ctx context.Context, in *patchInvoiceInput) (*vers
 	if err != nil {
 		return nil, err
 	}
-	return versionedOf(v.Version, invoiceDetailOf(v)), nil
+	return invoiceDetailOf(v), nil
 }
 
 func (s *Server) applyPatch(ctx context.Context, tx pgx.Tx, old store.Invoice, p invoicePatch) (store.Invoice, []events.Fact, error) {

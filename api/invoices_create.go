@@ -85,11 +85,12 @@ func (s *Server) invoiceOnce(ctx context.Context, status int,
 		if err != nil {
 			return answer{}, nil, err
 		}
-		a := answer{status: status, headers: answerHeaders{ETag: versionTag(v.Version)}}
+		detail := invoiceDetailOf(v)
+		a := answer{status: status, headers: answerHeaders{ETag: detail.ETag}}
 		if status == http.StatusCreated {
 			a.headers.Location = invoicePath(v.ID)
 		}
-		a.body, err = encode(invoiceDetailOf(v))
+		a.body, err = encode(detail.Body)
 		return a, facts, err
 	})
 	if err != nil {

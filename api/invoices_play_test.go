@@ -176,7 +176,7 @@ func TestManyAtOnce(t *testing.T) {
 		invoices = append(invoices, g.call(t, key, "POST", "/api/invoices", invoiceBody(contact, `,"issue_date":"2026-06-01"`)).want(201).invoice().ID)
 	}
 	for range 3 {
-		var d dealView
+		var d DealView
 		g.call(t, key, "POST", "/api/deals", `{"contact_id":"`+contact+`","title":"x","value":1}`).want(201).json(&d)
 		deals = append(deals, d.ID)
 	}
@@ -206,7 +206,7 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	for _, id := range deals {
 		g.checkVersions(t, id, l, nil)
-		var d dealView
+		var d DealView
 		if g.call(t, key, "GET", "/api/deals/"+id, "").want(200).json(&d); d.Title != l.lastWord(id) {
 			t.Errorf("deal %s is called %s, not %s", id, d.Title, l.lastWord(id))
 		}

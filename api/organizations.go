@@ -163,7 +163,7 @@ func (s *Server) patchOrganization(ctx context.Context, in *patchOrganizationInp
 		return nil, err
 	}
 	view, err := organizationViewOf(o)
-	return versionedOf(o.Version, view), err
+	return versionedOf(versionTag(o.Version), view), err
 }
 
 // apply changes o and names the fields that are different now.

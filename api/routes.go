@@ -88,6 +88,9 @@ func (s *Server) routes() []route {
 		{method: get, path: "/api/dashboard/metrics", scopes: read,
 			summary: "How the business stands", register: typed(s.getDashboard, http.StatusOK)},
 
+		{method: get, path: "/api/ai/insights", scopes: read,
+			summary: "List what was found out about contacts, deals, invoices and the business", register: typed(s.listInsights, http.StatusOK)},
+
 		{method: post, path: "/api/jobs", scopes: jobs, body: parsedBody, creates: true,
 			summary: "Hand over work", register: raw(s.submitJob, documentSubmit)},
 		{method: post, path: "/api/jobs/batch", scopes: jobs, body: parsedBody, creates: true,

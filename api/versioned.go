@@ -1,6 +1,8 @@
 package api
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net/http"
 	"regexp"
@@ -11,7 +13,7 @@ import (
 	"github.com/payaid/payaid/internal/store"
 )
 
-// versioned is a thing as it is read and changed, with its version as its ETag.
+// versioned is a thing as it is read and changed, with its version in its ETag.
 type versioned[T any] struct {
 	Status       int
 	ETag         string `header:"ETag"`
@@ -19,8 +21,8 @@ type versioned[T any] struct {
 	Body         T
 }
 
-func versionedOf[T any](version int64, body T) *versioned[T] {
-	return &versioned[T]{Status: http.StatusOK, ETag: versionTag(version), CacheControl: revalidate, Body: body}
+func versionedOf[T any](etag string, body T) *versioned[T] {
+	return &versioned[T]{Status: http.StatusOK, ETag: etag, CacheControl: revalidate, Body: body}
 }
 
 // unless answers 304 to a client that has this version.
@@ -33,13 +35,23 @@ func (v *versioned[T]) unless(ifNoneMatch string) *versioned[T] {
 
 func versionTag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// checkMatch refuses a change that is meant for another version than the newest. It compares as If-Match asks
-// (RFC 9110, 13.1.1): strongly, so that what a proxy has made weak matches nothing.
+// summedTag is the ETag of a thing that is shown together with what comes and goes without a new version of it:
+// the version, and a sum of all that is shown. If-None-Match compares the whole, If-Match the version alone.
+func summedTag(version int64, shown []byte) string {
+	sum := sha256.Sum256(shown)
+	return `"` + strconv.FormatInt(version, 10) + "-" + hex.EncodeToString(sum[:8]) + `"`
+}
+
+var summed = regexp.MustCompile(`"([0-9]+)-[0-9a-f]{16}"`)
+
+// checkMatch refuses a change that is meant for another version than the newest, whatever was shown with it: what
+// became of a contact's deals, or was found out about a deal meanwhile, is no reason to refuse a change of it.
+// It compares as If-Match asks (RFC 9110, 13.1.1): strongly, so that what a proxy has made weak matches nothing.
 func checkMatch(ifMatch string, version int64) error {
 	if ifMatch == "" || ifMatch == anyVersion {
 		return nil
 	}
-	tags, err := parseETags("If-Match", ifMatch)
+	tags, err := parseETags("If-Match", summed.ReplaceAllString(ifMatch, `"$1"`))
 	switch {
 	case err != nil:
 		return err

@@ -34,7 +34,7 @@ func TestIfMatchOverHTTP(t *testing.T) {
 	g := newRig(t)
 	org, key := g.organization(t)
 	contact := g.buyer(t, org, nil, nil)
-	var d dealView
+	var d DealView
 	g.call(t, key, "POST", "/api/deals", `{"contact_id":"`+contact+`","title":"x","value":1}`).want(201).json(&d)
 	draft, sent := g.draft(t, key, contact), g.sent(t, key, contact)
 	for _, ask := range [][3]string{
