@@ -23,7 +23,7 @@ type benchCmd struct {
 	Duration time.Duration `default:"8s" help:"How long each rate is measured."`
 	Jobs     int           `default:"5000" help:"Jobs in a throughput measurement."`
 	Contacts int           `default:"1000000" help:"Contacts of the organization whose lists are measured; each has two deals and an invoice."`
-	Only     []string      `enum:"submit,idle,steady,saturated,reads,lists" help:"Measure these alone: ${enum}."`
+	Only     []string      `enum:"submit,idle,steady,saturated,reads,lists,ai" help:"Measure these alone: ${enum}."`
 	Profile  string        `help:"Write a CPU profile of the whole run to this file." placeholder:"FILE"`
 }
 
@@ -70,6 +70,17 @@ type row struct {
 	what, value, against string
 	ratio                float64 // 0: none
 	target               string
+	verdict              verdict
+}
+
+// A verdict says whether a target was met; none for a row without one.
+type verdict string
+
+func met(is bool) verdict {
+	if is {
+		return "met"
+	}
+	return "missed"
 }
 
 func (b *bench) run(ctx context.Context) error {
@@ -109,7 +120,7 @@ type measurement struct {
 // measurements are what --only chooses from.
 func (b *bench) measurements() []measurement {
 	return []measurement{{"submit", b.submits}, {"idle", b.idle}, {"steady", b.steady}, {"saturated", b.saturated},
-		{"reads", b.reads}, {"lists", b.lists}}
+		{"reads", b.reads}, {"lists", b.lists}, {"ai", b.ai}}
 }
 
 func (b *bench) stop(stop func(context.Context) error) {
@@ -133,13 +144,13 @@ func (b *bench) database(ctx context.Context, name string) (string, error) {
 func (b *bench) add(r row) { b.rows = append(b.rows, r) }
 
 func (b *bench) print(w io.Writer) {
-	fmt.Fprintf(w, "\n%-48s %-26s %-40s %6s  %s\n", "what", "measured", "against", "ratio", "target")
+	fmt.Fprintf(w, "\n%-52s %-26s %-42s %6s  %-24s %s\n", "what", "measured", "against", "ratio", "target", "is")
 	for _, r := range b.rows {
 		ratio := ""
 		if r.ratio > 0 {
 			ratio = fmt.Sprintf("%.2f", r.ratio)
 		}
-		fmt.Fprintf(w, "%-48s %-26s %-40s %6s  %s\n", r.what, r.value, r.against, ratio, r.target)
+		fmt.Fprintf(w, "%-52s %-26s %-42s %6s  %-24s %s\n", r.what, r.value, r.against, ratio, r.target, r.verdict)
 	}
 }
 

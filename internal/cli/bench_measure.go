@@ -209,7 +209,7 @@ func (b *bench) saturated(ctx context.Context) error {
 		if err := repeat(ctx, b.Jobs, strikes); err != nil {
 			return err
 		}
-		return until(ctx, func() (bool, error) { return allDone(ctx, db) })
+		return until(ctx, soon, func() (bool, error) { return allDone(ctx, db) })
 	})
 	if err := errors.Join(err, s.stop()); err != nil {
 		return err
@@ -265,11 +265,11 @@ func repeat(ctx context.Context, total int, do []func(context.Context) error) er
 	return group.Wait()
 }
 
-// until asks every few milliseconds, for two minutes at most.
-func until(ctx context.Context, done func() (bool, error)) error {
+// until asks again and again, for two minutes at most.
+func until(ctx context.Context, every time.Duration, done func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		if ok, err := done(); ok || err != nil {
@@ -282,6 +282,9 @@ func until(ctx context.Context, done func() (bool, error)) error {
 		}
 	}
 }
+
+// soon is how often what has taken part in a measurement is asked whether it is over.
+const soon = 10 * time.Millisecond
 
 func allDone(ctx context.Context, db *store.DB) (bool, error) {
 	var left bool

@@ -25,9 +25,9 @@ func (b *bench) reads(ctx context.Context) error {
 	}
 	defer b.stop(r.Stop)
 	ways := []*wayToRead{
-		{name: "cached", server: r.Pid(), change: func(s *apiSetup) { s.redisURL = r.URL() }},
-		{name: "constant", server: r.Pid(), change: func(s *apiSetup) { s.cache = &constantCache{} }},
-		{name: "database", server: b.postgres.Pid(), change: func(*apiSetup) {}},
+		{name: "cached", server: r.Pid(), change: func(s *stackSetup) { s.api.redisURL = r.URL() }},
+		{name: "constant", server: r.Pid(), change: func(s *stackSetup) { s.api.cache = &constantCache{} }},
+		{name: "database", server: b.postgres.Pid(), change: func(*stackSetup) {}},
 	}
 	defer func() {
 		for _, w := range ways {
@@ -58,7 +58,7 @@ func (b *bench) reads(ctx context.Context) error {
 // A wayToRead is the product set up to answer a list in one way.
 type wayToRead struct {
 	name    string
-	change  func(*apiSetup)
+	change  func(*stackSetup)
 	server  int // process that is asked for the list
 	stack   *stack
 	strikes []func(context.Context) error

@@ -128,7 +128,7 @@ func (b *bench) riverSaturated(ctx context.Context) (throughput, error) {
 		if err != nil {
 			return err
 		}
-		return until(ctx, func() (bool, error) {
+		return until(ctx, soon, func() (bool, error) {
 			var left bool
 			err := r.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM river_job WHERE state IN ('available', 'running'))`).Scan(&left)
 			return !left, err

@@ -28,8 +28,14 @@ type stack struct {
 	stop   func() error
 }
 
-// start runs the product as `up` does and makes an organization. Change makes the API another one.
-func (b *bench) start(ctx context.Context, database string, what parts, change ...func(*apiSetup)) (*stack, error) {
+// stackSetup is what the processes of a stack are started with.
+type stackSetup struct {
+	api    apiSetup
+	worker workerSetup
+}
+
+// start runs the product as `up` does and makes an organization. Change makes it another product.
+func (b *bench) start(ctx context.Context, database string, what parts, change ...func(*stackSetup)) (*stack, error) {
 	url, err := b.database(ctx, database)
 	if err != nil {
 		return nil, err
@@ -40,20 +46,20 @@ func (b *bench) start(ctx context.Context, database string, what parts, change .
 	}
 	const key = "the-admin-key-of-a-measurement-run"
 	p := pool{url: url, most: 30, timeout: 30 * time.Second}
-	setup := apiSetup{pool: p, natsURL: b.natsURL, adminKey: key}
+	setup := stackSetup{
+		api: apiSetup{pool: p, natsURL: b.natsURL, adminKey: key},
+		worker: workerSetup{pool: p, natsURL: b.natsURL, queues: map[string]int{benchQueue.Name: benchQueue.Workers},
+			model: model{chain: inference.Config{}, parallel: 1}},
+	}
 	for _, change := range change {
 		change(&setup)
 	}
 	running, cancel := context.WithCancel(ctx)
 	group, running := errgroup.WithContext(running)
-	group.Go(func() error { return ended(b.runAPI(running, setup, listener, b.log)) })
+	group.Go(func() error { return ended(b.runAPI(running, setup.api, listener, b.log)) })
 	if what == everything {
 		group.Go(func() error { return ended(b.runRelay(running, p, b.natsURL, b.log)) })
-		group.Go(func() error {
-			setup := workerSetup{pool: p, natsURL: b.natsURL, queues: map[string]int{benchQueue.Name: benchQueue.Workers},
-				model: model{chain: inference.Config{}, parallel: 1}}
-			return ended(b.runWorker(running, setup, b.log))
-		})
+		group.Go(func() error { return ended(b.runWorker(running, setup.worker, b.log)) })
 	}
 	s := &stack{url: url, client: client{base: "http://" + listener.Addr().String(), key: key},
 		stop: func() error { cancel(); return group.Wait() }}

@@ -23,7 +23,7 @@ func TestOllama(tb testing.TB) *Ollama {
 	tb.Helper()
 	requireOllama(tb)
 	return sharedOllama.get(tb, "ollama", func(ctx context.Context, dir string) (*Ollama, error) {
-		return startTestOllama(ctx, dir)
+		return StartTinyOllama(ctx, dir)
 	})
 }
 
@@ -33,7 +33,7 @@ func NewOllama(tb testing.TB, env ...string) *Ollama {
 	tb.Helper()
 	requireOllama(tb)
 	return private(tb, "ollama", func(ctx context.Context, dir string) (*Ollama, error) {
-		return startTestOllama(ctx, dir, env...)
+		return StartTinyOllama(ctx, dir, env...)
 	})
 }
 
@@ -56,7 +56,8 @@ func insideCI() bool {
 	return ok && value != "" && value != "false"
 }
 
-func startTestOllama(ctx context.Context, dir string, env ...string) (*Ollama, error) {
+// StartTinyOllama starts an Ollama that has the models of TestOllama, for who is no test: a measurement.
+func StartTinyOllama(ctx context.Context, dir string, env ...string) (*Ollama, error) {
 	binary, err := FindOllama()
 	if err != nil {
 		return nil, err
