@@ -120,8 +120,8 @@ func say(f *Follow, words int) (text string) {
 	return all.String()
 }
 
+// Alone, as other tests' goroutines would be taken for its own.
 func TestFollowOverAttempts(t *testing.T) {
-	t.Parallel()
 	d := newDeps(t)
 	before := goleak.IgnoreCurrent()
 	id := newJob(t, d)
