@@ -111,7 +111,7 @@ func (w *worker) tell(kind string, data ...string) {
 		w.seq++
 		list = append(list, store.JobEvent{Seq: w.seq, Type: kind, Data: json.RawMessage(d)})
 	}
-	if err := store.AppendJobEvents(w.t.Context(), w.g.system.Pool(), w.hold, list); err != nil {
+	if err := store.AppendJobEvents(w.t.Context(), w.g.system, w.hold, list); err != nil {
 		w.t.Error(err)
 	}
 	w.g.hints.JobChanged(w.hold.JobID)

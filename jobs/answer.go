@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,11 +83,12 @@ func (w asker) ask(ctx context.Context, t *Task, q question) (Answer, error) {
 	if err := t.Follow.Started(ctx); err != nil {
 		return Answer{}, err
 	}
+	q.prompt.Begun = t.Follow.Began
 	got, err := w.deps.Model.Answer(ctx, q.prompt, t.Follow)
 	if err != nil {
 		return w.withoutModel(t, q, began, err)
 	}
-	t.Record(recordCalls(t, got.Attempts))
+	t.Record(w.recordCalls(t, got.Attempts))
 	out := answerOf(got)
 	return out, out.polish(t, q)
 }
@@ -133,7 +135,7 @@ func (w asker) withoutModel(t *Task, q question, began time.Time, err error) (An
 		return Answer{}, err
 	}
 	if !w.deps.Rules || q.rules == nil || !unreachable(failed) {
-		t.Record(recordCalls(t, failed.Attempts))
+		t.Record(w.recordCalls(t, failed.Attempts))
 		return Answer{}, askFailed(failed)
 	}
 	doc, err := json.Marshal(q.rules())
@@ -145,7 +147,7 @@ func (w asker) withoutModel(t *Task, q question, began time.Time, err error) (An
 	attempts := append(failed.Attempts, inference.Attempt{
 		Provider: byRules, Model: q.template, StartedAt: time.Now(), Outcome: inference.OK,
 	})
-	t.Record(recordCalls(t, attempts))
+	t.Record(w.recordCalls(t, attempts))
 	return Answer{
 		Text: string(doc), JSON: doc, Provider: byRules, Model: q.template, LatencyMS: time.Since(began).Milliseconds(),
 		FallbackReason: &failed.Class, Attempts: attemptsOf(attempts),
@@ -176,16 +178,17 @@ func askFailed(failed *inference.Error) error {
 }
 
 // recordCalls writes a row for every attempt at a provider.
-func recordCalls(t *Task, attempts []inference.Attempt) func(*pgx.Batch) {
+func (w asker) recordCalls(t *Task, attempts []inference.Attempt) func(*pgx.Batch) {
 	calls := make([]store.AICall, len(attempts))
 	reason := ""
 	for i, a := range attempts {
 		calls[i] = store.AICall{
-			ID: outbox.NewID(), JobID: t.ID, Attempt: t.Attempt, Kind: t.Kind, Provider: a.Provider, Model: a.Model,
+			ID: cmp.Or(a.ID, outbox.NewID()), JobID: t.ID, Attempt: t.Attempt, Kind: t.Kind, Provider: a.Provider, Model: a.Model,
 			Outcome: a.Outcome, Status: a.Status, Detail: a.Detail, FallbackReason: reason,
 			QueueMS: a.Queue.Milliseconds(), FirstTokenMS: a.FirstToken.Milliseconds(), RunMS: a.Run.Milliseconds(),
 			PromptTokens: a.PromptTokens, CompletionTokens: a.CompletionTokens,
 			CostNanoUSD: a.CostNanoUSD, ShadowNanoUSD: a.ShadowNanoUSD, StartedAt: a.StartedAt,
+			RupeesPerDollar: w.deps.RupeesPerDollar,
 		}
 		reason = a.Outcome
 	}

@@ -63,6 +63,9 @@ func (a attempt) run(ctx context.Context) error {
 		t.Follow.Waits(wait.Reason, time.Now().Add(wait.pause()))
 	}
 	err = errors.Join(err, t.Follow.Close())
+	if settle := t.Follow.settle(); settle != nil {
+		t.Record(settle)
+	}
 	return a.end(ctx, working, t, result, err)
 }
 
@@ -166,8 +169,9 @@ func (a attempt) fail(ctx context.Context, t *Task, cause error) error {
 		"organization_id", t.OrganizationID, "error", cause)
 	err := a.deps.DB.Tx(ctx, func(tx pgx.Tx) error { return Fail(ctx, tx, t.Job, cause, t.records...) })
 	if store.IsDataError(err) {
-		// What came of it can't be stored; that it failed can.
+		// What came of it can't be stored; that it failed can, and who was asked.
 		err = a.deps.DB.Tx(ctx, func(tx pgx.Tx) error { return Fail(ctx, tx, t.Job, err) })
+		a.keepRecords(ctx, t)
 	}
 	if errors.Is(err, store.ErrConflict) {
 		a.keepRecords(ctx, t)

@@ -26,8 +26,10 @@ type Follow struct {
 	mu      sync.Mutex
 	seq     int64 // of the last event, 0: not looked up yet
 	buffer  []store.JobEvent
-	text    strings.Builder // tokens that are not an event yet
-	dirty   chan struct{}   // something gathers
+	begun   []store.BegunCall // calls under way that nobody would know of if this process died
+	noted   []string          // ids of those that were written down, or may have been
+	text    strings.Builder   // tokens that are not an event yet
+	dirty   chan struct{}     // something gathers
 	closing chan struct{}
 	done    chan struct{} // all is written
 	lost    error
@@ -185,18 +187,24 @@ func (f *Follow) write(ctx context.Context) {
 func (f *Follow) flush(ctx context.Context) error {
 	f.mu.Lock()
 	f.cutText()
-	events := f.buffer
+	events, begun := f.buffer, f.begun
+	for _, c := range begun {
+		f.noted = append(f.noted, c.ID)
+	}
+	f.begun = nil
 	f.mu.Unlock()
-	if len(events) == 0 {
+	if len(events) == 0 && len(begun) == 0 {
 		return nil
 	}
 	err := persist(ctx, func(ctx context.Context) error {
-		return store.AppendJobEvents(ctx, f.deps.Relaxed.Pool(), f.job.Hold(), events)
+		return store.AppendJobEvents(ctx, f.deps.Relaxed, f.job.Hold(), events, begun...)
 	})
+	f.mu.Lock()
 	if err != nil {
+		f.begun = append(begun, f.begun...)
+		f.mu.Unlock()
 		return err
 	}
-	f.mu.Lock()
 	f.buffer = f.buffer[len(events):]
 	f.mu.Unlock()
 	f.deps.Hints.JobChanged(f.job.ID)
@@ -208,6 +216,9 @@ func (f *Follow) Close() error {
 	if f.dirty == nil {
 		return nil // never started
 	}
+	f.mu.Lock()
+	f.begun = nil // the attempt's end tells of them
+	f.mu.Unlock()
 	close(f.closing)
 	<-f.done
 	return f.lost

@@ -105,14 +105,17 @@ func (l *life) rescue(ctx context.Context, tx pgx.Tx) error {
 	return l.settle(ctx, tx, dead, orphans)
 }
 
-// settle fails the jobs whose last attempt died with its process, and tells of all.
-func (l *life) settle(ctx context.Context, tx pgx.Tx, dead []string, orphans []store.Orphan) error {
-	for _, id := range dead {
+// settle writes down what died with its process, fails the jobs whose last attempt did, and tells of all.
+func (l *life) settle(ctx context.Context, tx pgx.Tx, dead map[string]time.Time, orphans []store.Orphan) error {
+	for id := range dead {
 		l.log.Warn("worker is dead", "worker_id", id)
 	}
 	for _, o := range orphans {
 		l.log.Warn("job of a dead worker is given back", "river_job_id", o.RiverJobID, "kind", o.Kind,
 			"job_id", o.JobID, "attempt", o.Attempt, "last_attempt", o.Discarded)
+		if err := loseCalls(ctx, tx, o, dead); err != nil {
+			return err
+		}
 		if !o.Discarded || o.JobID == "" {
 			continue
 		}
@@ -128,6 +131,18 @@ func (l *life) settle(ctx context.Context, tx pgx.Tx, dead []string, orphans []s
 		}
 	}
 	return nil
+}
+
+// loseCalls writes down the calls of models that nobody waits for any more.
+func loseCalls(ctx context.Context, tx pgx.Tx, o store.Orphan, dead map[string]time.Time) error {
+	if o.JobID == "" {
+		return nil
+	}
+	var alive *time.Time
+	if last, ok := dead[o.Worker]; ok {
+		alive = &last
+	}
+	return store.LoseCalls(ctx, tx, o.OrganizationID, o.JobID, alive)
 }
 
 var errWorkerLost = &jobs.Failure{

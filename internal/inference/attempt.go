@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // attempt makes one call, if the provider may be called now, and records it.
 func (r *run) attempt(ctx context.Context, t turn, c call) (reply, *failure) {
-	a := Attempt{Provider: t.provider, Model: c.model, StartedAt: time.Now()}
+	a := Attempt{ID: newID(), Provider: t.provider, Model: c.model, StartedAt: time.Now()}
 	var rep reply
 	pass, f := admit(r.chain.board.get(t.provider, c.model))
 	if f == nil {
@@ -120,6 +122,9 @@ func (r *run) call(ctx context.Context, t turn, c call, a *Attempt) (reply, *fai
 		r.text = false
 	}
 	r.sink.Provider(t.provider, c.model, r.reason)
+	if r.prompt.Begun != nil {
+		r.prompt.Begun(*a, r.reason)
+	}
 	begun := time.Now()
 	rep, f := t.backend.chat(ctx, c, func(text string) {
 		if a.FirstToken == 0 {
@@ -262,6 +267,9 @@ func (r *run) report(a *Attempt) {
 			"class", a.Outcome, "status", a.Status, "detail", a.Detail)
 	}
 }
+
+// newID names an attempt. Randomness never fails; it ends the process instead.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // rounded is a span for a sentence.
 func rounded(d time.Duration) string {

@@ -53,6 +53,10 @@ type Prompt struct {
 	LocalOnly bool
 	// Budget is asked before each call of Groq; nil is no limit.
 	Budget Budget
+	// Begun hears of each call before it is made, with what is known of its
+	// attempt by then, and the class of the failure that made it necessary, "" for
+	// the first. An attempt that is kept back makes no call. nil: nobody.
+	Begun func(a Attempt, reason string)
 }
 
 // LogValue keeps the tenant's text out of the log.
@@ -83,6 +87,7 @@ func (a Answer) LogValue() slog.Value {
 // Attempt is what one call of one provider came to, or why it was not called.
 // It never holds text of a prompt, an answer or a provider's message.
 type Attempt struct {
+	ID              string // a UUIDv7
 	Provider, Model string
 	StartedAt       time.Time
 	// Queue is the wait at the gate and in the provider's own queue, FirstToken

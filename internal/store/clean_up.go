@@ -15,6 +15,8 @@ type Retention struct {
 	JobEvents       time.Duration // after the job's end
 	Jobs            time.Duration // after their end, with effects and calls
 	APIKeys         time.Duration // after revocation or expiry
+	BegunCalls      time.Duration // of providers, whose process died; they become lost ones
+	UsageHours      time.Duration // of models, added up
 }
 
 // deleteAtOnce keeps a transaction short and its locks few.
@@ -36,10 +38,15 @@ DELETE FROM job_events WHERE ctid IN (
         AND (j.finished_at IS NULL OR j.finished_at >= $1))
     LIMIT $2)`
 
-// A job's children go first, so that none is left behind when the process dies in between.
+// A job's children go first, so that none is left behind when the process dies in between. One with a call that
+// is not added up yet stays.
 const deleteJobs = `
 WITH old AS (
-    SELECT organization_id, id FROM jobs WHERE created_at < $1 AND finished_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+    SELECT organization_id, id FROM jobs j WHERE created_at < $1 AND finished_at < $1
+    AND NOT EXISTS (
+        SELECT FROM ai_calls c WHERE c.organization_id = j.organization_id AND c.job_id = j.id
+        AND c.created_at >= (SELECT until FROM ai_usage_until))
+    LIMIT $2 FOR UPDATE SKIP LOCKED
 ), effects AS (
     DELETE FROM job_effects e USING old WHERE e.organization_id = old.organization_id AND e.job_id = old.id
 ), calls AS (
@@ -59,6 +66,10 @@ DELETE FROM ai_reservations r
 WHERE created_at = 'infinity'
   AND NOT EXISTS (SELECT FROM jobs j WHERE j.organization_id = r.organization_id AND j.id = r.job_id)`
 
+const deleteUsageHours = `
+DELETE FROM ai_usage_hours WHERE ctid IN (
+    SELECT ctid FROM ai_usage_hours WHERE hour < $1 LIMIT $2)`
+
 // CleanUp deletes what is older than its retention, a few thousand rows at a time.
 func (db *DB) CleanUp(ctx context.Context, r Retention) error {
 	now := time.Now()
@@ -68,7 +79,9 @@ func (db *DB) CleanUp(ctx context.Context, r Retention) error {
 	}{
 		{"idempotency keys", deleteIdempotencyKeys, r.IdempotencyKeys},
 		{"job events", deleteJobEvents, r.JobEvents},
+		{"calls under way", loseOldCalls, r.BegunCalls},
 		{"jobs", deleteJobs, r.Jobs},
+		{"usage", deleteUsageHours, r.UsageHours},
 		{"API keys", deleteAPIKeys, r.APIKeys},
 	} {
 		if err := db.deleteAll(ctx, step.sql, now.Add(-step.kept)); err != nil {

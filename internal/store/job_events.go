@@ -30,21 +30,26 @@ WITH held AS (
 )
 SELECT EXISTS (SELECT FROM held)`
 
-// AppendJobEvents writes events of a held job. ErrConflict when the hold is lost, and then none is
-// written.
-func AppendJobEvents(ctx context.Context, db Execer, h Hold, events []JobEvent) error {
+// AppendJobEvents writes events of a held job, and calls that it has begun. ErrConflict when the hold is lost,
+// and then nothing is written.
+func AppendJobEvents(ctx context.Context, db *DB, h Hold, events []JobEvent, begun ...BegunCall) error {
 	seqs := make([]int64, len(events))
 	types := make([]string, len(events))
 	data := make([]string, len(events))
 	for i, e := range events {
 		seqs[i], types[i], data[i] = e.Seq, e.Type, string(e.Data)
 	}
-	var held bool
-	err := db.QueryRow(ctx, insertJobEvents, h.OrganizationID, h.JobID, h.Lease, seqs, types, data).Scan(&held)
-	if err == nil && !held {
-		err = ErrConflict
-	}
-	if err != nil {
+	b := &pgx.Batch{}
+	b.Queue(insertJobEvents, h.OrganizationID, h.JobID, h.Lease, seqs, types, data).QueryRow(func(row pgx.Row) error {
+		var held bool
+		err := row.Scan(&held)
+		if err == nil && !held {
+			err = ErrConflict
+		}
+		return err
+	})
+	queueBegunCalls(b, h, begun)
+	if err := db.Send(ctx, b); err != nil {
 		return fmt.Errorf("append events of job %s: %w", h.JobID, err)
 	}
 	return nil

@@ -51,19 +51,22 @@ func UnregisterWorker(ctx context.Context, db Execer, id string) error {
 }
 
 const removeSilentWorkers = `
-DELETE FROM worker_processes WHERE heartbeat_at < clock_timestamp() - $1::interval RETURNING id`
+DELETE FROM worker_processes WHERE heartbeat_at < clock_timestamp() - $1::interval RETURNING id, heartbeat_at`
 
-// RemoveSilentWorkers declares dead whoever has not shown a sign of life for so long.
-func RemoveSilentWorkers(ctx context.Context, tx pgx.Tx, silence time.Duration) ([]string, error) {
+// RemoveSilentWorkers declares dead whoever has not shown a sign of life for so long, and gives the last sign of
+// each by its id.
+func RemoveSilentWorkers(ctx context.Context, tx pgx.Tx, silence time.Duration) (map[string]time.Time, error) {
 	rows, err := tx.Query(ctx, removeSilentWorkers, silence)
 	if err != nil {
 		return nil, fmt.Errorf("look for silent workers: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
+	dead := make(map[string]time.Time)
+	var id string
+	var last time.Time
+	if _, err := pgx.ForEachRow(rows, []any{&id, &last}, func() error { dead[id] = last; return nil }); err != nil {
 		return nil, fmt.Errorf("look for silent workers: %w", err)
 	}
-	return ids, nil
+	return dead, nil
 }
 
 const selectWorkers = `
@@ -91,6 +94,7 @@ type Orphan struct {
 	OrganizationID string // of a requested job, else ""
 	JobID          string
 	Run            int
+	Worker         string // that had it
 }
 
 // The work goes on in a new row: whatever River's client of a process that was taken for dead still
@@ -116,7 +120,8 @@ const giveBackReturning = `
     FROM dead WHERE state = 'cancelled'
 )
 SELECT id, kind, attempt, state = 'discarded', coalesce(args ->> 'organization_id', ''),
-       coalesce(args ->> 'job_id', ''), coalesce((args ->> 'run')::int, 0)
+       coalesce(args ->> 'job_id', ''), coalesce((args ->> 'run')::int, 0),
+       coalesce(attempted_by[array_upper(attempted_by, 1)], '')
 FROM dead`
 
 // A job that was only just taken may belong to a process that this snapshot doesn't show yet.

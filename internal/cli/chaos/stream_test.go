@@ -28,6 +28,7 @@ func TestAWorkerDiesInTheMiddleOfAnAnswer(t *testing.T) {
 	organization, own := admin.organization(t, "Withdrawn")
 	s.relay("relay")
 	first := s.worker("worker-1", "OLLAMA_URL="+model.URL)
+	submitted := time.Now()
 	id := own.submit(t, "ai.completion", `{"prompt":"Tell a story.","model":"tiny-slow","mode":"relaxed","max_tokens":60}`).ID
 
 	begun := make(chan struct{})
@@ -68,8 +69,15 @@ func TestAWorkerDiesInTheMiddleOfAnAnswer(t *testing.T) {
 	must(t, "read the calls", err)
 	list, err := pgx.CollectRows(calls, pgx.RowTo[string])
 	must(t, "read the calls", err)
-	if !slices.Contains(list, "2:ok") && !slices.Contains(list, "2:length") {
-		t.Errorf("calls %q, want the second attempt's", list)
+	if !slices.Equal(list, []string{"1:lost", "2:length"}) {
+		t.Errorf("calls %q, want the first attempt's, which nobody saw end, and the second's", list)
+	}
+	var left, ran int
+	err = pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM ai_calls_begun),
+		(SELECT run_ms FROM ai_calls WHERE job_id = $1 AND outcome = 'lost')`, id).Scan(&left, &ran)
+	must(t, "read the calls under way", err)
+	if took := killed.Sub(submitted); left != 0 || ran == 0 || time.Duration(ran)*time.Millisecond > took {
+		t.Errorf("%d calls are under way, and the lost one ran for %d ms of %s", left, ran, took)
 	}
 	must(t, "audit", audit(t.Context(), pool, organization, []string{id}))
 }
