@@ -61,6 +61,8 @@ type (
 		OllamaModel      string `env:"OLLAMA_MODEL" default:"mistral:7b" help:"Model of the fast tier."`
 		OllamaModelLarge string `env:"OLLAMA_MODEL_LARGE" default:"llama2:13b" help:"Model of the large tier."`
 		OllamaParallel   string `env:"OLLAMA_PARALLEL" default:"2" help:"Calls at a time that the model host takes, over all processes."`
+		OllamaKeepAlive  string `env:"OLLAMA_KEEP_ALIVE" default:"30m" help:"How long models stay loaded after a call: 30m, -1 for ever, or by model: mistral:7b=-1,llama2:13b=10m."`
+		OllamaWarm       string `env:"OLLAMA_WARM" default:"fast" help:"Tiers whose models are kept loaded, so that no job finds them cold: fast, large, both by a comma, or none."`
 		GroqKey          string `name:"groq-api-key-fallback" env:"GROQ_API_KEY_FALLBACK" secret:"" help:"Key of Groq, which answers when Ollama can't."`
 		GroqBaseURL      string `env:"GROQ_BASE_URL" default:"https://api.groq.com/openai/v1" help:"Groq's API, or another that speaks OpenAI's protocol."`
 		GroqModel        string `env:"GROQ_MODEL" default:"openai/gpt-oss-20b" help:"Groq's model of the fast tier."`
@@ -282,11 +284,15 @@ type model struct {
 
 // check gives what AI_RULES_FALLBACK is where it is not set: rulesByDefault.
 func (s aiSettings) check(p *problems, rulesByDefault string) model {
+	keep, keepOwn := p.keepAlive("OLLAMA_KEEP_ALIVE", s.OllamaKeepAlive)
 	return model{
 		chain: inference.Config{
 			OllamaURL:     p.url("OLLAMA_URL", s.OllamaURL, "http", "https"),
 			OllamaEnabled: p.truth("OLLAMA_ENABLED", s.OllamaEnabled),
 			OllamaModels:  inference.Models{Fast: s.OllamaModel, Large: s.OllamaModelLarge},
+			KeepAlive:     keep,
+			KeepAlives:    keepOwn,
+			Warm:          p.tiers("OLLAMA_WARM", s.OllamaWarm),
 			GroqKey:       s.GroqKey,
 			GroqBaseURL:   p.url("GROQ_BASE_URL", s.GroqBaseURL, "http", "https"),
 			GroqModels:    inference.Models{Fast: s.GroqModel, Large: s.GroqModelLarge},

@@ -16,7 +16,9 @@ type Chain struct {
 	board  *board
 	stuck  time.Duration // after which a model that gives no token is unloaded
 	told   told
-	pace   pace // of Ollama
+	// warmEvery is between two looks at what Ollama has in memory.
+	warmEvery time.Duration
+	pace      pace // of Ollama
 }
 
 // told keeps the log from repeating, for every prompt that waits, what the owner has to mend.
@@ -48,9 +50,9 @@ func New(cfg Config) (*Chain, error) {
 	if err := errors.Join(localErr, remoteErr, checkKey(cfg.GroqKey)); err != nil {
 		return nil, err
 	}
-	c := &Chain{cfg: cfg, board: newBoard(), stuck: stuckTime}
+	c := &Chain{cfg: cfg, board: newBoard(), stuck: stuckTime, warmEvery: warmEvery}
 	if cfg.OllamaEnabled {
-		c.ollama = newOllama(local, cfg.KeepAlive)
+		c.ollama = newOllama(local, c.keepAlive)
 		c.board.configure(Ollama, cfg.OllamaModels.Fast)
 		c.board.configure(Ollama, cfg.OllamaModels.Large)
 	}
@@ -77,16 +79,14 @@ func (c *Chain) Answer(ctx context.Context, p Prompt, s Sink) (Answer, error) {
 	return answer, nil
 }
 
-// Run probes models whose breaker is open, and tends those whose answer was left
-// before its end; at the start it loads the fast one. It returns when ctx has
+// Run probes models whose breaker is open, tends those whose answer was left
+// before its end, and keeps those warm that are to be. It returns when ctx has
 // ended and nothing of its own is in flight. Without it an open breaker stays
 // open.
 func (c *Chain) Run(ctx context.Context) error {
 	var busy sync.WaitGroup
 	defer busy.Wait()
-	if c.ollama != nil {
-		c.board.tend(c.cfg.OllamaModels.Fast)
-	}
+	busy.Go(func() { c.keepWarm(ctx) })
 	for {
 		for _, model := range c.board.toTend() {
 			busy.Go(func() { c.tend(ctx, model) })

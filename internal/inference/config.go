@@ -38,6 +38,11 @@ type Config struct {
 	// KeepAlive is how long Ollama keeps a model loaded after a call; 0 is 30
 	// minutes, negative is for ever.
 	KeepAlive time.Duration
+	// KeepAlives are for single models, over KeepAlive.
+	KeepAlives map[string]time.Duration
+	// Warm are the tiers whose models Run keeps loaded, whatever their keep-alive;
+	// nil is the fast one, and none is an empty list.
+	Warm []Tier
 
 	GroqKey     string // "": Groq is not configured
 	GroqBaseURL string // "" is https://api.groq.com/openai/v1; used as it stands
@@ -96,6 +101,9 @@ func (c Config) withDefaults() Config {
 	def(&c.GroqModels.Fast, "openai/gpt-oss-20b")
 	def(&c.GroqModels.Large, "openai/gpt-oss-120b")
 	span(&c.KeepAlive, 30*time.Minute)
+	if c.Warm == nil {
+		c.Warm = []Tier{Fast}
+	}
 	span(&c.FastBudget, 5*time.Second)
 	span(&c.LargeBudget, 8*time.Second)
 	span(&c.Patience, 5*time.Minute)

@@ -26,7 +26,8 @@
 // A model that was left is therefore loaded by [Chain.Run], outside any budget,
 // or it would stay cold for ever. Run also sees to it that such a model still
 // generates: Ollama may keep the slot of an answer whose client has left, and
-// is then healed by unloading the model.
+// is then healed by unloading the model. The models that are to be warm are
+// loaded at the start and kept so, through idle hours and new starts of Ollama.
 //
 // # What counts as an answer
 //

@@ -19,13 +19,13 @@ const localFor = time.Minute
 type ollama struct {
 	client    *api.Client
 	url       string // without a password, for messages
-	keepAlive time.Duration
+	keepAlive func(model string) time.Duration
 
 	mu    sync.Mutex
 	local map[string]time.Time // models that run in the house, and until when that is believed
 }
 
-func newOllama(base *url.URL, keepAlive time.Duration) *ollama {
+func newOllama(base *url.URL, keepAlive func(model string) time.Duration) *ollama {
 	return &ollama{
 		// The host is in the house: what doesn't answer a dial in a second is away.
 		client:    api.NewClient(base, newClient(time.Second, nil)),
@@ -62,7 +62,7 @@ func (o *ollama) request(model string, messages []Message) *api.ChatRequest {
 		Model:     model,
 		Truncate:  &no,
 		Shift:     &no,
-		KeepAlive: &api.Duration{Duration: o.keepAlive},
+		KeepAlive: &api.Duration{Duration: o.keepAlive(model)},
 		Options:   map[string]any{},
 	}
 	for _, m := range messages {
