@@ -8,8 +8,8 @@ import (
 	"github.com/payaid/payaid/internal/store"
 )
 
-// A churnSign is something in the records that makes it more likely, or less, that a customer leaves.
-type churnSign struct {
+// A sign is something in the records that makes what a rubric asks about more likely, or less.
+type sign struct {
 	points int
 	says   string
 }
@@ -19,7 +19,7 @@ type churnSign struct {
 func judgeChurn(f store.ContactFacts, days calendar) churnRisk {
 	var score int
 	var why []string
-	for _, s := range []churnSign{silence(f, days), idleness(f, days), lateness(f), debts(f), losses(f)} {
+	for _, s := range []sign{silence(f, days), idleness(f, days), lateness(f), debts(f), losses(f)} {
 		score += s.points
 		if s.points > 0 {
 			why = append(why, s.says)
@@ -50,7 +50,7 @@ var churnAdvice = map[string]string{
 	"critical": "Have the owner call today, and make a personal offer to stay.",
 }
 
-func silence(f store.ContactFacts, days calendar) churnSign {
+func silence(f store.ContactFacts, days calendar) sign {
 	last := f.LastContactedAt
 	if last == nil {
 		last = &f.CreatedAt
@@ -59,7 +59,7 @@ func silence(f store.ContactFacts, days calendar) churnSign {
 }
 
 // idleness counts from the last invoice, payment or move of a deal, whichever is the newest.
-func idleness(f store.ContactFacts, days calendar) churnSign {
+func idleness(f store.ContactFacts, days calendar) sign {
 	last := f.CreatedAt
 	for _, at := range []*time.Time{f.LastInvoiceAt, f.LastPaidAt, f.LastDealAt} {
 		if at != nil && at.After(last) {
@@ -73,45 +73,45 @@ func idleness(f store.ContactFacts, days calendar) churnSign {
 type step struct{ beyond, points int }
 
 // after gives the points of the first step that is behind; the longest comes first.
-func after(n int, what string, steps ...step) churnSign {
+func after(n int, what string, steps ...step) sign {
 	for _, s := range steps {
 		if n > s.beyond {
-			return churnSign{s.points, counted(n, "day") + " " + what}
+			return sign{s.points, counted(n, "day") + " " + what}
 		}
 	}
-	return churnSign{}
+	return sign{}
 }
 
-func lateness(f store.ContactFacts) churnSign {
+func lateness(f store.ContactFacts) sign {
 	says := fmt.Sprintf("%d of %s paid late", f.PaidLate, counted(f.PaidInvoices, "invoice"))
 	switch {
 	case f.PaidLate == 0:
-		return churnSign{}
+		return sign{}
 	case 2*f.PaidLate >= f.PaidInvoices:
-		return churnSign{10, says}
+		return sign{10, says}
 	}
-	return churnSign{5, says}
+	return sign{5, says}
 }
 
 // debts weigh more when they are great for this customer.
-func debts(f store.ContactFacts) churnSign {
+func debts(f store.ContactFacts) sign {
 	says := fmt.Sprintf("%s overdue on %s", rupees.Format(f.OverdueTotal), counted(f.Overdue, "invoice"))
 	switch {
 	case f.Overdue == 0:
-		return churnSign{}
+		return sign{}
 	case f.OverdueTotal >= f.PaidTotal/3:
-		return churnSign{20, says}
+		return sign{20, says}
 	}
-	return churnSign{10, says}
+	return sign{10, says}
 }
 
-func losses(f store.ContactFacts) churnSign {
+func losses(f store.ContactFacts) sign {
 	says := counted(f.LostDeals, "deal") + " lost"
 	switch {
 	case f.LostDeals == 0:
-		return churnSign{}
+		return sign{}
 	case f.LostDeals > f.WonDeals:
-		return churnSign{15, says}
+		return sign{15, says}
 	}
-	return churnSign{5, says}
+	return sign{5, says}
 }

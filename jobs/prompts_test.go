@@ -18,6 +18,8 @@ var released = map[string]string{
 	"churn_risk.v1.txt":       "e8ee0193876b",
 	"contact_summary.v1.json": "f8f21fe148cc",
 	"contact_summary.v1.txt":  "50cd61b23a60",
+	"deal_insight.v1.json":    "00307af15265",
+	"deal_insight.v1.txt":     "f8f0642f7566",
 	"lead_score.v1.json":      "bb42272a8c6b",
 	"lead_score.v1.txt":       "0aa691759732",
 }
