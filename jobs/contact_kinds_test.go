@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/payaid/payaid/internal/inference"
@@ -121,4 +122,21 @@ func TestRulesAboutContacts(t *testing.T) {
 	if risk.RiskScore != 5 || risk.RiskLevel != "low" || risk.ReasonSummary != "₹1,180 overdue on 1 invoice." {
 		t.Errorf("the rules say %+v", risk)
 	}
+}
+
+// asked is what a request told the model, and its data.
+func (s *site) asked(n int) (system string, data map[string]any) {
+	s.t.Helper()
+	messages, _ := s.ollama.Requests()[n].Body["messages"].([]any)
+	if len(messages) != 2 {
+		s.t.Fatalf("the model was sent %v", messages)
+	}
+	content := func(n int) string { return messages[n].(map[string]any)["content"].(string) }
+	doc, opened := strings.CutPrefix(content(1), "<data>\n")
+	doc, closed := strings.CutSuffix(doc, "\n</data>")
+	if !opened || !closed || strings.Contains(doc, "<") {
+		s.t.Fatalf("the data is %s", content(1))
+	}
+	s.must(json.Unmarshal([]byte(doc), &data))
+	return content(0), data
 }

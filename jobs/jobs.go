@@ -68,6 +68,7 @@ func All(d Deps) []Job {
 		Requested(d, summarizeContact{asker{d}}, summaryOfContact.spec()),
 		Requested(d, rateChurn{asker{d}}, riskOfChurn.spec()),
 		Requested(d, judgeDeal{asker{d}}, insightOfDeal.spec()),
+		Requested(d, draftEmail{asker{d}}, draftOfEmail.spec()),
 		Reacting(d, invalidateTags{d.Cache}, invalidateTagsSpec, on(tagsOf)),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
 		Scheduled(cleanUp{db: d.DB}, cleanUpSpec),

@@ -20,6 +20,8 @@ var released = map[string]string{
 	"contact_summary.v1.txt":  "50cd61b23a60",
 	"deal_insight.v1.json":    "00307af15265",
 	"deal_insight.v1.txt":     "f8f0642f7566",
+	"email_draft.v1.json":     "7343114cd5b4",
+	"email_draft.v1.txt":      "41ccfa96ab85",
 	"lead_score.v1.json":      "bb42272a8c6b",
 	"lead_score.v1.txt":       "0aa691759732",
 }
