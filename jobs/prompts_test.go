@@ -14,16 +14,18 @@ import (
 // released are the templates that have been used, by the beginning of their hash. A wording that changes is a
 // new version beside the old one: kept answers and insights say by which they were made.
 var released = map[string]string{
-	"churn_risk.v1.json":      "525a21143780",
-	"churn_risk.v1.txt":       "e8ee0193876b",
-	"contact_summary.v1.json": "f8f21fe148cc",
-	"contact_summary.v1.txt":  "50cd61b23a60",
-	"deal_insight.v1.json":    "00307af15265",
-	"deal_insight.v1.txt":     "f8f0642f7566",
-	"email_draft.v1.json":     "7343114cd5b4",
-	"email_draft.v1.txt":      "41ccfa96ab85",
-	"lead_score.v1.json":      "bb42272a8c6b",
-	"lead_score.v1.txt":       "0aa691759732",
+	"churn_risk.v1.json":       "525a21143780",
+	"churn_risk.v1.txt":        "e8ee0193876b",
+	"contact_summary.v1.json":  "f8f21fe148cc",
+	"contact_summary.v1.txt":   "50cd61b23a60",
+	"deal_insight.v1.json":     "00307af15265",
+	"deal_insight.v1.txt":      "f8f0642f7566",
+	"email_draft.v1.json":      "7343114cd5b4",
+	"email_draft.v1.txt":       "41ccfa96ab85",
+	"invoice_reminder.v1.json": "7343114cd5b4",
+	"invoice_reminder.v1.txt":  "2aeaf969d183",
+	"lead_score.v1.json":       "bb42272a8c6b",
+	"lead_score.v1.txt":        "0aa691759732",
 }
 
 func TestReleasedTemplatesStay(t *testing.T) {
