@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/payaid/payaid/internal/cachetag"
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -30,7 +31,7 @@ func readContact(ctx context.Context, db *store.DB, organizationID string, in ab
 }
 
 func tagsOfContact(in aboutContact, _ store.ContactFacts) []string {
-	return []string{"contact:" + in.ContactID}
+	return []string{cachetag.ContactTag(in.ContactID)}
 }
 
 func viewOfContact(_ aboutContact, f store.ContactFacts, now time.Time) any {

@@ -55,6 +55,8 @@ func TestInputFaults(t *testing.T) {
 		{"ai.churn_risk", `{"contact_id":"me","mode":"hasty","cache":"store"}`, []string{"/contact_id", "/mode", "/cache"}},
 		{"ai.churn_risk", `{"contact_id":"{0197aaaa-0000-7000-8000-00000000001}","deal_id":1}`, []string{"/deal_id"}},
 		{"cache.invalidate", `{"tags":["contacts","deals","invoices","org","org"]}`, nil},
+		{"cache.invalidate", `{"tags":["contact:0197aaaa-0000-7000-8000-000000000001","contact:1","job:0197aaaa-0000-7000-8000-000000000001"]}`,
+			[]string{"/tags/1", "/tags/2"}},
 		{"cache.invalidate", `{"tags":["org"],"organization_id":"0197aaaa-0000-7000-8000-000000000001"}`, nil},
 		{"cache.invalidate", `{"tags":["org"],"organization_id":null}`, nil},
 		{"cache.invalidate", `{}`, []string{"/tags"}},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -48,8 +47,12 @@ var invalidateTagsSpec = Spec{
 	},
 	InputSchema: json.RawMessage(`{"type":"object","required":["tags"],"additionalProperties":false,"properties":{
 		"organization_id":{"type":["string","null"],"format":"uuid","description":"of another organization: for the operator alone"},
-		"tags":{"type":"array","minItems":1,"items":{"enum":["` + strings.Join(cachetag.Tags(), `","`) + `"]}}}}`),
+		"tags":{"type":"array","minItems":1,"items":{"anyOf":[{"enum":["` + strings.Join(cachetag.Tags(), `","`) + `"]},
+			{"type":"string","pattern":"^(contact|deal|invoice):[0-9a-f-]{36}$","description":"of what is made from one thing"}]}}}}`),
 }
+
+// knownTags says what a tag may be.
+var knownTags = strings.Join(cachetag.Tags(), ", ") + ", or of one thing, such as contact:ID"
 
 func (in invalidation) faults() []Fault {
 	var faults []Fault
@@ -59,11 +62,11 @@ func (in invalidation) faults() []Fault {
 		}
 	}
 	if len(in.Tags) == 0 {
-		faults = append(faults, Fault{"/tags", "must name at least one of " + strings.Join(cachetag.Tags(), ", ")})
+		faults = append(faults, Fault{"/tags", "must name at least one of " + knownTags})
 	}
 	for i, tag := range in.Tags {
-		if !slices.Contains(cachetag.Tags(), tag) {
-			faults = append(faults, Fault{fmt.Sprintf("/tags/%d", i), "must be one of " + strings.Join(cachetag.Tags(), ", ")})
+		if !cachetag.Known(tag) {
+			faults = append(faults, Fault{fmt.Sprintf("/tags/%d", i), "must be one of " + knownTags})
 		}
 	}
 	return faults

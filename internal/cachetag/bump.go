@@ -41,14 +41,16 @@ func (c *Cache) Bump(ctx context.Context, organization string, tags ...string) e
 	return nil
 }
 
-// restamp gives tags new stamps, in one round trip. A Redis without memory refuses that, and does take
-// stamps away, which is as good: a tag without one is a miss, and never has an old one again.
+// restamp gives tags new stamps, in one round trip, where they have one. A tag that has none needs none: no
+// value counts under it, as a value counts only with the stamp that the tag has now, and the stamp that
+// somebody gives it later is unlike all before it. So what changes and was never read costs Redis no
+// memory. A Redis without memory refuses new stamps, and does take stamps away, which is as good.
 func (c *Cache) restamp(ctx context.Context, list []debt) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.writeTimeout)
 	defer cancel()
 	pipe := c.client.Pipeline()
 	for _, d := range list {
-		pipe.Set(ctx, stampKey(d.organization, d.tag), newStamp(), stampTTL)
+		pipe.SetXX(ctx, stampKey(d.organization, d.tag), newStamp(), stampTTL)
 	}
 	_, err := pipe.Exec(ctx)
 	if redis.IsOOMError(err) {

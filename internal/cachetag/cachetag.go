@@ -3,9 +3,9 @@
 //
 // An entry has tags, and each tag of each organization has a stamp: a random nonce in Redis. A value
 // carries the stamps that its tags had before it was loaded. To read is one MGET of the value and its
-// tags' stamps; the value counts while they are the same. To invalidate is to give a tag a new stamp,
-// whatever the number of entries, and no value that was loaded before can count ever again, not even one
-// whose load ends and is written long after. Stamps are never counters: one that was evicted would start
+// tags' stamps; the value counts while they are the same. To invalidate is to replace a tag's stamp, if it
+// has one, whatever the number of entries, and no value that was loaded before can count ever again, not even
+// one whose load ends and is written long after. Stamps are never counters: one that was evicted would start
 // again and bring old values back to life.
 //
 // A value also carries the identity of the server's history (see epoch). A Redis that starts with an older

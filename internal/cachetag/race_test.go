@@ -36,6 +36,30 @@ func (d ours) invalidate(ctx context.Context) error {
 	return d.Bump(ctx, d.entry.Organization, d.entry.Tags...)
 }
 
+// evicting is ours in a Redis that throws stamps away just before they would be replaced, or just after.
+type evicting struct {
+	ours
+	client *redis.Client
+	after  bool
+}
+
+func (d evicting) invalidate(ctx context.Context) error {
+	if d.after {
+		if err := d.ours.invalidate(ctx); err != nil {
+			return err
+		}
+	}
+	for _, tag := range d.entry.Tags {
+		if err := d.client.Del(ctx, stampKey(d.entry.Organization, tag)).Err(); err != nil {
+			return err
+		}
+	}
+	if d.after {
+		return nil
+	}
+	return d.ours.invalidate(ctx)
+}
+
 // naive keeps the keys of a tag in a set and deletes them.
 type naive struct {
 	client *redis.Client
@@ -109,6 +133,12 @@ func TestNoStaleFill(t *testing.T) {
 			e.Lease = 200 * time.Millisecond
 			return ours{open(t, url), e}, ours{open(t, url), e}
 		}, false},
+		"ours, the stamp gone before its end": {func(t *testing.T) (design, design) {
+			return ours{open(t, url), anEntry(t)}, evicting{ours{open(t, url), anEntry(t)}, raw(t, url), false}
+		}, false},
+		"ours, the stamp gone after its end": {func(t *testing.T) (design, design) {
+			return ours{open(t, url), anEntry(t)}, evicting{ours{open(t, url), anEntry(t)}, raw(t, url), true}
+		}, false},
 		"stamps read after the load": {func(t *testing.T) (design, design) {
 			d := tooLate{ours{open(t, url), anEntry(t)}}
 			return d, d
@@ -154,6 +184,22 @@ func TestNoStaleFill(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What nobody has read has no stamp, and its changes make none.
+func TestABumpOfWhatNobodyReadKeepsNothing(t *testing.T) {
+	t.Parallel()
+	c, client, e := open(t, redisURL(t)), raw(t, redisURL(t)), anEntry(t)
+	e.Tags = []string{ContactTag("a")}
+	bump(t, c, e.Organization, ContactTag("a"), ContactTag("b"), Contacts)
+	if keys, err := client.Keys(t.Context(), "*"+t.Name()+"*").Result(); err != nil || len(keys) != 0 {
+		t.Errorf("it keeps %q, %v", keys, err)
+	}
+	reads(t, c, e, constant(1), "1", Miss)
+	bump(t, c, e.Organization, ContactTag("b"), Contacts)
+	reads(t, c, e, constant(2), "1", Hit)
+	bump(t, c, e.Organization, ContactTag("a"))
+	reads(t, c, e, constant(2), "2", Miss)
 }
 
 // within reads, and gives up on a read that waits for another's load.

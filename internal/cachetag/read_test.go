@@ -3,7 +3,9 @@ package cachetag
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,20 +20,46 @@ import (
 func TestEveryEventIsMappedOrNamed(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{
-		"contact.created": Contacts, "contact.updated": Contacts, "contact.deleted": Contacts,
-		"deal.created": Deals, "deal.updated": Deals, "deal.stage_changed": Deals, "deal.won": Deals, "deal.lost": Deals,
-		"deal.deleted":    Deals,
-		"invoice.created": Invoices, "invoice.updated": Invoices, "invoice.sent": Invoices, "invoice.paid": Invoices,
-		"invoice.overdue": Invoices, "invoice.cancelled": Invoices, "invoice.deleted": Invoices,
-		"organization.updated": Org,
-		// Nothing that is cached shows a job.
-		"job.requested": "", "job.completed": "", "job.failed": "", "job.cancelled": "",
-		"insight.updated": "", // nor an insight; a score comes with contact.updated
+		"contact": "contacts contact:c", "deal": "deals contact:c deal:d", "invoice": "invoices contact:c invoice:i",
+		"organization": "org",
+		// Nothing that is cached shows a job, nor an insight; a score comes with contact.updated.
+		"job": "", "insight": "",
 	}
+	sample := []byte(`{"contact_id":"C","deal_id":"d","invoice_id":"i","job_id":"j","insight_id":"n","version":2}`)
 	for _, k := range events.Catalogue() {
-		tag, known := want[k.Type]
-		if got := strings.Join(TagsOf(k.Fact), " "); !known || got != tag {
-			t.Errorf("%s: tags %q, want %q (listed: %t): does it change what is cached?", k.Type, got, tag, known)
+		f := reflect.New(reflect.TypeOf(k.Fact))
+		if err := json.Unmarshal(sample, f.Interface()); err != nil {
+			t.Fatal(err)
+		}
+		noun, _, _ := strings.Cut(k.Type, ".")
+		tags, known := want[noun]
+		if got := strings.Join(TagsOf(f.Elem().Interface().(events.Fact)), " "); !known || got != tags {
+			t.Errorf("%s: tags %q, want %q (listed: %t): does it change what is cached?", k.Type, got, tags, known)
+		}
+	}
+}
+
+// A score is made from the contact, and nothing that is made from the contact shows it.
+func TestAScoreMakesNoAnswerVoid(t *testing.T) {
+	t.Parallel()
+	for changed, want := range map[string]string{"lead_score": "contacts", "notes": "contacts contact:c", "lead_score notes": "contacts contact:c"} {
+		f := events.ContactUpdated{ContactID: "c", Changed: strings.Fields(changed), Version: 2}
+		if got := strings.Join(TagsOf(f), " "); got != want {
+			t.Errorf("a change of %s: tags %q, want %q", changed, got, want)
+		}
+	}
+}
+
+func TestKnownTags(t *testing.T) {
+	t.Parallel()
+	const id = "0197aaaa-0000-7000-8000-000000000001"
+	for tag, want := range map[string]bool{
+		Contacts: true, Org: true, ContactTag(id): true, DealTag(strings.ToUpper(id)): true, InvoiceTag(id): true,
+		"": false, "contact": false, "contact:": false, "contact:1": false, "job:" + id: false, "contact:" + id + "0": false,
+		"contact:" + strings.ToUpper(id): false, " contact:" + id: false, "contact:" + id + "\n": false,
+	} {
+		if got := Known(tag); got != want {
+			t.Errorf("%q is known: %t, want %t", tag, got, want)
 		}
 	}
 }
