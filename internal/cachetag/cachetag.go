@@ -63,6 +63,7 @@ type Cache struct {
 
 	looks   looks
 	flights flights
+	makers  makers
 	epochs  epochs
 	owed    owed
 	health  health

@@ -34,20 +34,20 @@ func (c *Cache) loadAndKeep(ctx context.Context, e Entry, s sight, load func(con
 	if err != nil || len(value) > MaxValue {
 		return value, err
 	}
-	c.keep(ctx, e, s, value)
+	_ = c.keep(ctx, e, s, value)
 	return value, nil
 }
 
 // keep writes a value under the stamps of before its load. Were they replaced meanwhile, it is never
 // served, and ends by its TTL or the next value.
-func (c *Cache) keep(ctx context.Context, e Entry, s sight, value []byte) {
+func (c *Cache) keep(ctx context.Context, e Entry, s sight, value []byte) error {
 	if !c.health.up() {
-		return
+		return ErrAway
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.writeTimeout)
 	defer cancel()
 	stored := append(append(make([]byte, 0, len(s.fence)+len(value)), s.fence...), value...)
-	_ = c.noted(c.client.Set(ctx, s.keys[0], stored, jittered(min(e.TTL, LongestTTL))).Err())
+	return c.noted(c.client.Set(ctx, s.keys[0], stored, jittered(min(e.TTL, LongestTTL))).Err())
 }
 
 // jittered spreads a time by a tenth to both sides.

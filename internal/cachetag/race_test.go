@@ -104,8 +104,7 @@ func (d tooLate) read(ctx context.Context, load func() int64) (int64, error) {
 	if s, err = d.look(ctx, e); err != nil {
 		return 0, err
 	}
-	d.keep(ctx, e, s, number(n))
-	return n, nil
+	return n, d.keep(ctx, e, s, number(n))
 }
 
 func anEntry(t testing.TB) Entry {
