@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/payaid/payaid/events/outbox"
+	"github.com/payaid/payaid/internal/cachetag"
 	"github.com/payaid/payaid/internal/inference"
 	"github.com/payaid/payaid/internal/store"
 )
@@ -18,6 +19,8 @@ import (
 // Model answers prompts.
 type Model interface {
 	Answer(ctx context.Context, p inference.Prompt, s inference.Sink) (inference.Answer, error)
+	// Class names the models that may answer a prompt.
+	Class(p inference.Prompt) string
 }
 
 // byRules is the provider of answers that no model gave.
@@ -83,14 +86,43 @@ func (w asker) ask(ctx context.Context, t *Task, q question) (Answer, error) {
 	if err := t.Follow.Started(ctx); err != nil {
 		return Answer{}, err
 	}
+	claim, err := w.claim(ctx, t, q)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer claim.Release(ctx)
+	if claim.Outcome == cachetag.Hit {
+		if a, err := w.recall(t, q, began, claim); err == nil {
+			return a, nil
+		}
+		// It is of a shape that this program can't read: what is asked anew is right.
+	}
 	q.prompt.Begun = t.Follow.Began
 	got, err := w.deps.Model.Answer(ctx, q.prompt, t.Follow)
 	if err != nil {
 		return w.withoutModel(t, q, began, err)
 	}
-	t.Record(w.recordCalls(t, got.Attempts))
-	out := answerOf(got)
-	return out, out.polish(t, q)
+	calls := w.callsOf(t, got.Attempts)
+	if keepable(claim, got) {
+		calls[len(calls)-1].Cacheable = true
+	}
+	t.Record(queueCalls(t, calls))
+	a, err := w.shown(t, q, got)
+	if err != nil {
+		return Answer{}, err
+	}
+	return a, keep(ctx, claim, got)
+}
+
+// shown is a model's answer in the shape that clients get. Whoever follows has read the model's own by now.
+func (w asker) shown(t *Task, q question, got inference.Answer) (Answer, error) {
+	a := answerOf(got)
+	polished, err := a.polish(q)
+	if err == nil && polished {
+		t.Follow.Reset(a.Provider, "polished")
+		t.Follow.Token(a.Text)
+	}
+	return a, err
 }
 
 func answerOf(got inference.Answer) Answer {
@@ -113,19 +145,17 @@ func attemptsOf(list []inference.Attempt) []AnswerAttempt {
 	return out
 }
 
-// polish gives the document the shape that clients get. Whoever follows has read the model's own by now.
-func (a *Answer) polish(t *Task, q question) error {
+// polish gives the document the shape that clients get, and says whether it has another.
+func (a *Answer) polish(q question) (polished bool, err error) {
 	if q.polish == nil {
-		return nil
+		return false, nil
 	}
 	doc, err := q.polish(a.JSON)
 	if err != nil {
-		return fmt.Errorf("polish the answer to %s: %w", q.template, err)
+		return false, fmt.Errorf("polish the answer to %s: %w", q.template, err)
 	}
 	a.JSON, a.Text = doc, string(doc)
-	t.Follow.Reset(a.Provider, "polished")
-	t.Follow.Token(a.Text)
-	return nil
+	return true, nil
 }
 
 // withoutModel answers by the rules where no model can be reached, or says what the job does about that.
@@ -179,6 +209,10 @@ func askFailed(failed *inference.Error) error {
 
 // recordCalls writes a row for every attempt at a provider.
 func (w asker) recordCalls(t *Task, attempts []inference.Attempt) func(*pgx.Batch) {
+	return queueCalls(t, w.callsOf(t, attempts))
+}
+
+func (w asker) callsOf(t *Task, attempts []inference.Attempt) []store.AICall {
 	calls := make([]store.AICall, len(attempts))
 	reason := ""
 	for i, a := range attempts {
@@ -192,5 +226,9 @@ func (w asker) recordCalls(t *Task, attempts []inference.Attempt) func(*pgx.Batc
 		}
 		reason = a.Outcome
 	}
+	return calls
+}
+
+func queueCalls(t *Task, calls []store.AICall) func(*pgx.Batch) {
 	return func(b *pgx.Batch) { store.QueueAICalls(b, t.OrganizationID, calls) }
 }

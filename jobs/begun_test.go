@@ -120,6 +120,9 @@ func (p panicking) Answer(_ context.Context, q inference.Prompt, _ inference.Sin
 	panic("broken")
 }
 
+// Class implements jobs.Model.
+func (panicking) Class(inference.Prompt) string { return "m" }
+
 // An attempt that was taken for dead comes back when another has begun: it must leave alone what isn't its own.
 func TestZombieLeavesItsSuccessorsCalls(t *testing.T) {
 	t.Parallel()

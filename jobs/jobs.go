@@ -50,6 +50,7 @@ type Deps struct {
 	// RupeesPerDollar turns what providers bill into what an organization may spend.
 	RupeesPerDollar float64
 	Cache           Invalidator // nil: nothing is cached
+	Answers         Answers     // nil: every question is asked
 	Log             *slog.Logger
 }
 

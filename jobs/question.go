@@ -22,7 +22,7 @@ type question struct {
 	template string        // name of the prompt's wording, with its version; "" for the client's own words
 	noStore  bool          // neither from the cache nor into it
 	keep     time.Duration // how long an answer may be kept
-	tags     []string      // of the records that the prompt was made from
+	tags     []string      // of the records that the prompt was made from, as cachetag names them
 	// rules answer in the shape of the prompt's schema where no model can be reached; nil: the job waits.
 	rules func() any
 	// polish brings a model's document into the shape that clients get; nil: it has it.

@@ -48,6 +48,7 @@ type site struct {
 	nc           *nats.Conn
 	stream       *stream.Stream
 	ollama, groq *faults.Proxy
+	config       inference.Config // of the chain
 	chain        *inference.Chain
 	logged       *record
 	deps         jobs.Deps
@@ -80,6 +81,7 @@ func newSite(t *testing.T, change ...func(*inference.Config, *jobs.Deps)) *site 
 	for _, change := range change {
 		change(&config, &s.deps)
 	}
+	s.config = config
 	s.chain, err = inference.New(config)
 	s.must(err)
 	s.deps.Model = s.chain
@@ -198,23 +200,27 @@ func (s *site) insert(table string, columns ...map[string]any) (id string) {
 // submit hands over a job as the API does: its row and its event in one transaction.
 func (s *site) submit(kind, input string, change ...func(*store.Job)) (id string) {
 	s.t.Helper()
-	now := time.Now().UTC()
-	j := store.Job{OrganizationID: s.organization, ID: outbox.NewID(), Kind: kind, Queue: "ai", Priority: 2, Run: 1,
-		MaxAttempts: 4, Input: json.RawMessage(input), Metadata: json.RawMessage(`{}`), RunAt: now, EventID: outbox.NewID(), CreatedAt: now}
-	for _, change := range change {
-		change(&j)
-	}
-	s.must(s.db.Tx(s.t.Context(), func(tx pgx.Tx) error {
-		b := &pgx.Batch{}
-		store.QueueJob(b, j)
-		err := outbox.QueueAs(b, j.EventID, outbox.Origin{OrganizationID: j.OrganizationID}, events.JobRequested{JobID: j.ID,
-			Kind: j.Kind, Queue: j.Queue, Run: j.Run, Priority: j.Priority, MaxAttempts: j.MaxAttempts, RunAt: j.RunAt, Version: 1})
-		if err != nil {
-			return err
+	return s.submitMany(1, kind, input, change...)[0]
+}
+
+// submitMany hands over so many jobs that are all the same.
+func (s *site) submitMany(n int, kind, input string, change ...func(*store.Job)) (ids []string) {
+	s.t.Helper()
+	b := &pgx.Batch{}
+	for range n {
+		now := time.Now().UTC()
+		j := store.Job{OrganizationID: s.organization, ID: outbox.NewID(), Kind: kind, Queue: "ai", Priority: 2, Run: 1,
+			MaxAttempts: 4, Input: json.RawMessage(input), Metadata: json.RawMessage(`{}`), RunAt: now, EventID: outbox.NewID(), CreatedAt: now}
+		for _, change := range change {
+			change(&j)
 		}
-		return tx.SendBatch(s.t.Context(), b).Close()
-	}))
-	return j.ID
+		store.QueueJob(b, j)
+		s.must(outbox.QueueAs(b, j.EventID, outbox.Origin{OrganizationID: j.OrganizationID}, events.JobRequested{JobID: j.ID,
+			Kind: j.Kind, Queue: j.Queue, Run: j.Run, Priority: j.Priority, MaxAttempts: j.MaxAttempts, RunAt: j.RunAt, Version: 1}))
+		ids = append(ids, j.ID)
+	}
+	s.must(s.db.Tx(s.t.Context(), func(tx pgx.Tx) error { return tx.SendBatch(s.t.Context(), b).Close() }))
+	return ids
 }
 
 func (s *site) job(id string) store.Job {

@@ -21,7 +21,7 @@ type AICall struct {
 	Detail           string // of an outcome that is not ok
 	FallbackReason   string // why this provider was asked, "" for the first choice
 	Cached           bool   // answered from the cache
-	Cacheable        bool   // looked for in the cache
+	Cacheable        bool   // an answer that was looked for in the cache, and that others may get
 	QueueMS          int64
 	FirstTokenMS     int64 // 0: no token came
 	RunMS            int64
