@@ -74,6 +74,7 @@ func All(d Deps) []Job {
 		Reacting(d, invalidateTags{d.Cache}, invalidateTagsSpec, on(tagsOf)),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
 		Scheduled(cleanUp{db: d.DB}, cleanUpSpec),
+		Scheduled(rollUpCalls{db: d.DB}, rollUpCallsSpec),
 		Scheduled(sweepReservations{db: d.DB, log: d.Log}, sweepReservationsSpec),
 		Scheduled(markOverdue{db: d.DB, hints: d.Hints}, markOverdueSpec),
 	}
