@@ -22,12 +22,12 @@ import (
 )
 
 const (
-	// The model that never ends by itself: every answer has as many tokens as it was asked for.
-	aiModel = "tiny-slow"
-	// One at a time the model's own time only blurs what is measured; with a full queue there has to be enough of it to
-	// be worth a queue.
-	aiTokensAlone = 8
-	aiTokensFull  = 32
+	// aiQuick is asked one at a time, where the model's own time only blurs what is measured.
+	aiQuick       = "tiny"
+	aiQuickTokens = 8
+	// aiSlow takes long enough to be worth a queue, and never ends by itself.
+	aiSlow       = "tiny-slow"
+	aiSlowTokens = 32
 	// aiParallel is OLLAMA_PARALLEL, and what Ollama itself is told.
 	aiParallel = 2
 	aiPairs    = 60
@@ -51,7 +51,7 @@ func (b *bench) ai(ctx context.Context) error {
 	s, err := b.start(ctx, "bench_ai", everything, func(s *stackSetup) {
 		s.worker.queues[jobs.AI.Name] = jobs.AI.Workers
 		s.worker.model = model{parallel: aiParallel, chain: inference.Config{OllamaEnabled: true, OllamaURL: ollama.URL(),
-			OllamaModels: inference.Models{Fast: aiModel, Large: aiModel}}}
+			OllamaModels: inference.Models{Fast: aiQuick, Large: aiSlow}}}
 	})
 	if err != nil {
 		return err
@@ -109,48 +109,48 @@ func (m *aiBench) alone(ctx context.Context) error {
 // prompt in the model's own cache.
 func (m *aiBench) pair(ctx context.Context) (bare, ours time.Duration, err error) {
 	prompt := m.prompt()
-	bareFirst := m.asked%2 == 0
-	if bareFirst {
-		if bare, err = m.askBare(ctx, prompt); err != nil {
+	ways := []func(context.Context, string) (time.Duration, int, error){m.askBare, m.askOurs}
+	var took [2]time.Duration
+	var tokens [2]int
+	for i := range ways {
+		way := (m.asked + i) % 2
+		if took[way], tokens[way], err = ways[way](ctx, prompt); err != nil {
 			return 0, 0, err
 		}
 	}
-	if ours, err = m.askOurs(ctx, prompt); err == nil && !bareFirst {
-		bare, err = m.askBare(ctx, prompt)
-	}
-	return bare, ours, err
+	return took[0], took[1], sameWork(tokens[1], tokens[0])
 }
 
-func (m *aiBench) askBare(ctx context.Context, prompt string) (time.Duration, error) {
+func (m *aiBench) askBare(ctx context.Context, prompt string) (time.Duration, int, error) {
 	began := time.Now()
-	err := m.bare.ask(ctx, prompt, aiTokensAlone)
-	return time.Since(began), err
+	tokens, err := m.bare.ask(ctx, aiQuick, prompt, aiQuickTokens)
+	return time.Since(began), tokens, err
 }
 
 // askOurs is the time from before the submit until the client has the answer.
-func (m *aiBench) askOurs(ctx context.Context, prompt string) (time.Duration, error) {
+func (m *aiBench) askOurs(ctx context.Context, prompt string) (time.Duration, int, error) {
 	began := time.Now()
-	j, err := m.stack.client.submit(ctx, "ai.completion", aiInput(prompt, aiTokensAlone), nil)
+	j, err := m.stack.client.submit(ctx, "ai.completion", aiInput(aiQuick, prompt, aiQuickTokens), nil)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if j, err = m.stack.client.await(ctx, j.ID, time.Minute); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	took := time.Since(began)
 	if j.Error != nil {
-		return 0, fmt.Errorf("job %s: %w", j.ID, j.Error)
+		return 0, 0, fmt.Errorf("job %s: %w", j.ID, j.Error)
 	}
 	var answer jobs.Answer
 	if err := json.Unmarshal(j.Output, &answer); err != nil {
-		return 0, fmt.Errorf("read the answer: %w", err)
+		return 0, 0, fmt.Errorf("read the answer: %w", err)
 	}
-	return took, sameWork(answer.CompletionTokens, aiTokensAlone)
+	return took, answer.CompletionTokens, nil
 }
 
 // aiInput wants the answer from the model, whatever is kept.
-func aiInput(prompt string, tokens int) map[string]any {
-	return map[string]any{"prompt": prompt, "max_tokens": tokens, "temperature": 0, "cache": "no-store"}
+func aiInput(model, prompt string, tokens int) map[string]any {
+	return map[string]any{"model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "cache": "no-store"}
 }
 
 // sameWork refuses to compare answers that took the model different work.
@@ -173,7 +173,7 @@ func (m *aiBench) full(ctx context.Context) error {
 		return err
 	}
 	// As many answers in each turn as fill its part of the time.
-	n := max(10*aiParallel, int(float64(5*aiParallel)/took.Seconds()*m.Duration.Seconds()/aiTurns))
+	n := max(4*aiParallel, int(float64(5*aiParallel)/took.Seconds()*m.Duration.Seconds()/aiTurns))
 	var bare, ours time.Duration
 	for range aiTurns {
 		took, err := m.fullBare(ctx, n)
@@ -202,7 +202,11 @@ func (m *aiBench) fullBare(ctx context.Context, n int) (time.Duration, error) {
 	for range aiParallel {
 		group.Go(func() error {
 			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
-				if err := m.bare.ask(ctx, prompts[i-1], aiTokensFull); err != nil {
+				tokens, err := m.bare.ask(ctx, aiSlow, prompts[i-1], aiSlowTokens)
+				if err == nil {
+					err = sameWork(tokens, aiSlowTokens)
+				}
+				if err != nil {
 					return err
 				}
 			}
@@ -225,7 +229,7 @@ func (m *aiBench) prompts(n int) []string {
 func (m *aiBench) fullQueue(ctx context.Context, db *store.DB, n int) (time.Duration, error) {
 	var list []map[string]any
 	for _, prompt := range m.prompts(n) {
-		list = append(list, map[string]any{"kind": "ai.completion", "input": aiInput(prompt, aiTokensFull)})
+		list = append(list, map[string]any{"kind": "ai.completion", "input": aiInput(aiSlow, prompt, aiSlowTokens)})
 	}
 	began := time.Now()
 	for chunk := range slices.Chunk(list, 1000) {
@@ -250,21 +254,21 @@ FROM jobs`).Scan(&open, &failed, &last)
 // A bareModel is asked as by a loop that does nothing else.
 type bareModel struct{ url string }
 
-// ask reads an answer of so many tokens to its end.
-func (b bareModel) ask(ctx context.Context, prompt string, tokens int) error {
+// ask reads an answer of so many tokens at most to its end, and counts them.
+func (b bareModel) ask(ctx context.Context, model, prompt string, tokens int) (int, error) {
 	body, err := json.Marshal(map[string]any{
-		"model": aiModel, "messages": []map[string]string{{"role": "user", "content": prompt}}, "truncate": false, "shift": false,
+		"model": model, "messages": []map[string]string{{"role": "user", "content": prompt}}, "truncate": false, "shift": false,
 		"options": map[string]any{"num_predict": tokens, "temperature": 0}, "keep_alive": "30m"})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url+"/api/chat", bytes.NewReader(body))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	response, err := httpClient.Do(request)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer response.Body.Close()
 	var last struct {
@@ -274,11 +278,11 @@ func (b bareModel) ask(ctx context.Context, prompt string, tokens int) error {
 	lines := bufio.NewScanner(response.Body)
 	for lines.Scan() {
 		if err := json.Unmarshal(lines.Bytes(), &last); err != nil {
-			return fmt.Errorf("read the model's answer: %w", err)
+			return 0, fmt.Errorf("read the model's answer: %w", err)
 		}
 	}
 	if err := lines.Err(); err != nil || !last.Done {
-		return fmt.Errorf("the model's answer has no end (%s): %w", response.Status, err)
+		return 0, fmt.Errorf("the model's answer has no end (%s): %w", response.Status, err)
 	}
-	return sameWork(last.Tokens, tokens)
+	return last.Tokens, nil
 }
