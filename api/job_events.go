@@ -127,7 +127,6 @@ func (f *follower) look(ctx context.Context) error {
 			continue
 		}
 		if f.ended = j.Terminal(); f.ended && stored {
-			f.server.settle(ctx, j)
 			return f.job(f.seen+1, "done", j)
 		}
 		return nil

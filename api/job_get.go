@@ -53,7 +53,6 @@ func (s *Server) getJob(ctx context.Context, in *jobInput) (*jobOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.settle(ctx, j)
 	out.ETag = etagOf(j)
 	out.RetryAfter = retryAfter(j, time.Now())
 	if matches(in.IfNoneMatch, out.ETag) {

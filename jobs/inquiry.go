@@ -63,8 +63,6 @@ type inquiry[In inquiryInput, F, Out any] struct {
 	polish func(out *Out, in In, facts F, now time.Time)
 	// save keeps more of the answer than the insight, in the transaction that finishes the job; nil: nothing.
 	save func(ctx context.Context, tx pgx.Tx, t *Task, saved store.Insight) ([]events.Fact, error)
-	// changes are the tags of what is cached and shows what save keeps.
-	changes []string
 }
 
 func (k inquiry[In, F, Out]) spec() Spec {
@@ -73,7 +71,7 @@ func (k inquiry[In, F, Out]) spec() Spec {
 		properties = k.properties + "," + properties
 	}
 	return Spec{
-		Queue: AI, Timeout: aiTimeout, MaxAttempts: 4, Backoff: aiBackoff, Scope: "jobs", Changes: k.changes,
+		Queue: AI, Timeout: aiTimeout, MaxAttempts: 4, Backoff: aiBackoff, Scope: "jobs",
 		Check: func(input json.RawMessage) []Fault {
 			var in In
 			if faults := strict(input, &in); faults != nil {

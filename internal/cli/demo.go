@@ -26,25 +26,31 @@ type demoJob struct {
 }
 
 type demoAnswer struct {
-	Text           string          `json:"text"`
-	JSON           json.RawMessage `json:"json"`
-	Provider       string          `json:"provider"`
-	Model          string          `json:"model"`
-	FallbackReason *string         `json:"fallback_reason"`
+	Text             string          `json:"text"`
+	JSON             json.RawMessage `json:"json"`
+	Provider         string          `json:"provider"`
+	Model            string          `json:"model"`
+	PromptTokens     int             `json:"prompt_tokens"`
+	CompletionTokens int             `json:"completion_tokens"`
+	LatencyMS        int64           `json:"latency_ms"`
+	Cached           bool            `json:"cached"`
+	FallbackReason   *string         `json:"fallback_reason"`
 }
 
+// demoJobs show a model at work, so none of them is answered from the cache.
 func demoJobs() []demoJob {
 	return []demoJob{
 		{what: "a completion", kind: "ai.completion",
-			input: map[string]any{"prompt": "Write one sentence that thanks a customer for paying invoice INV-1042."}},
-		{what: "a chat", kind: "ai.chat", input: map[string]any{"messages": []map[string]string{
+			input: map[string]any{"cache": "no-store", "prompt": "Write one sentence that thanks a customer for paying invoice INV-1042."}},
+		{what: "a chat", kind: "ai.chat", input: map[string]any{"cache": "no-store", "messages": []map[string]string{
 			{"role": "system", "content": "You help a small business in India."},
 			{"role": "user", "content": "A customer wants to know when the order ships. Answer briefly."},
 		}}},
 		{what: "a streamed answer", kind: "ai.completion", follow: true,
-			input: map[string]any{"prompt": "Describe the next step for a lead that asked for a quotation."}},
+			input: map[string]any{"cache": "no-store", "prompt": "Describe the next step for a lead that asked for a quotation."}},
 		{what: "an answer by a JSON schema", kind: "ai.completion",
 			input: map[string]any{
+				"cache":  "no-store",
 				"prompt": "Rate this lead from 0 to 10: a retailer with 40 shops asked about GST billing.",
 				"schema": json.RawMessage(`{"type":"object","properties":{"score":{"type":"integer","minimum":0,"maximum":10},` +
 					`"stage":{"enum":["hot","warm","cold"]}},"required":["score","stage"],"additionalProperties":false}`)},
@@ -76,6 +82,8 @@ func (a *app) demo(ctx context.Context, s demoSetup) error {
 	for _, d := range demoJobs() {
 		steps = append(steps, demoStep{d.what, func(ctx context.Context) (string, error) { return a.demoOne(ctx, api, d, s.model) }})
 	}
+	ai := &demoAI{api: api, model: s.model, rules: s.rules, prices: s.prices}
+	steps = append(steps, ai.steps()...)
 	var failed []string
 	for _, step := range steps {
 		outcome, err := step.run(ctx)
@@ -89,11 +97,13 @@ func (a *app) demo(ctx context.Context, s demoSetup) error {
 		fmt.Fprintf(a.stdout, "  %-28s %s\n", step.what, outcome)
 	}
 	fmt.Fprintln(a.stdout)
+	ai.printTable(a.stdout)
 	if len(failed) > 0 {
 		return errors.New("the demo did not work: " + strings.Join(failed, ", "))
 	}
 	if !s.model {
-		fmt.Fprintln(a.stdout, "No model can be reached: the AI jobs wait for one, as said above, and run by themselves when it is there.")
+		fmt.Fprintln(a.stdout, "No model can be reached: the AI jobs wait for one, as said above, and run by themselves when it is there;")
+		fmt.Fprintln(a.stdout, "what is asked about the organization's own records is answered by fixed rules meanwhile.")
 		return nil
 	}
 	fmt.Fprintln(a.stdout, "Demo: all of it worked.")
@@ -168,10 +178,7 @@ func (a *app) demoEnded(d demoJob, j jobView, f followed, accepted, took time.Du
 			return "", err
 		}
 	}
-	out := fmt.Sprintf("%s   accepted in %s, answered in %s by %s (%s)", j.Status, ms(accepted), ms(took), answer.Provider, answer.Model)
-	if answer.FallbackReason != nil {
-		out += ", as the first choice was " + *answer.FallbackReason
-	}
+	out := fmt.Sprintf("%s   accepted in %s, answered in %s by %s", j.Status, ms(accepted), ms(took), answer.by())
 	if d.follow {
 		if f.text != answer.Text {
 			return "", fmt.Errorf("the streamed text is not the result's: %q and %q", f.text, answer.Text)

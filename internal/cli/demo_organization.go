@@ -24,6 +24,8 @@ const demoKey = "demo-key"
 type demoSetup struct {
 	admin       client
 	model       bool // one can be reached
+	rules       bool // answer where none can
+	prices      demoPrices
 	databaseURL string
 	data        string // folder
 }

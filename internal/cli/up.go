@@ -229,5 +229,6 @@ func (c *upCmd) tell(ctx context.Context, a *app, s upSetup, address string, ser
 	if !c.Demo {
 		return nil
 	}
-	return a.demo(ctx, demoSetup{admin: api, model: model.reachable, databaseURL: services.databaseURL, data: s.data})
+	return a.demo(ctx, demoSetup{admin: api, model: model.reachable, rules: s.model.rules,
+		prices: demoPrices{chain: s.model.chain, usdINR: s.model.usdINR}, databaseURL: services.databaseURL, data: s.data})
 }

@@ -39,8 +39,7 @@ func offices(ollama, groq *localstack.Ollama) []string {
 	return env
 }
 
-// thanks asks each time anew, as the tests are about who answers.
-const thanks = `{"prompt":"Thank a customer for paying.","max_tokens":40,"cache":"no-store"}`
+const thanks = `{"prompt":"Thank a customer for paying.","max_tokens":40}`
 
 func TestTheModelFailsOver(t *testing.T) {
 	t.Parallel()
