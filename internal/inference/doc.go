@@ -38,7 +38,8 @@
 // schema, and received that many tokens: a success with the outcome "length".
 // In any other case it is asked for again, of the next provider and with twice
 // the room if the limit was our default, and fails as "length" if that is cut
-// as well.
+// as well. Who is last in line isn't asked again where it was cut short of the
+// limit, by the model's window: more room would not help.
 //
 // # What a failure leads to
 //

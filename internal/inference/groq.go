@@ -136,6 +136,9 @@ func (g *groq) chat(ctx context.Context, c call, heard func(string)) (reply, *fa
 		return rep, g.adapt(sent, refusal(res))
 	}
 	f = readAnswer(res.Body, &rep, heard)
+	if rep.prompt == 0 {
+		rep.prompt = guessTokens(sent.Messages) // a stream that was cut is billed, and says nothing of it
+	}
 	if f != nil {
 		f.status = res.StatusCode
 	}

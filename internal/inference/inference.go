@@ -95,7 +95,8 @@ type Attempt struct {
 	// there to the end. Queue and Run together are all the time it took.
 	Queue, FirstToken, Run time.Duration
 	// PromptTokens and CompletionTokens are the provider's count. Of an attempt
-	// that broke off they are what was seen, a lower bound.
+	// that broke off they are the text that was seen, a lower bound, and at Groq
+	// a guess at the prompt's, by its length: it is billed.
 	PromptTokens, CompletionTokens int
 	Outcome                        string // OK, Length or the class of the failure
 	Status                         int    // of HTTP; 0: no answer came

@@ -14,6 +14,15 @@ func (p Price) nanoUSD(prompt, completion int) int64 {
 	return int64(math.Round((float64(prompt)*p.In + float64(completion)*p.Out) * 1000))
 }
 
+// guessTokens is about how many tokens a prompt has, rather too many: English has four bytes to one.
+func guessTokens(messages []groqMessage) int {
+	size := 0
+	for _, m := range messages {
+		size += len(m.Role) + len(m.Content)
+	}
+	return size/3 + 1
+}
+
 // atMost is what a call may cost at most. A token has two bytes or more, apart
 // from text that is nothing but punctuation.
 func (p Price) atMost(messages []Message, maxTokens int) int64 {

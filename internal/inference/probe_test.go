@@ -173,7 +173,7 @@ func TestStuckModelIsUnloaded(t *testing.T) {
 	r.stuck = 300 * time.Millisecond
 	r.groq.Every(faults.GroqSays("Hot.", "stop"))
 	var healed atomic.Bool
-	r.ollama.Every(func(w http.ResponseWriter, req *http.Request, pass http.HandlerFunc) {
+	r.ollama.Only("/api/chat").Every(func(w http.ResponseWriter, req *http.Request, pass http.HandlerFunc) {
 		var body struct {
 			KeepAlive string `json:"keep_alive"`
 			Messages  []any
