@@ -11,6 +11,7 @@ import (
 
 	"github.com/payaid/payaid/events"
 	"github.com/payaid/payaid/internal/cachetag"
+	"github.com/payaid/payaid/internal/store"
 )
 
 // Cache keeps rendered answers. It never makes a read fail: where it can't help, it calls load.
@@ -90,14 +91,32 @@ var organizationConfig = cachetag.Entry{Name: "organization:config", Tags: []str
 // answer, so that whoever has the answer reads the change. What Redis can't be told now it is told later:
 // the cache remembers it here, and the facts start a job that does the same.
 func (s *Server) invalidate(ctx context.Context, facts []events.Fact) {
-	if s.Cache == nil {
-		return
-	}
 	var tags []string
 	for _, f := range facts {
 		tags = append(tags, cachetag.TagsOf(f)...)
 	}
-	if len(tags) == 0 {
+	s.bump(ctx, tags)
+}
+
+// settling is how long after a job's end its invalidation may still be on its way. The end is dated before its
+// transaction waits for locks, by another clock.
+const settling = 30 * time.Second
+
+// settle makes void what jobs have changed that have just ended, before the answer that says so. Their worker
+// does the same after its commit and before it tells anybody; but who looks by himself may see the end first.
+func (s *Server) settle(ctx context.Context, jobs ...store.Job) {
+	var tags []string
+	for _, j := range jobs {
+		k := s.kinds[j.Kind]
+		if k != nil && j.Status == store.Succeeded && j.FinishedAt != nil && time.Since(*j.FinishedAt) < settling {
+			tags = append(tags, k.Changes...)
+		}
+	}
+	s.bump(ctx, tags)
+}
+
+func (s *Server) bump(ctx context.Context, tags []string) {
+	if s.Cache == nil || len(tags) == 0 {
 		return
 	}
 	x := exchangeOf(ctx)

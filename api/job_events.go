@@ -127,6 +127,7 @@ func (f *follower) look(ctx context.Context) error {
 			continue
 		}
 		if f.ended = j.Terminal(); f.ended && stored {
+			f.server.settle(ctx, j)
 			return f.job(f.seen+1, "done", j)
 		}
 		return nil

@@ -53,6 +53,7 @@ func (s *Server) getJob(ctx context.Context, in *jobInput) (*jobOutput, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.settle(ctx, j)
 	out.ETag = etagOf(j)
 	out.RetryAfter = retryAfter(j, time.Now())
 	if matches(in.IfNoneMatch, out.ETag) {

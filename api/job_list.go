@@ -31,6 +31,7 @@ func (s *Server) listJobs(ctx context.Context, in *jobsInput) (*jobsOutput, erro
 	if err != nil {
 		return nil, err
 	}
+	s.settle(ctx, rows...)
 	views := make([]jobView, len(rows))
 	for i, j := range rows {
 		views[i] = viewOf(j)

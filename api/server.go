@@ -45,6 +45,7 @@ type Kind struct {
 	Share       int                                 // unfinished jobs of one organization that have their fair place in the queue
 	MaxAttempts int                                 // of one run
 	Check       func(input json.RawMessage) []Fault // nil or empty: fine; also refuses unknown fields
+	Changes     []string                            // cache tags of what its jobs change
 	Schema      json.RawMessage                     // JSON Schema of the input for the OpenAPI document, may be nil
 }
 

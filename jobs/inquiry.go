@@ -63,6 +63,8 @@ type inquiry[In inquiryInput, F, Out any] struct {
 	polish func(out *Out, in In, facts F, now time.Time)
 	// save keeps more of the answer than the insight, in the transaction that finishes the job; nil: nothing.
 	save func(ctx context.Context, tx pgx.Tx, t *Task, saved store.Insight) ([]events.Fact, error)
+	// changes are the tags of what is cached and shows what save keeps.
+	changes []string
 }
 
 func (k inquiry[In, F, Out]) spec() Spec {
@@ -71,7 +73,7 @@ func (k inquiry[In, F, Out]) spec() Spec {
 		properties = k.properties + "," + properties
 	}
 	return Spec{
-		Queue: AI, Timeout: aiTimeout, MaxAttempts: 4, Backoff: aiBackoff, Scope: "jobs",
+		Queue: AI, Timeout: aiTimeout, MaxAttempts: 4, Backoff: aiBackoff, Scope: "jobs", Changes: k.changes,
 		Check: func(input json.RawMessage) []Fault {
 			var in In
 			if faults := strict(input, &in); faults != nil {

@@ -74,6 +74,7 @@ func All(d Deps) []Job {
 		Reacting(d, invalidateTags{d.Cache}, invalidateTagsSpec, on(tagsOf)),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
 		Scheduled(cleanUp{db: d.DB}, cleanUpSpec),
+		Scheduled(rollUpCalls{db: d.DB}, rollUpCallsSpec),
 		Scheduled(sweepReservations{db: d.DB, log: d.Log}, sweepReservationsSpec),
 		Scheduled(markOverdue{db: d.DB, hints: d.Hints}, markOverdueSpec),
 	}
@@ -91,6 +92,9 @@ type Spec struct {
 	Check func(input json.RawMessage) []Fault
 	// InputSchema describes the input for the API's document.
 	InputSchema json.RawMessage
+	// Changes are the tags of what is cached and shows what such a job changes. They go to the API, for who hears
+	// of a job's end by looking, and not by being told.
+	Changes []string
 	// Cron is the wall-clock schedule in UTC, "" for none.
 	Cron string
 }

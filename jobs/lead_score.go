@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/internal/cachetag"
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -38,6 +39,7 @@ var leadScore = inquiry[aboutContact, store.ContactFacts, leadRating]{
 	rules:      func(_ aboutContact, f store.ContactFacts, now time.Time) leadRating { return rateLead(f, now) },
 	polish:     func(r *leadRating, _ aboutContact, _ store.ContactFacts, _ time.Time) { r.polish() },
 	save:       saveLeadScore,
+	changes:    []string{cachetag.Contacts},
 }
 
 // scoreLead rates a contact as a lead.

@@ -176,7 +176,7 @@ func kinds(table []jobs.Job) []api.Kind {
 		}
 		list = append(list, api.Kind{
 			Name: j.Kind, Queue: j.Spec.Queue.Name, Scope: j.Spec.Scope, Share: j.Spec.Queue.Share,
-			MaxAttempts: j.Spec.MaxAttempts, Schema: j.Spec.InputSchema, Check: faults(j.Spec.Check),
+			MaxAttempts: j.Spec.MaxAttempts, Schema: j.Spec.InputSchema, Check: faults(j.Spec.Check), Changes: j.Spec.Changes,
 		})
 	}
 	return list

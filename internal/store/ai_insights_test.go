@@ -140,25 +140,35 @@ func TestNewerInsightWaitsForOlder(t *testing.T) {
 	i.want(30, 2, 1)
 }
 
-// What is found out about a contact that is being deleted is nobody's, and spoils nothing else that its
+// What is found out about something that is being deleted is nobody's, and spoils nothing else that its
 // transaction does.
 func TestInsightAboutWhatIsBeingDeleted(t *testing.T) {
 	t.Parallel()
 	i := newInsights(t)
 	ctx := t.Context()
-	deletion, work := i.begin(), i.begin()
-	if _, err := deletion.Exec(ctx, `DELETE FROM contacts WHERE organization_id = $1`, organization); err != nil {
+	_, err := i.conn.Exec(ctx, `
+		WITH deal AS (INSERT INTO deals (organization_id, id, contact_id, title, value, probability)
+			SELECT $1::uuid, $1::uuid, $1::uuid, 'x', 1, 10)
+		INSERT INTO invoices (organization_id, id, contact_id, place_of_supply, place_of_supply_code, inter_state,
+			issue_date, due_date, subtotal, cgst, sgst, igst, total)
+		VALUES ($1, $1, $1, 'x', '27', false, now(), now(), 0, 0, 0, 0, 0)`, organization)
+	if err != nil {
 		t.Fatal(err)
 	}
-	err := i.meanwhile(func() error { return i.save(ctx, work, 20) }, func() error { return deletion.Commit(ctx) })
-	if !errors.Is(err, store.ErrConflict) {
-		t.Errorf("it is saved with %v, want a conflict", err)
-	}
-	if _, err := work.Exec(ctx, `SELECT 1`); err != nil {
-		t.Errorf("the transaction is spoilt: %v", err)
-	}
-	if err := work.Commit(ctx); err != nil {
-		t.Error(err)
+	for _, subject := range []string{store.SubjectDeal, store.SubjectInvoice, store.SubjectContact} {
+		deletion, work := i.begin(), i.begin()
+		if _, err := deletion.Exec(ctx, `DELETE FROM `+subject+`s WHERE organization_id = $1`, organization); err != nil {
+			t.Fatal(err)
+		}
+		n := rated(20)
+		n.SubjectType = subject
+		err := i.meanwhile(func() error { _, err := store.SaveInsight(ctx, work, n); return err }, func() error { return deletion.Commit(ctx) })
+		if !errors.Is(err, store.ErrConflict) {
+			t.Errorf("%s: it is saved with %v, want a conflict", subject, err)
+		}
+		if err := work.Commit(ctx); err != nil {
+			t.Errorf("%s: the transaction is spoilt: %v", subject, err)
+		}
 	}
 	i.want(0, 0, 0)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -261,6 +262,14 @@ func literals(args []any) string {
 		switch v := arg.(type) {
 		case int:
 			all = append(all, strconv.Itoa(v))
+		case time.Time:
+			all = append(all, v.UTC().Format(`'2006-01-02 15:04:05.999999Z'`))
+		case *time.Time:
+			if v == nil {
+				all = append(all, `NULL`)
+				continue
+			}
+			all = append(all, literals([]any{*v}))
 		case []string:
 			all = append(all, `'{`+strings.Join(v, ",")+`}'`)
 		default:

@@ -39,7 +39,8 @@ func offices(ollama, groq *localstack.Ollama) []string {
 	return env
 }
 
-const thanks = `{"prompt":"Thank a customer for paying.","max_tokens":40}`
+// thanks asks each time anew, as the tests are about who answers.
+const thanks = `{"prompt":"Thank a customer for paying.","max_tokens":40,"cache":"no-store"}`
 
 func TestTheModelFailsOver(t *testing.T) {
 	t.Parallel()
