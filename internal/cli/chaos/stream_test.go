@@ -79,6 +79,11 @@ func TestAWorkerDiesInTheMiddleOfAnAnswer(t *testing.T) {
 	if took := killed.Sub(submitted); left != 0 || ran == 0 || time.Duration(ran)*time.Millisecond > took {
 		t.Errorf("%d calls are under way, and the lost one ran for %d ms of %s", left, ran, took)
 	}
+	var open int
+	must(t, "count calls", pool.QueryRow(t.Context(), `SELECT count(*) FROM ai_calls_begun WHERE job_id = $1`, id).Scan(&open))
+	if open != 0 {
+		t.Errorf("%d calls are still under way", open)
+	}
 	must(t, "audit", audit(t.Context(), pool, organization, []string{id}))
 }
 
