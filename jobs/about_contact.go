@@ -26,7 +26,7 @@ func (in aboutContact) subject(string) (store.Subject, string) {
 const contactProperty = `
 		"contact_id":{"type":"string","format":"uuid"}`
 
-func readContact(ctx context.Context, db *store.DB, organizationID string, in aboutContact) (store.ContactFacts, error) {
+func readContact(ctx context.Context, db *store.DB, organizationID string, in aboutContact, _ time.Time) (store.ContactFacts, error) {
 	return db.ContactFacts(ctx, organizationID, in.ContactID)
 }
 

@@ -48,7 +48,7 @@ var insightOfDeal = inquiry[aboutDeal, store.DealFacts, dealInsight]{
 	properties: `
 		"deal_id":{"type":"string","format":"uuid"}`,
 	required: `"deal_id"`,
-	read: func(ctx context.Context, db *store.DB, organizationID string, in aboutDeal) (store.DealFacts, error) {
+	read: func(ctx context.Context, db *store.DB, organizationID string, in aboutDeal, _ time.Time) (store.DealFacts, error) {
 		return db.DealFacts(ctx, organizationID, in.DealID)
 	},
 	view: func(_ aboutDeal, f store.DealFacts, now time.Time) any { return viewDeal(f, now) },

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/payaid/payaid/internal/cachetag"
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -20,7 +21,7 @@ func (draftEmailArgs) Kind() string { return "ai.email_draft" }
 type emailWanted struct {
 	aboutContact
 	Purpose string `json:"purpose"`
-	wish
+	letterWish
 }
 
 const maxPurpose = 1000 // characters
@@ -41,11 +42,13 @@ var draftOfEmail = inquiry[emailWanted, store.ContactFacts, letter]{
 	properties: contactProperty + `,
 		"purpose":{"type":"string","minLength":1,"maxLength":1000,"description":"what the email is to be about"},` + wishProperties,
 	required: `"contact_id","purpose"`,
-	read: func(ctx context.Context, db *store.DB, organizationID string, in emailWanted) (store.ContactFacts, error) {
-		return readContact(ctx, db, organizationID, in.aboutContact)
+	read: func(ctx context.Context, db *store.DB, organizationID string, in emailWanted, now time.Time) (store.ContactFacts, error) {
+		return readContact(ctx, db, organizationID, in.aboutContact, now)
 	},
-	view:  func(in emailWanted, f store.ContactFacts, now time.Time) any { return viewEmail(in, f, now) },
-	tags:  func(in emailWanted, f store.ContactFacts) []string { return tagsOfContact(in.aboutContact, f) },
+	view: func(in emailWanted, f store.ContactFacts, now time.Time) any { return viewEmail(in, f, now) },
+	tags: func(in emailWanted, f store.ContactFacts) []string {
+		return append(tagsOfContact(in.aboutContact, f), cachetag.Org)
+	},
 	rules: func(in emailWanted, f store.ContactFacts, _ time.Time) letter { return writeEmail(in, f) },
 }
 

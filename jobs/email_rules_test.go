@@ -20,7 +20,7 @@ func TestEmailRules(t *testing.T) {
 		{"pay the bill", "Hindi", "Rao Textiles को आपके भुगतान के बारे में", "बकाया बिलों"},
 		{"looms", "हिन्दी", "Rao Textiles की ओर से", "इस विषय में लिख रहे हैं: looms\n"},
 	} {
-		got := writeEmail(emailWanted{Purpose: tt.purpose, wish: wish{Language: tt.language}}, f)
+		got := writeEmail(emailWanted{Purpose: tt.purpose, letterWish: letterWish{Language: tt.language}}, f)
 		if got.Subject != tt.subject || !strings.Contains(got.Body, tt.in) || !strings.Contains(got.Body, "Asha {sender} {purpose},") ||
 			!strings.HasSuffix(got.Body, "\nRao Textiles") {
 			t.Errorf("%s in %s: %+v", tt.purpose, tt.language, got)

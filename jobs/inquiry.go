@@ -50,7 +50,7 @@ type inquiry[In inquiryInput, F, Out any] struct {
 	properties string // of the input, for the API's document, the options left out
 	required   string
 	// read gives the facts, in one query; store.ErrNotFound when the subject doesn't exist.
-	read func(ctx context.Context, db *store.DB, organizationID string, in In) (F, error)
+	read func(ctx context.Context, db *store.DB, organizationID string, in In, now time.Time) (F, error)
 	// refuse says why nothing can be answered from such facts, nil where something can; nil: always.
 	refuse func(facts F) *Failure
 	// view is what of the facts the model gets to see, bounded in length.
@@ -94,7 +94,7 @@ func (k inquiry[In, F, Out]) run(ctx context.Context, w asker, t *Task) (Result,
 	}
 	about, pointer := in.subject(t.OrganizationID)
 	now := time.Now()
-	facts, err := k.read(ctx, w.deps.DB, t.OrganizationID, in)
+	facts, err := k.read(ctx, w.deps.DB, t.OrganizationID, in, now)
 	if errors.Is(err, store.ErrNotFound) && pointer != "" {
 		return Result{}, &Failure{Code: "not_found", Title: "Not found", Pointer: pointer,
 			Detail: "There is no " + about.Type + " with this id."}

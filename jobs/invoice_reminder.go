@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/payaid/payaid/internal/cachetag"
 	"github.com/payaid/payaid/internal/rupees"
 	"github.com/payaid/payaid/internal/store"
 )
@@ -18,7 +19,7 @@ func (remindOfInvoiceArgs) Kind() string { return "ai.invoice_reminder" }
 // reminderWanted is the input of ai.invoice_reminder.
 type reminderWanted struct {
 	InvoiceID string `json:"invoice_id"`
-	wish
+	letterWish
 	inquiryOptions
 }
 
@@ -51,21 +52,21 @@ var reminderOfInvoice = inquiry[reminderWanted, store.InvoiceFacts, invoiceRemin
 	properties: `
 		"invoice_id":{"type":"string","format":"uuid"},` + wishProperties,
 	required: `"invoice_id"`,
-	read: func(ctx context.Context, db *store.DB, organizationID string, in reminderWanted) (store.InvoiceFacts, error) {
+	read: func(ctx context.Context, db *store.DB, organizationID string, in reminderWanted, _ time.Time) (store.InvoiceFacts, error) {
 		return db.InvoiceFacts(ctx, organizationID, in.InvoiceID)
 	},
 	refuse: refuseReminder,
 	view:   func(in reminderWanted, f store.InvoiceFacts, now time.Time) any { return viewReminder(in, f, now) },
 	tags: func(in reminderWanted, f store.InvoiceFacts) []string {
-		return []string{"invoice:" + in.InvoiceID, "contact:" + f.ID}
+		return []string{"invoice:" + in.InvoiceID, "contact:" + f.ID, cachetag.Org}
 	},
 	rules: func(in reminderWanted, f store.InvoiceFacts, now time.Time) invoiceReminder {
 		d := dunningOf(f, now)
-		return invoiceReminder{letter: writeReminder(in.wish, f, d), dunning: d}
+		return invoiceReminder{letter: writeReminder(in.letterWish, f, d), dunning: d}
 	},
 	polish: func(r *invoiceReminder, in reminderWanted, f store.InvoiceFacts, now time.Time) {
 		r.dunning = dunningOf(f, now)
-		r.letter, r.Corrected = checkReminder(r.letter, in.wish, f, r.dunning)
+		r.letter, r.Corrected = checkReminder(r.letter, in.letterWish, f, r.dunning)
 	},
 }
 
@@ -104,10 +105,10 @@ func dunningOf(f store.InvoiceFacts, now time.Time) dunning {
 // reminderView is what a model gets to see of an invoice: nothing that was noted about the customer, as nothing
 // of it belongs into the letter. Amounts stand as they are to be copied.
 type reminderView struct {
-	Request  wish   `json:"request"`
-	Sender   string `json:"sender"`
-	Customer string `json:"customer"`
-	Company  string `json:"company,omitempty"`
+	Request  letterWish `json:"request"`
+	Sender   string     `json:"sender"`
+	Customer string     `json:"customer"`
+	Company  string     `json:"company,omitempty"`
 	Invoice  struct {
 		Number     string `json:"number"`
 		IssueDate  string `json:"issue_date"`
@@ -124,7 +125,7 @@ type reminderView struct {
 
 func viewReminder(in reminderWanted, f store.InvoiceFacts, now time.Time) reminderView {
 	days := calendar{zone: zone(f.Timezone), now: now}
-	v := reminderView{Request: in.wish, Sender: shown(f.OrganizationName, viewShort), Customer: shown(billedTo(f), viewShort),
+	v := reminderView{Request: in.letterWish, Sender: shown(f.OrganizationName, viewShort), Customer: shown(billedTo(f), viewShort),
 		Company:    shown(companyOf(f), viewShort),
 		PaidBefore: f.PaidInvoices, PaidLateBefore: f.PaidLate}
 	v.Invoice.Number, v.Invoice.IssueDate, v.Invoice.DueDate = *f.Number, f.IssueDate, f.DueDate

@@ -21,7 +21,7 @@ var (
 // checkReminder lets a model's letter out only if all the money in it is the invoice's: a customer pays what the
 // letter says, and where it says. Otherwise the rules' letter takes its place. A letter that leaves out which
 // invoice it is about, or what is due, has it added.
-func checkReminder(l letter, w wish, f store.InvoiceFacts, d dunning) (checked letter, corrected bool) {
+func checkReminder(l letter, w letterWish, f store.InvoiceFacts, d dunning) (checked letter, corrected bool) {
 	text := rupees.ASCIIDigits(l.Subject + "\n" + l.Body)
 	if invents(text, f) {
 		return writeReminder(w, f, d), true

@@ -40,7 +40,7 @@ var reminderTexts = map[int][2]reminderText{
 var reminderLines = [2]string{"Invoice {number}: {amount} due on {date}.", "बिल {number}: {amount}, देय तिथि {date}।"}
 
 // writeReminder writes a reminder by how late the invoice is, in English or Hindi.
-func writeReminder(w wish, f store.InvoiceFacts, d dunning) letter {
+func writeReminder(w letterWish, f store.InvoiceFacts, d dunning) letter {
 	frame, text := englishEmail, reminderTexts[d.StageDays][0]
 	if w.hindi() {
 		frame, text = hindiEmail, reminderTexts[d.StageDays][1]
@@ -53,7 +53,7 @@ func writeReminder(w wish, f store.InvoiceFacts, d dunning) letter {
 	return letter{Subject: fill.Replace(text.subject), Body: fill.Replace(strings.Replace(frame, "{body}", text.body, 1))}
 }
 
-func reminderLine(w wish, f store.InvoiceFacts) string {
+func reminderLine(w letterWish, f store.InvoiceFacts) string {
 	line := reminderLines[0]
 	if w.hindi() {
 		line = reminderLines[1]

@@ -71,6 +71,7 @@ func All(d Deps) []Job {
 		Requested(d, judgeDeal{asker{d}}, insightOfDeal.spec()),
 		Requested(d, draftEmail{asker{d}}, draftOfEmail.spec()),
 		Requested(d, remindOfInvoice{asker{d}}, reminderOfInvoice.spec()),
+		Requested(d, briefDaily{asker{d}}, briefingOfDay.spec()),
 		Reacting(d, invalidateTags{d.Cache}, invalidateTagsSpec, on(tagsOf)),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
 		Scheduled(cleanUp{db: d.DB}, cleanUpSpec),

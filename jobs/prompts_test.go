@@ -24,6 +24,8 @@ var released = map[string]string{
 	"email_draft.v1.txt":       "41ccfa96ab85",
 	"invoice_reminder.v1.json": "7343114cd5b4",
 	"invoice_reminder.v1.txt":  "2aeaf969d183",
+	"daily_briefing.v1.json":   "f5b4bb9bccb3",
+	"daily_briefing.v1.txt":    "07ad5718ffa5",
 	"lead_score.v1.json":       "bb42272a8c6b",
 	"lead_score.v1.txt":        "0aa691759732",
 }

@@ -52,7 +52,7 @@ func TestReminderTexts(t *testing.T) {
 	subjects := map[string]bool{}
 	for _, language := range []string{"", "Hindi", "Tamil"} {
 		for _, days := range []int{-3, 0, 1, 3, 7, 14, 30} {
-			f, w := billed(days), wish{Language: language}
+			f, w := billed(days), letterWish{Language: language}
 			d := dunningOf(f, noon)
 			l := writeReminder(w, f, d)
 			subjects[l.Subject] = true
@@ -77,7 +77,7 @@ func TestReminderTexts(t *testing.T) {
 func TestReminderCheck(t *testing.T) {
 	t.Parallel()
 	f := billed(7)
-	w, d := wish{}, dunningOf(f, noon)
+	w, d := letterWish{}, dunningOf(f, noon)
 	ours := writeReminder(w, f, d)
 	const named = "Invoice RT/26-27/0042 of ₹1,18,000: ₹99,999.50 is due since 13 November 2026. "
 	for _, body := range []string{
@@ -116,7 +116,7 @@ func TestNoReminderNamesOtherMoney(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := func(name string) string { return strings.Join(rapid.SliceOfN(piece, 0, 8).Draw(t, name), "") }
 		f := billed(rapid.IntRange(-5, 40).Draw(t, "days"))
-		w := wish{Language: rapid.SampledFrom([]string{"", "hi"}).Draw(t, "language")}
+		w := letterWish{Language: rapid.SampledFrom([]string{"", "hi"}).Draw(t, "language")}
 		got, _ := checkReminder(letter{text("subject"), text("body")}, w, f, dunningOf(f, noon))
 		all := got.Subject + "\n" + got.Body
 		if !strings.Contains(all, "RT/26-27/0042") || !slices.Contains(rupees.Find(all), f.AmountDue) {

@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// wish is how a client would like a letter to be: the part that inputs of letters share. Its words are the
+// letterWish is how a client would like a letter to be: the part that inputs of letters share. Its words are the
 // client's, so they go to the model with the data.
-type wish struct {
+type letterWish struct {
 	Tone     string `json:"tone"`
 	Language string `json:"language"`
 }
 
-// wishProperties describe wish for the API's document.
+// wishProperties describe letterWish for the API's document.
 const wishProperties = `
 		"tone":{"type":"string","maxLength":40,"description":"such as friendly or firm"},
 		"language":{"type":"string","maxLength":40,"description":"name or code of a language","default":"English"}`
@@ -24,7 +24,7 @@ const maxWish = 40 // characters
 // aWord or a few, of any script: no punctuation that could be read as more than a wish.
 var aWord = regexp.MustCompile(`^[\pL\pM][\pL\pM -]*$`)
 
-func (w wish) wishFaults() []Fault {
+func (w letterWish) wishFaults() []Fault {
 	return append(wordFaults("/tone", w.Tone), wordFaults("/language", w.Language)...)
 }
 
@@ -41,7 +41,7 @@ func wordFaults(pointer, word string) []Fault {
 }
 
 // hindi says whether the rules write in Hindi; all else is English to them.
-func (w wish) hindi() bool {
+func (w letterWish) hindi() bool {
 	name, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(w.Language)), "-")
 	switch name {
 	case "hi", "hin", "hindi", "हिन्दी", "हिंदी":
