@@ -7,10 +7,13 @@ import (
 	"github.com/payaid/payaid/internal/store"
 )
 
-// How much of a text that people wrote a model gets to see, in characters.
+// How much of a text that people wrote a model gets to see, in characters. A character takes up to six bytes of a
+// prompt, and all of them together have to leave room for an answer in a small model's window.
 const (
-	viewNotes = 2000
-	viewShort = 200
+	viewNotes = 1500
+	viewShort = 100
+	viewLine  = 60 // of a deal among ten
+	viewTag   = 30
 	viewTags  = 20
 )
 
@@ -88,11 +91,11 @@ func viewContact(f store.ContactFacts, now time.Time) contactView {
 		v.FollowUpInDays = &days
 	}
 	for _, tag := range f.Tags[:min(len(f.Tags), viewTags)] {
-		v.Tags = append(v.Tags, shown(tag, viewShort))
+		v.Tags = append(v.Tags, shown(tag, viewTag))
 	}
 	for _, d := range f.Deals {
-		v.Deals = append(v.Deals, dealLineView{Title: shown(d.Title, viewShort), Stage: d.Stage, Value: d.Value / 100,
-			Probability: d.Probability, DaysInStage: today.since(d.StageChangedAt), LostReason: shownOf(d.LostReason, viewShort)})
+		v.Deals = append(v.Deals, dealLineView{Title: shown(d.Title, viewLine), Stage: d.Stage, Value: d.Value / 100,
+			Probability: d.Probability, DaysInStage: today.since(d.StageChangedAt), LostReason: shownOf(d.LostReason, viewLine)})
 	}
 	for _, i := range f.Invoices {
 		v.Invoices = append(v.Invoices, today.viewInvoice(i))

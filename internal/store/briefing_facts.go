@@ -60,7 +60,8 @@ type FollowUpLine struct {
 }
 
 // What is new has a new id: $5 is older than any id of yesterday. What is overdue or in the pipeline is counted in
-// the dashboard's indexes.
+// the dashboard's indexes, and what rots is looked for among the open deals. Follow-ups have no index: for them the
+// organization's contacts are read.
 const selectBriefingFacts = `
 WITH local AS MATERIALIZED (
     SELECT o.name AS organization_name, o.timezone, today,
@@ -71,8 +72,10 @@ WITH local AS MATERIALIZED (
     SELECT i.id, i.amount_due FROM local, invoices i
     WHERE i.organization_id = $1 AND i.status IN ('sent', 'overdue') AND i.due_date < today
 ), rotting AS MATERIALIZED (
-    SELECT d.id, d.value FROM local, unnest($3::text[], $4::integer[]) AS most(stage, days), deals d
-    WHERE d.organization_id = $1 AND d.stage = most.stage AND d.stage_changed_at < (today - most.days)::timestamp AT TIME ZONE timezone
+    SELECT d.id, d.value FROM local, unnest($3::text[], $4::integer[]) AS most(stage, days), LATERAL (
+        SELECT id, value FROM deals
+        WHERE organization_id = $1 AND stage = most.stage AND stage_changed_at < (today - most.days)::timestamp AT TIME ZONE timezone
+        OFFSET 0) AS d -- stage by stage: a join would read the closed ones too
 ), follow_ups AS MATERIALIZED (
     SELECT c.id, c.next_follow_up FROM local, contacts c WHERE c.organization_id = $1 AND c.next_follow_up < tomorrow
 )
