@@ -84,7 +84,7 @@ func TestALookThatCameTooEarly(t *testing.T) {
 	t.Parallel()
 	url, e := redisURL(t), anEntry(t)
 	c, late := open(t, url), open(t, url)
-	claims(t, late, Entry{Organization: "o", Name: "warm", TTL: time.Minute}, Miss) // its connection is there
+	claims(t, late, Entry{Organization: e.Organization, Name: "warm", TTL: time.Minute}, Miss) // its connection is there
 	maker := claims(t, c, e, Miss)
 	send, end := late.looks.send, sync.OnceFunc(func() {
 		maker.Keep(t.Context(), number(1))

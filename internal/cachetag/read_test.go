@@ -104,7 +104,7 @@ func TestEntriesEnd(t *testing.T) {
 	if err != nil || stamp < most {
 		t.Errorf("a stamp lives %s, %v, and entries %s", stamp, err, most)
 	}
-	if keys, err := client.Keys(t.Context(), "*"+t.Name()+"*").Result(); err != nil || len(keys) != 51 {
+	if keys, err := client.Keys(t.Context(), "*"+e.Organization+"*").Result(); err != nil || len(keys) != 51 {
 		t.Errorf("%d keys for 50 entries and a tag, %v", len(keys), err)
 	}
 }
