@@ -96,22 +96,6 @@ func (r *run) crowded(ctx context.Context, t turn, c call) *failure {
 		detail: fmt.Sprintf("has %d calls ahead of this one, which take about %s", ahead, rounded(pause))}
 }
 
-func (r *run) paying(ctx context.Context, t turn, c call, a *Attempt) (rep reply, f *failure) {
-	if r.prompt.Budget == nil {
-		return r.call(ctx, t, c, a)
-	}
-	price := r.chain.cfg.Prices[c.model]
-	settle, err := r.prompt.Budget.Reserve(ctx, price.atMost(c.messages, c.maxTokens))
-	if err != nil {
-		if f := ended(ctx, Timeout, "was not asked in time"); f != nil {
-			return reply{}, f
-		}
-		return reply{}, &failure{class: OutOfBudget, detail: "is not asked, for the organization's budget doesn't allow it"}
-	}
-	defer func() { settle(price.nanoUSD(rep.prompt, rep.completion)) }()
-	return r.call(ctx, t, c, a)
-}
-
 // call makes the call and judges what came of it.
 func (r *run) call(ctx context.Context, t turn, c call, a *Attempt) (reply, *failure) {
 	if f := ended(ctx, Timeout, "was not asked in time"); f != nil {
@@ -243,13 +227,10 @@ func (r *run) record(a *Attempt, rep reply, f *failure) {
 	if rep.reason == "length" {
 		a.Outcome = Length
 	}
-	if a.Provider == Groq {
-		a.CostNanoUSD = r.chain.cfg.Prices[a.Model].nanoUSD(rep.prompt, rep.completion)
-	}
 	if f != nil {
 		a.Outcome, a.Detail = f.class, f.detail
 		a.Status = max(a.Status, f.status)
-		r.report(a)
+		r.report(a, f)
 	} else {
 		a.ShadowNanoUSD = r.shadow.nanoUSD(rep.prompt, rep.completion)
 		if a.Provider == Groq {
@@ -260,8 +241,8 @@ func (r *run) record(a *Attempt, rep reply, f *failure) {
 }
 
 // report logs what the owner has to mend; the rest is in the attempt.
-func (r *run) report(a *Attempt) {
-	mend := a.Outcome == Auth || a.Outcome == Misconfigured && !r.named
+func (r *run) report(a *Attempt, f *failure) {
+	mend := a.Outcome == Auth || a.Outcome == Misconfigured && (!r.named || f.owners)
 	if mend && !r.chain.told.again(a.Provider+" "+a.Model+" "+a.Outcome) {
 		r.chain.cfg.Log.Error("provider needs the owner", "provider", a.Provider, "model", a.Model,
 			"class", a.Outcome, "status", a.Status, "detail", a.Detail)

@@ -38,6 +38,8 @@ type reply struct {
 	done               bool            // the provider said so
 	reason             string          // why it is done
 	prompt, completion int
+	metered            bool          // the provider counted them
+	sent               bool          // Groq: it may have read the call
 	queue              time.Duration // inside the provider
 	load               time.Duration // of the model, before the answer
 	status             int

@@ -116,8 +116,8 @@ func (p permit) settle(f *failure, limit *RateLimit) {
 		b.succeed(p.trial)
 		return
 	}
-	if f.class == Cancelled {
-		return
+	if f.class == Cancelled || f.class == OutOfBudget || f.class == Unchecked {
+		return // says nothing about the provider
 	}
 	b.last, b.lastAt = f.class, time.Now()
 	if f.class == Overloaded && f.retryAfter > 0 {

@@ -60,7 +60,7 @@ func TestBreakerOpens(t *testing.T) {
 		{"ten times busy", func(b *breaker) { b.calls(10, Overloaded) }, stateOpen},
 		{"one refused key", func(b *breaker) { b.call(Auth) }, stateOpen},
 		{"what says nothing about the provider", func(b *breaker) {
-			for _, class := range []string{Request, TooLarge, Unsupported, Misconfigured, QueueFull, Cancelled, OutOfBudget} {
+			for _, class := range []string{Request, TooLarge, Unsupported, Misconfigured, QueueFull, Cancelled, OutOfBudget, Unchecked} {
 				b.calls(20, class)
 			}
 		}, stateClosed},

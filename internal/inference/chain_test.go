@@ -303,15 +303,17 @@ func TestNothingLeaks(t *testing.T) {
 }
 
 type purse struct {
-	has, reserved, settled int64
+	has, reserved, settled int64 // of the last call
+	open                   int
 }
 
 func (p *purse) Reserve(_ context.Context, nano int64) (func(int64), error) {
 	if nano > p.has {
-		return nil, errors.New("out of money")
+		return nil, &Refused{Reason: "the purse is empty"}
 	}
 	p.reserved = nano
-	return func(cost int64) { p.settled = cost }, nil
+	p.open++
+	return func(cost int64) { p.settled = cost; p.open-- }, nil
 }
 
 func TestBudgetIsAskedBeforeGroq(t *testing.T) {
@@ -326,7 +328,8 @@ func TestBudgetIsAskedBeforeGroq(t *testing.T) {
 	asked := len(r.groq.Requests())
 	p.Budget = &purse{}
 	e := r.mustFail(t, p)
-	if !e.Wait() || outcomes(e.Attempts) != "ollama:unavailable groq:out_of_budget" || len(r.groq.Requests()) != asked {
+	if !e.Wait() || outcomes(e.Attempts) != "ollama:unavailable groq:out_of_budget" || len(r.groq.Requests()) != asked ||
+		!strings.HasSuffix(e.Reason(), "Groq is not asked, for the purse is empty") {
 		t.Errorf("%+v, want to wait without asking Groq", e)
 	}
 }

@@ -53,7 +53,8 @@ type Config struct {
 	// GroqProxy chooses the proxy for Groq; nil is none. Ollama never has one.
 	GroqProxy func(*http.Request) (*url.URL, error)
 	// Prices are by Groq's model names, over those known here for the default
-	// models. A model without a price counts as free.
+	// models. A model without a price counts as free, and is not asked for who has
+	// a budget.
 	Prices map[string]Price
 
 	FastBudget  time.Duration // of an interactive prompt; 0 is 5 s
@@ -70,9 +71,10 @@ type Config struct {
 
 // Budget is the money that an organization may spend at Groq.
 type Budget interface {
-	// Reserve sets aside what a call may cost at most, or says that it isn't
-	// there; then Ollama is waited for. settle is called once, with what the call
-	// did cost, also when the context has ended.
+	// Reserve sets aside what a call may cost at most, or says by a [*Refused] that
+	// it isn't there; then Ollama is waited for. With any other error nobody knows,
+	// and Groq isn't asked either. settle is called once, with what the call did
+	// cost, also when the context has ended.
 	Reserve(ctx context.Context, nanoUSD int64) (settle func(nanoUSD int64), err error)
 }
 

@@ -52,6 +52,7 @@
 //	queue_full      no place at the gate in time        next            -               no
 //	breaker_open    not asked                           next            wait            no
 //	out_of_budget   the organization's money is used up -               wait            no
+//	budget_unknown  nobody can say how much is left     -               wait            no
 //	misconfigured   no such model                       next            wait            no
 //	auth            401, 403                            next            wait            opens for 60 s
 //	unsupported     the model can't do what was asked   next            fail            no

@@ -24,6 +24,7 @@ const (
 	SchemaInvalid = "schema_invalid"
 	Length        = "length"
 	OutOfBudget   = "out_of_budget"
+	Unchecked     = "budget_unknown"
 	Cancelled     = "cancelled"
 )
 

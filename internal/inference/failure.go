@@ -21,6 +21,8 @@ type failure struct {
 	// again says that the call was changed to suit the provider, and may be made
 	// again at once.
 	again bool
+	// owners says that the owner has to mend it, whatever the client named.
+	owners bool
 	// plainJSON says that the server can't decode by the schema.
 	plainJSON bool
 	// once says that the same call may well succeed the second time.

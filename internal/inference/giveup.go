@@ -60,7 +60,7 @@ func (r *run) absent() *Error {
 		if f == nil {
 			continue
 		}
-		hopeless := f.class == TooLarge || f.class == Unsupported || f.class == Misconfigured && r.named
+		hopeless := f.class == TooLarge || f.class == Unsupported || f.class == Misconfigured && r.named && !f.owners
 		if final || !hopeless {
 			e.Class, e.Provider = f.class, name
 		}

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -77,7 +79,14 @@ type groqRequest struct {
 	ServiceTier      string          `json:"service_tier,omitempty"`
 }
 
-func (g *groq) request(c call) groqRequest {
+// request is what a call sends, as it is and as it goes out.
+func (g *groq) request(c call) (groqRequest, []byte, error) {
+	req := g.compose(c)
+	body, err := json.Marshal(req)
+	return req, body, err
+}
+
+func (g *groq) compose(c call) groqRequest {
 	req := groqRequest{
 		Model:         c.model,
 		Stream:        true,
@@ -121,17 +130,18 @@ func (g *groq) format(req *groqRequest, c call) {
 }
 
 func (g *groq) chat(ctx context.Context, c call, heard func(string)) (reply, *failure) {
-	sent := g.request(c)
-	body, err := json.Marshal(sent)
+	sent, body, err := g.request(c)
 	if err != nil {
 		return reply{}, &failure{class: Request, detail: "can't be sent this prompt"}
 	}
+	var connected atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
 	res, f := g.do(ctx, http.MethodPost, "/chat/completions", body)
 	if f != nil {
-		return reply{}, f
+		return reply{sent: connected.Load()}, f
 	}
 	defer res.Body.Close()
-	rep := reply{status: res.StatusCode, limit: readLimit(res.Header)}
+	rep := reply{sent: true, status: res.StatusCode, limit: readLimit(res.Header)}
 	if res.StatusCode != http.StatusOK {
 		return rep, g.adapt(sent, refusal(res))
 	}
@@ -246,7 +256,7 @@ func (ch chunk) add(rep *reply, text *strings.Builder, heard func(string)) {
 	}
 	for _, u := range []*usage{ch.XGroq.Usage, ch.Usage} {
 		if u != nil {
-			rep.prompt, rep.completion = u.Prompt, u.Completion
+			rep.prompt, rep.completion, rep.metered = u.Prompt, u.Completion, true
 			rep.queue = max(rep.queue, time.Duration(u.QueueTime*float64(time.Second)))
 		}
 	}

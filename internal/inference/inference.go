@@ -101,7 +101,8 @@ type Attempt struct {
 	Outcome                        string // OK, Length or the class of the failure
 	Status                         int    // of HTTP; 0: no answer came
 	Detail                         string
-	// CostNanoUSD is what Groq bills for the attempt, also when it failed.
+	// CostNanoUSD is what Groq bills for the attempt, also when it failed; where
+	// it broke off and nobody says, what Groq may have billed at most.
 	// ShadowNanoUSD is what the answer would have cost at Groq, in its configured
 	// model of the same tier; only the attempt that was answered has one. The sum
 	// of the differences is what was saved: a lower bound, for Groq's models add
