@@ -38,38 +38,77 @@ func newLocalLog(window time.Duration) *localLog {
 	return l
 }
 
-// take counts a request unless it is one too many.
-func (l *localLog) take(client string, limit int, now time.Duration) Result {
+// take counts n requests unless they are too many.
+func (l *localLog) take(client string, limit, n int, now time.Duration) Result {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.forget(now)
 	c := l.client(client)
 	c.expire(now - l.window)
 	r := Result{Limit: limit}
-	if c.n >= limit {
-		r.Reset = c.at(0) + l.window - now
-		r.RetryAfter = c.at(c.n-limit) + l.window - now
+	if c.n+n > limit {
+		if c.n > 0 {
+			r.Reset = c.at(0) + l.window - now
+		}
+		r.Remaining, r.RetryAfter = max(0, limit-c.n), l.window
+		if n <= limit {
+			r.RetryAfter = c.at(c.n+n-limit-1) + l.window - now
+		}
+		l.dropEmpty(c)
 		return r
 	}
-	l.add(c, limit, now)
+	for range n {
+		l.add(c, limit, now)
+	}
 	r.Allowed, r.Remaining, r.Reset = true, limit-c.n, c.at(0)+l.window-now
 	return r
 }
 
-// note counts a request that the shared log has let through at some time from began to now, or reports
-// that it is one too many here. While the shared log knows all that this one does that can't be: here each
+// note counts n requests that the shared log has let through at some time from began to now, or reports
+// that they are too many here. While the shared log knows all that this one does that can't be: here each
 // is noted no later than there, and asked for no earlier.
-func (l *localLog) note(client string, limit int, began, now time.Duration) bool {
+func (l *localLog) note(client string, limit, n int, began, now time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.forget(now)
 	c := l.client(client)
 	c.expire(now - l.window)
-	if c.n >= limit {
+	if c.n+n > limit {
+		l.dropEmpty(c)
 		return false
 	}
-	l.add(c, limit, began)
+	for range n {
+		l.add(c, limit, began)
+	}
 	return true
+}
+
+// giveBack forgets n of the requests of a time, as far as they still count.
+func (l *localLog) giveBack(client string, n int, at time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.clients[client]
+	if c == nil {
+		return
+	}
+	kept := 0
+	for i := range c.n {
+		if c.at(i) == at && n > 0 {
+			n--
+			continue
+		}
+		c.times[(c.first+kept)%len(c.times)] = c.at(i)
+		kept++
+	}
+	c.n = kept
+	l.dropEmpty(c)
+}
+
+// dropEmpty forgets a client of whom nothing is known.
+func (l *localLog) dropEmpty(c *localClient) {
+	if c.n == 0 {
+		l.remove(c)
+	}
 }
 
 func (l *localLog) client(name string) *localClient {

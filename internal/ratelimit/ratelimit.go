@@ -9,6 +9,7 @@ package ratelimit
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -112,35 +113,71 @@ func (l *Limiter) Fallbacks() uint64 { return l.fallback.Load() }
 
 // Take counts a request of a client, unless it is one too many: those leave no trace, so that who asks too
 // often is let through again as soon as who doesn't. It never fails.
+func (l *Limiter) Take(ctx context.Context, client string, limit int) Result {
+	r, _ := l.TakeN(ctx, client, limit, 1)
+	return r
+}
+
+// TakeN counts n requests of a client at once, all or none. What it has counted can be given back, when nothing
+// came of them; more than the limit at once are never let through, and are told to wait for a whole window.
 //
 // What Redis lets through is noted here as well, and must keep to the limit here too. So a client that has
 // used its limit up gets no second one when Redis goes away or comes back, as far as this process knows.
-func (l *Limiter) Take(ctx context.Context, client string, limit int) Result {
+func (l *Limiter) TakeN(ctx context.Context, client string, limit, n int) (Result, Taken) {
 	began := time.Since(l.began)
-	limit = max(1, limit)
+	limit, n = max(1, limit), max(1, n)
 	if l.shared == nil {
-		return l.local.take(client, limit, began)
+		return l.alone(client, limit, n, began)
 	}
 	if !l.away.Load() {
-		r, err := l.ask(ctx, client, limit)
+		id := rand.Uint64()
+		r, err := l.ask(ctx, client, limit, n, id)
 		if err == nil {
 			l.failures.Store(0)
-			if r.Allowed && !l.local.note(client, limit, began, time.Since(l.began)) {
-				return l.local.take(client, limit, time.Since(l.began))
+			if r.Allowed && !l.local.note(client, limit, n, began, time.Since(l.began)) {
+				return l.alone(client, limit, n, time.Since(l.began))
 			}
-			return r
+			return r, Taken{limiter: l, client: client, n: n, at: began, id: id, shared: true}
 		}
 		l.failed(err)
 	}
 	l.fallback.Add(1)
-	return l.local.take(client, limit, time.Since(l.began))
+	return l.alone(client, limit, n, time.Since(l.began))
+}
+
+func (l *Limiter) alone(client string, limit, n int, now time.Duration) (Result, Taken) {
+	return l.local.take(client, limit, n, now), Taken{limiter: l, client: client, n: n, at: now}
+}
+
+// Taken is what TakeN has counted, if it has.
+type Taken struct {
+	limiter *Limiter
+	client  string
+	n       int
+	at      time.Duration // as it is noted here
+	id      uint64        // as it is noted in Redis
+	shared  bool
+}
+
+// GiveBack makes requests that were let through as if they had never been. It is called once at most. A Redis
+// that doesn't answer keeps them counted.
+func (t Taken) GiveBack(ctx context.Context) {
+	t.limiter.local.giveBack(t.client, t.n, t.at)
+	if !t.shared || t.limiter.away.Load() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.limiter.timeout)
+	defer cancel()
+	if err := t.limiter.shared.giveBack(ctx, t.client, t.n, t.id); err != nil {
+		t.limiter.failed(err)
+	}
 }
 
 // ask is not cut short by a client that hangs up: that would look like a Redis that is away.
-func (l *Limiter) ask(ctx context.Context, client string, limit int) (Result, error) {
+func (l *Limiter) ask(ctx context.Context, client string, limit, n int, id uint64) (Result, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.timeout)
 	defer cancel()
-	return l.shared.take(ctx, client, limit)
+	return l.shared.take(ctx, client, limit, n, id)
 }
 
 func (l *Limiter) failed(err error) {
@@ -162,7 +199,7 @@ func (l *Limiter) awaitRedis() {
 		case <-tick.C:
 		}
 		ctx, cancel := context.WithTimeout(l.probing, probeTimeout)
-		_, err := l.shared.take(ctx, "probe", 1)
+		_, err := l.shared.take(ctx, "probe", 1, 1, rand.Uint64())
 		cancel()
 		if err == nil {
 			l.failures.Store(0)
