@@ -98,7 +98,9 @@ func (w asker) ask(ctx context.Context, t *Task, q question) (Answer, error) {
 		// It is of a shape that this program can't read: what is asked anew is right.
 	}
 	q.prompt.Begun = t.Follow.Began
+	q.prompt.Budget = w.budgetOf(t, policy)
 	got, err := w.deps.Model.Answer(ctx, q.prompt, t.Follow)
+	w.bookUnlimited(ctx, t, policy, attemptsTo(got, err))
 	if err != nil {
 		return w.withoutModel(t, q, began, err)
 	}
@@ -185,9 +187,13 @@ func (w asker) withoutModel(t *Task, q question, began time.Time, err error) (An
 }
 
 // unreachable tells models that are away, or that may not be paid for, from models that are busy: those are
-// worth waiting for.
+// worth waiting for, as is a database that can't tell how much money is left.
 func unreachable(e *inference.Error) bool {
-	return e.Wait() && e.Class != inference.QueueFull && e.Class != inference.Overloaded
+	switch e.Class {
+	case inference.QueueFull, inference.Overloaded, inference.Unchecked:
+		return false
+	}
+	return e.Wait()
 }
 
 func askFailed(failed *inference.Error) error {

@@ -102,16 +102,19 @@ func UpdateOrganization(ctx context.Context, tx pgx.Tx, o Organization) (Organiz
 type AIPolicy struct {
 	LocalOnly bool   // its data never leaves the house
 	Mode      string // of a prompt that names none
+	// MonthlyBudget is what it pays for the fallback provider, in paise; nil: no limit.
+	MonthlyBudget *int64
 }
 
 const selectAIPolicy = `
-SELECT coalesce((settings #>> '{ai,local_only}')::boolean, false), coalesce(settings #>> '{ai,mode}', '')
+SELECT coalesce((settings #>> '{ai,local_only}')::boolean, false), coalesce(settings #>> '{ai,mode}', ''),
+       (settings #>> '{ai,monthly_budget}')::bigint
 FROM organizations WHERE id = $1`
 
 // OrganizationAI reads an organization's AI policy.
 func OrganizationAI(ctx context.Context, db Execer, id string) (AIPolicy, error) {
 	var p AIPolicy
-	if err := db.QueryRow(ctx, selectAIPolicy, id).Scan(&p.LocalOnly, &p.Mode); err != nil {
+	if err := db.QueryRow(ctx, selectAIPolicy, id).Scan(&p.LocalOnly, &p.Mode, &p.MonthlyBudget); err != nil {
 		return p, fmt.Errorf("read the AI policy of %s: %w", id, notFound(err))
 	}
 	return p, nil

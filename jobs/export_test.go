@@ -1,0 +1,9 @@
+package jobs
+
+import "context"
+
+// SweepReservations is a run of the chore.
+func SweepReservations(d Deps) func(context.Context) error {
+	w := sweepReservations{db: d.DB, log: d.Log}
+	return func(ctx context.Context) error { return w.Run(ctx, sweepReservationsArgs{}) }
+}
