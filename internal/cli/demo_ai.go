@@ -43,6 +43,7 @@ func (d *demoAI) kinds() []businessKind {
 		{"an email to the contact", "ai.email_draft", map[string]any{"contact_id": d.contact, "purpose": "ask whether the last delivery was all right"}},
 		{"a deal that rots", "ai.deal_insight", map[string]any{"deal_id": d.deal}},
 		{"a reminder of the invoice", "ai.invoice_reminder", map[string]any{"invoice_id": d.invoice}},
+		{"the morning's briefing", "ai.daily_briefing", map[string]any{}},
 	}
 }
 
