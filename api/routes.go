@@ -91,6 +91,9 @@ func (s *Server) routes() []route {
 		{method: get, path: "/api/ai/insights", scopes: read,
 			summary: "List what was found out about contacts, deals, invoices and the business", register: typed(s.listInsights, http.StatusOK)},
 
+		{method: get, path: "/api/ai/usage", scopes: read,
+			summary: "What models did for the organization, what it cost and what was saved", register: typed(s.getUsage, http.StatusOK)},
+
 		{method: post, path: "/api/jobs", scopes: jobs, body: parsedBody, creates: true,
 			summary: "Hand over work", register: raw(s.submitJob, documentSubmit)},
 		{method: post, path: "/api/jobs/batch", scopes: jobs, body: parsedBody, creates: true,
@@ -111,6 +114,8 @@ func (s *Server) routes() []route {
 		{method: get, path: "/api/health", free: true, summary: "Is the service well?", register: typed(s.readyz, http.StatusOK)},
 		{method: get, path: "/api/system/health", free: true, summary: "Is the service well? With the admin scope: what exactly",
 			register: typed(s.systemHealth, http.StatusOK)},
+		{method: get, path: "/api/system/metrics", scopes: admin,
+			summary: "How the whole installation does", register: typed(s.systemMetrics, http.StatusOK)},
 
 		{method: get, path: "/openapi.json", summary: "This document", register: raw(s.serveOpenAPI, documentJSON)},
 		{method: get, path: "/asyncapi.json", summary: "The events, as AsyncAPI 3", register: raw(s.serveAsyncAPI, documentJSON)},

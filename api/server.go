@@ -28,6 +28,7 @@ type Config struct {
 	AdminKey string    // "": none. Its holder belongs to store.OperatorOrganization and has every scope
 	Checks   []Check   // for /readyz and /api/system/health
 	GSTRates gst.Rates // that invoices may have; empty: gst.DefaultRates
+	Pricing  AIPricing // of the models that answer for money
 	// Limiter counts requests, RateLimit is how many a client may make in its window. nil: as many as it likes.
 	Limiter   *ratelimit.Limiter
 	RateLimit int

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +30,9 @@ type life struct {
 	beat time.Duration
 	log  *slog.Logger
 	hand *inHand
+	// report says what is known of the models' providers; nil: nothing is. told is what others were told of it.
+	report func() []store.ProviderState
+	told   []store.ProviderState
 	// regular is since when the beats have been getting through. After an outage of the database every
 	// process looks silent; whoever was silent itself must not judge.
 	regular time.Time
@@ -62,9 +66,13 @@ func (l *life) run(ctx context.Context) error {
 func (l *life) turn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, l.beat*missedBeats/2)
 	defer cancel()
-	alive, err := store.BeatWorker(ctx, l.db.Pool(), l.id)
+	news := l.news()
+	alive, err := store.BeatWorker(ctx, l.db.Pool(), l.id, news)
 	if err != nil {
 		return err
+	}
+	if news != nil {
+		l.told = news
 	}
 	if !alive {
 		return ErrGivenAway
@@ -91,6 +99,18 @@ func (l *life) turn(ctx context.Context) error {
 		}
 		return l.rescue(ctx, tx)
 	})
+}
+
+// news is what is known of providers where it differs from what was told.
+func (l *life) news() []store.ProviderState {
+	if l.report == nil {
+		return nil
+	}
+	now := l.report()
+	if reflect.DeepEqual(now, l.told) {
+		return nil
+	}
+	return now
 }
 
 func (l *life) rescue(ctx context.Context, tx pgx.Tx) error {

@@ -28,8 +28,10 @@ type Config struct {
 	Table   []jobs.Job
 	Queues  map[string]int // name to jobs at a time
 	Hints   jobs.Hints
-	Version string
-	Log     *slog.Logger
+	// Providers says what this process knows of the providers of models; nil: nothing. Others read it.
+	Providers func() []store.ProviderState
+	Version   string
+	Log       *slog.Logger
 	// SoftStop is how long running jobs may go on after the process is told to stop; then their contexts
 	// end, and they go back to the queue. 0: 20 s.
 	SoftStop time.Duration
@@ -74,7 +76,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	life := &life{db: w.DB, id: w.id, beat: w.Beat, hand: hand, log: w.Log}
+	life := &life{db: w.DB, id: w.id, beat: w.Beat, hand: hand, report: w.Providers, log: w.Log}
 	if err := life.begin(ctx, w.Queues, w.Version); err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ type apiCmd struct {
 	limitSettings
 	adminSettings
 	gstSettings
+	aiSettings
 	logSettings
 }
 
@@ -41,7 +42,7 @@ func (c *apiCmd) Run(ctx context.Context, a *app) error {
 	setup := apiSetup{
 		listen: c.listenSettings.check(&p), pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p),
 		adminKey: c.adminSettings.check(&p), redisURL: c.redisSettings.check(&p), rates: c.gstSettings.check(&p),
-		limits: c.limitSettings.check(&p),
+		limits: c.limitSettings.check(&p), pricing: c.aiSettings.check(&p, rulesOff).pricing(),
 	}
 	if err := p.err(); err != nil {
 		return err
@@ -65,6 +66,7 @@ type apiSetup struct {
 	adminKey string
 	limits   limits
 	rates    gst.Rates
+	pricing  api.AIPricing
 }
 
 func listen(address string) (net.Listener, error) {
@@ -123,7 +125,7 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 	server, err := api.New(api.Config{
 		DB: db, Kinds: kinds(a.table(jobs.Deps{})), Hints: hint.New(nc), Cache: cache, AdminKey: s.adminKey,
 		Limiter: limiter, RateLimit: s.limits.requests, TrustedProxies: s.limits.proxies,
-		Checks: checks, GSTRates: s.rates, Version: version(), Log: log,
+		Checks: checks, GSTRates: s.rates, Pricing: s.pricing, Version: version(), Log: log,
 	})
 	if err != nil {
 		return err

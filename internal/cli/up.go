@@ -171,7 +171,7 @@ func (c *upCmd) work(ctx context.Context, a *app, s upSetup, services *services,
 	group, working := errgroup.WithContext(working)
 	group.Go(func() error {
 		return a.runAPI(working, apiSetup{pool: pool, natsURL: services.natsURL, redisURL: services.redisURL,
-			adminKey: s.adminKey, rates: s.rates, limits: s.limits}, listener, s.log.With("process", "api"))
+			adminKey: s.adminKey, rates: s.rates, limits: s.limits, pricing: s.model.pricing()}, listener, s.log.With("process", "api"))
 	})
 	group.Go(func() error {
 		return ended(a.runRelay(working, pool, services.natsURL, s.log.With("process", "relay")))

@@ -21,6 +21,12 @@ const templateRoom = 512
 // maxBilled bounds the tokens that a provider is believed to have counted.
 const maxBilled = 1 << 30
 
+// PriceOf is the price of a model of Groq as it is configured, or known here; false where there is none.
+func (c Config) PriceOf(model string) (Price, bool) {
+	price, known := c.withDefaults().Prices[model]
+	return price, known
+}
+
 // nanoUSD is the price of a call in billionths of a dollar: a dollar for a
 // million tokens is a thousand of them for one.
 func (p Price) nanoUSD(prompt, completion int) int64 {

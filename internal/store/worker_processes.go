@@ -18,6 +18,17 @@ type WorkerProcess struct {
 	Version     string          `db:"version"`
 	StartedAt   time.Time       `db:"started_at"`
 	HeartbeatAt time.Time       `db:"heartbeat_at"`
+	Providers   []ProviderState `db:"providers"` // of models, as it last said; nil: it said nothing
+}
+
+// A ProviderState is what a worker knows of one model of one provider.
+type ProviderState struct {
+	Provider    string     `json:"provider"`
+	Model       string     `json:"model"`
+	State       string     `json:"state"`        // closed (in use), open, half_open, limited, disabled or unconfigured
+	LastClass   string     `json:"last_class"`   // of the last failure, "" for none
+	LastFailure *time.Time `json:"last_failure"` // nil: none
+	NextProbe   *time.Time `json:"next_probe"`   // when it is tried again; nil: it is in use
 }
 
 const registerWorker = `
@@ -31,11 +42,17 @@ func RegisterWorker(ctx context.Context, db Execer, p WorkerProcess) error {
 	return nil
 }
 
-const beatWorker = `UPDATE worker_processes SET heartbeat_at = clock_timestamp() WHERE id = $1`
+const beatWorker = `
+UPDATE worker_processes SET heartbeat_at = clock_timestamp(), providers = coalesce($2, providers) WHERE id = $1`
 
-// BeatWorker shows that a process lives. It returns false when others have declared it dead.
-func BeatWorker(ctx context.Context, db Execer, id string) (alive bool, err error) {
-	tag, err := db.Exec(ctx, beatWorker, id)
+// BeatWorker shows that a process lives, and what it has to say of its models since the last time; nil: nothing
+// new. It returns false when others have declared it dead.
+func BeatWorker(ctx context.Context, db Execer, id string, news []ProviderState) (alive bool, err error) {
+	var providers any // a typed nil would be null in JSON
+	if news != nil {
+		providers = news
+	}
+	tag, err := db.Exec(ctx, beatWorker, id, providers)
 	if err != nil {
 		return false, fmt.Errorf("beat for worker %s: %w", id, err)
 	}
@@ -70,7 +87,7 @@ func RemoveSilentWorkers(ctx context.Context, tx pgx.Tx, silence time.Duration) 
 }
 
 const selectWorkers = `
-SELECT id, host, pid, queues, version, started_at, heartbeat_at FROM worker_processes ORDER BY id`
+SELECT id, host, pid, queues, version, started_at, heartbeat_at, providers FROM worker_processes ORDER BY id`
 
 // Workers lists the processes that are alive.
 func (db *DB) Workers(ctx context.Context) ([]WorkerProcess, error) {

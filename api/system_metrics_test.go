@@ -1,0 +1,142 @@
+package api
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/payaid/payaid/internal/store"
+)
+
+func (g *rig) metrics(t testing.TB) (v systemMetricsView) {
+	t.Helper()
+	g.call(t, testAdminKey, "GET", "/api/system/metrics", "").want(200).json(&v)
+	return v
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *nanos) UnmarshalJSON(b []byte) error {
+	value, ok := new(big.Rat).SetString(string(b))
+	if !ok {
+		return fmt.Errorf("read %s: not a number", b)
+	}
+	value.Mul(value, big.NewRat(1_000_000_000, 1))
+	*n = nanos(value.Num().Int64())
+	return nil
+}
+
+// endedAIJob inserts a job that ended so.
+func (g *rig) endedAIJob(t testing.TB, organization, kind, status, created, finished string) {
+	t.Helper()
+	g.execute(t, `INSERT INTO jobs (organization_id, id, kind, queue, priority, run, max_attempts, input, metadata, run_at, event_id, status, created_at, finished_at, error)
+		VALUES ($1, gen_random_uuid(), $2, 'ai', 2, 1, 1, '{}', '{}', `+created+`, gen_random_uuid(), $3, `+created+`, `+finished+`, CASE $3 WHEN 'failed' THEN '{}'::jsonb END)`,
+		organization, kind, status)
+}
+
+func TestMetricsOfModelsAreOverAllOrganizations(t *testing.T) {
+	t.Parallel()
+	in, out := 0.075, 0.3
+	g := newRig(t, func(c *Config) {
+		c.Pricing = AIPricing{RupeesPerDollar: 90, Fallback: []FallbackModel{{Tier: "fast", Model: "gpt", Input: &in, Output: &out}}}
+	})
+	one, key := g.organization(t)
+	two, _ := g.organization(t)
+	for _, c := range []ledgerCall{
+		{"ollama", "ok", 0, 120_000, true, "now()"}, {"cache", "ok", 0, 120_000, true, "now()"},
+		{"groq", "truncated", 60_000, 0, false, "now()"}, {"ollama", "breaker_open", 0, 0, false, "now()"},
+	} {
+		g.ledger(t, one, c)
+	}
+	g.ledger(t, two, ledgerCall{"groq", "ok", 120_000, 120_000, false, "now()"})
+	g.ledger(t, two, ledgerCall{"rules", "ok", 0, 0, false, "now()"})
+	g.ledger(t, two, ledgerCall{"ollama", "timeout", 0, 0, false, "now() - interval '61 minutes'"})
+	g.ledger(t, two, ledgerCall{"ollama", "ok", 0, 1_000_000, false, "now() - interval '40 days'"})
+	for _, j := range [][3]string{{"ai.chat", "succeeded", "10 s"}, {"ai.chat", "succeeded", "20 s"}, {"ai.lead_score", "failed", "30 s"},
+		{"ai.chat", "cancelled", "50 minutes"}, {"mail.send", "failed", "40 minutes"}, {"ai.pull_model", "succeeded", "45 minutes"}} {
+		g.endedAIJob(t, two, j[0], j[1], "now() - interval '"+j[2]+"' - interval '1 second'", "now() - interval '1 second'")
+	}
+	g.endedAIJob(t, one, "ai.chat", "failed", "now() - interval '2 hours'", "now() - interval '61 minutes'")
+
+	v := g.metrics(t).AI
+	var providers []string
+	for _, p := range v.Providers {
+		failed := "-"
+		if p.FailureRate != nil {
+			failed = fmt.Sprint(*p.FailureRate)
+		}
+		providers = append(providers, fmt.Sprintf("%s %g %d of %d failed %s", p.Provider, *p.Share, p.Answers, p.Attempts, failed))
+	}
+	want := []string{"cache 0.25 1 of 0 failed -", "groq 0.25 1 of 2 failed 0.5", "ollama 0.25 1 of 1 failed 0", "rules 0.25 1 of 0 failed -"}
+	if !slices.Equal(providers, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(providers, "\n"), strings.Join(want, "\n"))
+	}
+	if *v.AverageLatency != 400 || *v.Latency.Inference.P99 != 400 || *v.CacheHitRate != 0.5 {
+		t.Errorf("average %g, p99 %d, hit rate %g", *v.AverageLatency, *v.Latency.Inference.P99, *v.CacheHitRate)
+	}
+	if *v.FailureRate != 0.3333 || *v.Latency.Jobs.P50 != 20_000 {
+		t.Errorf("failure rate %g, want a third; half of the jobs took %d ms, want 20000", *v.FailureRate, *v.Latency.Jobs.P50)
+	}
+	if v.Tokens.Prompt != 300 || v.Tokens.Completion != 60 {
+		t.Errorf("tokens %+v", v.Tokens)
+	}
+	r := g.call(t, testAdminKey, "GET", "/api/system/metrics", "").want(200)
+	for _, exact := range []string{`"savedInr":0.0162`, `"costInr":0.0162`, `"shadowInr":0.0324`, `"usd":0.00018`, `"usdInr":90`, `"model":"gpt"`} {
+		if !strings.Contains(string(r.body), exact) {
+			t.Errorf("there is no %s in %s", exact, r.body)
+		}
+	}
+	if v.Savings.Since.day.Day() != 1 || *v.Savings.SavedRate != 0.5 || len(v.Savings.Caveats) == 0 || len(v.Savings.Prices) != 1 {
+		t.Errorf("savings %+v", v.Savings)
+	}
+	// The roll-up changes nothing.
+	if err := g.system.RollUpCalls(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if after := g.metrics(t).AI.Savings; after.SavedINR != v.Savings.SavedINR || after.CostINR != v.Savings.CostINR {
+		t.Errorf("after the roll-up savings are %+v, before %+v", after, v.Savings)
+	}
+	g.call(t, key, "GET", "/api/system/metrics", "").problem(403, "forbidden")
+}
+
+func TestMetricsSayWhyTheyAreNull(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	v := g.metrics(t).AI
+	var figures []string
+	for _, u := range v.Unmeasured {
+		figures = append(figures, u.Figure)
+		if u.Reason == "" {
+			t.Errorf("%s has no reason", u.Figure)
+		}
+	}
+	want := []string{"averageLatency", "latency.inference", "latency.jobs", "cacheHitRate", "failureRate", "states", "savings.savedRate"}
+	if !slices.Equal(figures, want) || v.AverageLatency != nil || v.CacheHitRate != nil || v.FailureRate != nil || v.Latency.Jobs.P50 != nil {
+		t.Errorf("null is %v, want %v; %+v", figures, want, v)
+	}
+}
+
+func TestMetricsShowWhatWorkersKnow(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	for _, id := range []string{"silent", "talks"} {
+		if err := store.RegisterWorker(t.Context(), g.system.Pool(), store.WorkerProcess{ID: id, Host: "h", Queues: []byte(`{}`)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failed := time.Now().UTC().Truncate(time.Second)
+	for _, news := range [][]store.ProviderState{{{Provider: "ollama", Model: "m", State: "open", LastClass: "timeout", LastFailure: &failed, NextProbe: &failed}}, nil} {
+		if alive, err := store.BeatWorker(t.Context(), g.system.Pool(), "talks", news); !alive || err != nil {
+			t.Fatal(alive, err)
+		}
+	}
+	states := g.metrics(t).AI.States
+	if len(states) != 1 || states[0].Worker != "talks" || len(states[0].Providers) != 1 {
+		t.Fatalf("states %+v", states)
+	}
+	if p := states[0].Providers[0]; p.Provider != "ollama" || p.State != "open" || *p.LastClass != "timeout" || !p.NextProbeAt.Equal(failed) {
+		t.Errorf("state %+v", p)
+	}
+}
