@@ -22,8 +22,10 @@ import (
 	"github.com/payaid/payaid/jobs"
 )
 
-// answering lets a site keep answers.
-func answering(_ *inference.Config, d *jobs.Deps) { d.Answers = d.Cache.(*cachetag.Cache) }
+// answering lets a site keep answers. Its models may take their time.
+func answering(c *inference.Config, d *jobs.Deps) {
+	d.Answers, c.FastBudget = d.Cache.(*cachetag.Cache), 10*patience
+}
 
 // another starts a worker that shares nothing with the site's own but the servers, as another process would.
 func (s *site) another(queues map[string]int) (stop func()) {

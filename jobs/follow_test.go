@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,8 +19,6 @@ import (
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/migrations"
 )
-
-func TestMain(m *testing.M) { os.Exit(localstack.RunTests(m)) }
 
 const organization = "0197aaaa-0000-7000-8000-000000000001"
 
