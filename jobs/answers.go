@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -69,13 +68,8 @@ func (w asker) claim(ctx context.Context, t *Task, q question) (*cachetag.Claim,
 	return claim, nil
 }
 
-// entry is where the answer to a question is kept. Organizations never share: each has entries of its own. Ids
-// in tags may be written as a client wrote them; facts write them in small letters.
+// entry is where the answer to a question is kept. Organizations never share: each has entries of its own.
 func (w asker) entry(t *Task, q question) (cachetag.Entry, error) {
-	q.tags = slices.Clone(q.tags)
-	for i, tag := range q.tags {
-		q.tags[i] = strings.ToLower(tag)
-	}
 	key, err := q.key(t.OrganizationID, t.Kind, w.deps.Model.Class(q.prompt))
 	if err != nil {
 		return cachetag.Entry{}, err

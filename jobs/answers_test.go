@@ -208,7 +208,7 @@ func TestAChangeMakesAnswersFresh(t *testing.T) {
 	s := working(t, answering)
 	id := s.contact("Asha Rao", map[string]any{"email": "asha@example.in"})
 	other := s.contact("Ravi Shah", nil)
-	input := fmt.Sprintf(`{"contact_id":%q}`, id)
+	input := fmt.Sprintf(`{"contact_id":%q}`, strings.ToUpper(id)) // facts write it in small letters
 	next := func(after, provider string) {
 		t.Helper()
 		if a := s.answer(s.submit("ai.lead_score", input)); a.Provider != provider {

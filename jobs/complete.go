@@ -42,7 +42,7 @@ const promptOptionsSchema = `
 		"max_tokens":{"type":["integer","null"],"minimum":1,"maximum":32768},
 		"temperature":{"type":["number","null"],"minimum":0,"maximum":2},
 		"schema":{"type":["object","null"],"description":"JSON schema that the answer must satisfy"},
-		"cache":{"const":"no-store"}`
+		"cache":{"const":"no-store","description":"an answer of its own: none that was kept, and none that is kept"}`
 
 func (in completion) faults() []Fault {
 	faults := textFaults("/prompt", in.Prompt)

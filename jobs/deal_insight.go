@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/payaid/payaid/internal/cachetag"
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -53,7 +54,7 @@ var insightOfDeal = inquiry[aboutDeal, store.DealFacts, dealInsight]{
 	},
 	view: func(_ aboutDeal, f store.DealFacts, now time.Time) any { return viewDeal(f, now) },
 	tags: func(in aboutDeal, f store.DealFacts) []string {
-		return []string{"deal:" + in.DealID, "contact:" + f.ID}
+		return []string{cachetag.DealTag(in.DealID), cachetag.ContactTag(f.ID)}
 	},
 	rules: func(_ aboutDeal, f store.DealFacts, now time.Time) dealInsight {
 		return judgeByRules(f, calendar{zone: zone(f.Timezone), now: now})

@@ -33,7 +33,7 @@ func (o inquiryOptions) optionFaults() []Fault {
 const inquiryOptionsSchema = `
 		"model":{"type":"string","description":"fast, large or the name of a model","default":"fast"},
 		"mode":{"enum":["interactive","relaxed"]},
-		"cache":{"const":"no-store"}`
+		"cache":{"const":"no-store","description":"an answer of its own: none that was kept, and none that is kept"}`
 
 // inquiryInput is the input of an inquiry: a struct with inquiryOptions and what it is about.
 type inquiryInput interface {

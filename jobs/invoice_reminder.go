@@ -58,7 +58,7 @@ var reminderOfInvoice = inquiry[reminderWanted, store.InvoiceFacts, invoiceRemin
 	refuse: refuseReminder,
 	view:   func(in reminderWanted, f store.InvoiceFacts, now time.Time) any { return viewReminder(in, f, now) },
 	tags: func(in reminderWanted, f store.InvoiceFacts) []string {
-		return []string{"invoice:" + in.InvoiceID, "contact:" + f.ID, cachetag.Org}
+		return []string{cachetag.InvoiceTag(in.InvoiceID), cachetag.ContactTag(f.ID), cachetag.Org}
 	},
 	rules: func(in reminderWanted, f store.InvoiceFacts, now time.Time) invoiceReminder {
 		d := dunningOf(f, now)
