@@ -95,8 +95,8 @@ func (f *Follow) Reset(provider, reason string) {
 }
 
 // Progress says how much of how much is done. It shows on the job too.
-func (f *Follow) Progress(ctx context.Context, done, total int) error {
-	progress, err := json.Marshal(map[string]int{"done": done, "total": total})
+func (f *Follow) Progress(ctx context.Context, done, total int64) error {
+	progress, err := json.Marshal(map[string]int64{"done": done, "total": total})
 	if err != nil {
 		return err
 	}

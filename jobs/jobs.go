@@ -45,6 +45,7 @@ type Deps struct {
 	Relaxed *store.DB
 	Hints   Hints
 	Model   Model
+	Puller  Puller // fetches models; nil where there is none
 	// Rules lets kinds that can do without a model answer by their rules where none can be reached.
 	Rules bool
 	// RupeesPerDollar turns what providers bill into what an organization may spend.
@@ -72,6 +73,7 @@ func All(d Deps) []Job {
 		Requested(d, draftEmail{asker{d}}, draftOfEmail.spec()),
 		Requested(d, remindOfInvoice{asker{d}}, reminderOfInvoice.spec()),
 		Requested(d, briefDaily{asker{d}}, briefingOfDay.spec()),
+		Requested(d, pullModel{d.Puller}, pullModelSpec),
 		Reacting(d, invalidateTags{d.Cache}, invalidateTagsSpec, on(tagsOf)),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
 		Scheduled(cleanUp{db: d.DB}, cleanUpSpec),

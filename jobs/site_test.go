@@ -84,7 +84,7 @@ func newSite(t *testing.T, change ...func(*inference.Config, *jobs.Deps)) *site 
 	s.config = config
 	s.chain, err = inference.New(config)
 	s.must(err)
-	s.deps.Model = s.chain
+	s.deps.Model, s.deps.Puller = s.chain, s.chain
 	s.exec(`INSERT INTO organizations (id, name, state) VALUES ($1, 'Rao Textiles', 'KA')`, s.organization)
 	s.running("relay", outbox.NewRelay(s.db.Pool(), s.stream, nil, s.logged.log()).Run)
 	return s

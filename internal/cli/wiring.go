@@ -185,7 +185,7 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 	}
 	defer cache.Close()
 	hints := hint.New(nc)
-	deps := jobs.Deps{Cache: cache, Answers: cache, DB: db, Relaxed: relaxed, Hints: hints, Model: chain, Rules: w.model.rules,
+	deps := jobs.Deps{Cache: cache, Answers: cache, DB: db, Relaxed: relaxed, Hints: hints, Model: chain, Puller: chain, Rules: w.model.rules,
 		RupeesPerDollar: w.model.usdINR, Log: log}
 	worker := workers.New(workers.Config{
 		DB: db, Relaxed: relaxed, Stream: s, Table: a.table(deps), Queues: w.queues, Hints: hints,

@@ -191,6 +191,20 @@ func (b *breaker) endProbe(f *failure) {
 	b.open(0)
 }
 
+// arrived has the probe look at once for a model that was missing.
+func (b *breaker) arrived() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.last != Misconfigured {
+		return
+	}
+	b.last, b.lastAt = "", time.Time{}
+	if b.state == stateOpen {
+		b.opens, b.due = 0, time.Now()
+		b.opened()
+	}
+}
+
 func (b *breaker) status() ProviderStatus {
 	b.mu.Lock()
 	defer b.mu.Unlock()

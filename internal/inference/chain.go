@@ -18,7 +18,8 @@ type Chain struct {
 	told   told
 	// warmEvery is between two looks at what Ollama has in memory.
 	warmEvery time.Duration
-	pace      pace // of Ollama
+	stall     time.Duration // of a pull
+	pace      pace          // of Ollama
 }
 
 // told keeps the log from repeating, for every prompt that waits, what the owner has to mend.
@@ -41,6 +42,13 @@ func (t *told) again(what string) bool {
 	return false
 }
 
+// forget lets the next time be told at once.
+func (t *told) forget(what string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.last, what)
+}
+
 // New builds a chain; it refuses a configuration that could never work. A chain
 // without any provider is allowed: what is asked of it waits, and says for what.
 func New(cfg Config) (*Chain, error) {
@@ -50,7 +58,7 @@ func New(cfg Config) (*Chain, error) {
 	if err := errors.Join(localErr, remoteErr, checkKey(cfg.GroqKey)); err != nil {
 		return nil, err
 	}
-	c := &Chain{cfg: cfg, board: newBoard(), stuck: stuckTime, warmEvery: warmEvery}
+	c := &Chain{cfg: cfg, board: newBoard(), stuck: stuckTime, warmEvery: warmEvery, stall: pullStall}
 	if cfg.OllamaEnabled {
 		c.ollama = newOllama(local, c.keepAlive)
 		c.board.configure(Ollama, cfg.OllamaModels.Fast)

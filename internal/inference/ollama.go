@@ -18,7 +18,8 @@ const localFor = time.Minute
 // ollama asks the owner's Ollama.
 type ollama struct {
 	client    *api.Client
-	url       string // without a password, for messages
+	puller    *api.Client // for answers that last for hours
+	url       string      // without a password, for messages
 	keepAlive func(model string) time.Duration
 
 	mu    sync.Mutex
@@ -26,9 +27,13 @@ type ollama struct {
 }
 
 func newOllama(base *url.URL, keepAlive func(model string) time.Duration) *ollama {
+	// The host is in the house: what doesn't answer a dial in a second is away.
+	calls := newClient(time.Second, nil)
+	patient := *calls
+	patient.Transport = transport{next: calls.Transport.(transport).next, most: maxNews}
 	return &ollama{
-		// The host is in the house: what doesn't answer a dial in a second is away.
-		client:    api.NewClient(base, newClient(time.Second, nil)),
+		client:    api.NewClient(base, calls),
+		puller:    api.NewClient(base, &patient),
 		url:       base.Redacted(),
 		keepAlive: keepAlive,
 		local:     map[string]time.Time{},

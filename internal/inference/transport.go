@@ -23,8 +23,15 @@ func withExchange(ctx context.Context, ex *exchange) context.Context {
 	return context.WithValue(ctx, exchangeKey{}, ex)
 }
 
+// maxNews bounds what is read about a pull: Ollama tells 16 times a second how
+// far it is, for hours.
+const maxNews = 1 << 30
+
 // transport notes the status of each response and bounds its body.
-type transport struct{ next http.RoundTripper }
+type transport struct {
+	next http.RoundTripper
+	most int64 // bytes of a body
+}
 
 func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := t.next.RoundTrip(req)
@@ -34,7 +41,7 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if ex, ok := req.Context().Value(exchangeKey{}).(*exchange); ok {
 		ex.status = res.StatusCode
 	}
-	res.Body = bounded{io.LimitReader(res.Body, maxBody), res.Body}
+	res.Body = bounded{io.LimitReader(res.Body, t.most), res.Body}
 	return res, nil
 }
 
@@ -48,7 +55,7 @@ type bounded struct {
 // timeout, because every call comes with a deadline.
 func newClient(dial time.Duration, proxy func(*http.Request) (*url.URL, error)) *http.Client {
 	return &http.Client{
-		Transport: transport{&http.Transport{
+		Transport: transport{most: maxBody, next: &http.Transport{
 			Proxy:                 proxy,
 			DialContext:           (&net.Dialer{Timeout: dial, KeepAlive: 15 * time.Second}).DialContext,
 			TLSHandshakeTimeout:   5 * time.Second,
