@@ -38,7 +38,7 @@ func lookAtModel(ctx context.Context, c inference.Config) modelLook {
 			remedy: "install Ollama, then `ollama pull " + c.OllamaModels.Fast + "`; or set OLLAMA_URL, or GROQ_API_KEY_FALLBACK"}
 	case !hasModel(names, c.OllamaModels.Fast):
 		look := modelLook{reachable: groq, text: "Ollama at " + c.OllamaURL + " has no model " + c.OllamaModels.Fast + ".",
-			remedy: "run `ollama pull " + c.OllamaModels.Fast + "`"}
+			remedy: "run `ollama pull " + c.OllamaModels.Fast + "`, or submit the job ai.pull_model"}
 		if len(names) > 0 {
 			look.remedy += ", or name one that it has (" + strings.Join(names, ", ") + ") in OLLAMA_MODEL"
 		}
