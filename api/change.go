@@ -50,6 +50,7 @@ func (s *Server) announce(ctx context.Context, facts []events.Fact) {
 	if len(facts) == 0 {
 		return
 	}
+	s.terms.changed(facts)
 	s.invalidate(ctx, facts)
 	s.Hints.OutboxChanged()
 }

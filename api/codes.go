@@ -37,6 +37,7 @@ var codes = map[string]code{
 	"unknown_kind":              {http.StatusUnprocessableEntity, "Unknown kind", "No worker knows this kind of job; the detail lists those there are."},
 	"idempotency_key_reused":    {http.StatusUnprocessableEntity, "Idempotency key reused", "The Idempotency-Key was used with another body, or another API key, for the same method and path."},
 	"rate_limited":              {http.StatusTooManyRequests, "Rate limited", "The key, or the address where there is none, has made as many requests as it may; Retry-After says when the next is let through."},
+	"ai_rate_limited":           {http.StatusTooManyRequests, "AI rate limited", "The organization has submitted as many AI jobs as its plan allows in a time; the detail says which limit, Retry-After when it takes them. Nothing was created."},
 	"too_many_streams":          {http.StatusTooManyRequests, "Too many streams", "The key follows as many jobs at once as it may."},
 	"internal":                  {http.StatusInternalServerError, "Internal error", "A fault of ours; the request id finds it in our log."},
 	"unavailable":               {http.StatusServiceUnavailable, "Unavailable", "The database can't be reached or is busy; nothing was done unless a repeat says so."},

@@ -21,6 +21,8 @@ type answer struct {
 	headers  answerHeaders
 	body     []byte // JSON
 	replayed bool
+	// budgetLeft is what is left of a budget now, whenever the answer was made; "": not told.
+	budgetLeft string
 }
 
 type answerHeaders struct {

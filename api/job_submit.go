@@ -109,27 +109,51 @@ func (s *Server) parser(x *exchange) *parser {
 // accept stores jobs with the events that say so, and gives the answer, or that of the first request
 // with the same Idempotency-Key.
 func (s *Server) accept(ctx context.Context, x *exchange, js []store.Job, a answer) (answer, error) {
-	taken := s.takeShares(ctx, js)
-	a, err := s.storeJobs(ctx, x, js, a)
-	if err != nil || a.replayed {
-		s.shares.giveBack(taken)
-		return a, err
-	}
-	s.Hints.OutboxChanged()
-	return a, nil
-}
-
-func (s *Server) storeJobs(ctx context.Context, x *exchange, js []store.Job, a answer) (answer, error) {
-	if !x.repeatable {
-		return a, s.gather.store(ctx, x, js)
-	}
-	return s.once(ctx, func(tx pgx.Tx) (answer, error) {
-		b := &pgx.Batch{}
-		if err := queueJobs(b, x, js); err != nil {
+	kinds := s.aiJobs(js)
+	left := ""
+	if kinds != nil {
+		terms, err := s.aiTerms(ctx, x.caller.OrganizationID)
+		if err != nil {
 			return a, err
 		}
-		return a, tx.SendBatch(ctx, b).Close()
-	})
+		if left, err = s.budgetLeft(ctx, x.caller.OrganizationID, terms); err != nil {
+			return a, err
+		}
+	}
+	taken := s.takeShares(ctx, js)
+	a, err := s.storeJobs(ctx, x, js, kinds, a)
+	if err != nil || a.replayed {
+		s.shares.giveBack(taken)
+	} else {
+		s.Hints.OutboxChanged()
+	}
+	a.budgetLeft = left
+	return a, err
+}
+
+// storeJobs counts AI jobs where they are really made: a repeat makes none, and what can't be stored is given
+// back.
+func (s *Server) storeJobs(ctx context.Context, x *exchange, js []store.Job, kinds map[string]int, a answer) (answer, error) {
+	giveBack := func() {}
+	var err error
+	if x.repeatable {
+		a, err = s.once(ctx, func(tx pgx.Tx) (_ answer, err error) {
+			if giveBack, err = s.takeRates(ctx, x, kinds); err != nil {
+				return a, err
+			}
+			b := &pgx.Batch{}
+			if err := queueJobs(b, x, js); err != nil {
+				return a, err
+			}
+			return a, tx.SendBatch(ctx, b).Close()
+		})
+	} else if giveBack, err = s.takeRates(ctx, x, kinds); err == nil {
+		err = s.gather.store(ctx, x, js)
+	}
+	if err != nil {
+		giveBack()
+	}
+	return a, err
 }
 
 func queueJobs(b *pgx.Batch, x *exchange, js []store.Job) error {
@@ -162,6 +186,9 @@ func (a answer) write(w http.ResponseWriter) error {
 	if a.headers.RetryAfter != "" {
 		h["Retry-After"] = []string{a.headers.RetryAfter}
 	}
+	if a.budgetLeft != "" {
+		h[budgetHeaderKey] = []string{a.budgetLeft}
+	}
 	if a.replayed {
 		h.Set("Idempotency-Replayed", "true")
 	}
@@ -193,6 +220,7 @@ func accepted(schema *huma.Schema) *huma.Response {
 			"Location":             {Schema: text},
 			"Retry-After":          {Schema: text, Description: "Seconds until it is worth asking"},
 			"Idempotency-Replayed": {Schema: text, Description: "true when this repeats an earlier answer"},
+			budgetHeader:           budgetHeaderDoc,
 		},
 		Content: map[string]*huma.MediaType{"application/json": {Schema: schema}},
 	}

@@ -15,7 +15,7 @@ type settings struct {
 
 type aiSettings struct {
 	LocalOnly     bool   `json:"local_only" doc:"Never ask the fallback provider: the data stays in the house"`
-	MonthlyBudget *int64 `json:"monthly_budget" doc:"In paise, for the fallback provider; null: none set"`
+	MonthlyBudget *int64 `json:"monthly_budget" doc:"What jobs may spend at the fallback provider in a month of the organization's calendar, in paise; null: no limit; 0: nothing. When it is used up, jobs wait for the model in the house"`
 	Mode          string `json:"mode" enum:"interactive,relaxed"`
 }
 

@@ -32,6 +32,8 @@ type Config struct {
 	// Limiter counts requests, RateLimit is how many a client may make in its window. nil: as many as it likes.
 	Limiter   *ratelimit.Limiter
 	RateLimit int
+	// AIRates bound the AI jobs that organizations submit, whatever their keys; nil: as many as they like.
+	AIRates []AIRate
 	// TrustedProxies may say for whom they ask, in X-Forwarded-For.
 	TrustedProxies []netip.Prefix
 	Version        string
@@ -77,6 +79,7 @@ type Server struct {
 	kinds    map[string]*Kind
 	adminKey *[sha256.Size]byte
 	keys     *keyCache
+	terms    termsCache
 	touches  *toucher
 	gather   *gatherer
 	shares   shares

@@ -29,6 +29,7 @@ type apiCmd struct {
 	natsSettings
 	redisSettings
 	limitSettings
+	aiLimitSettings
 	adminSettings
 	gstSettings
 	aiSettings
@@ -42,7 +43,7 @@ func (c *apiCmd) Run(ctx context.Context, a *app) error {
 	setup := apiSetup{
 		listen: c.listenSettings.check(&p), pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p),
 		adminKey: c.adminSettings.check(&p), redisURL: c.redisSettings.check(&p), rates: c.gstSettings.check(&p),
-		limits: c.limitSettings.check(&p), pricing: c.aiSettings.check(&p, rulesOff).pricing(),
+		limits: c.limitSettings.check(&p), aiRates: c.aiLimitSettings.check(&p), pricing: c.aiSettings.check(&p, rulesOff).pricing(),
 	}
 	if err := p.err(); err != nil {
 		return err
@@ -65,6 +66,7 @@ type apiSetup struct {
 	cache    api.Cache // nil: the one that Redis makes
 	adminKey string
 	limits   limits
+	aiRates  []aiRate
 	rates    gst.Rates
 	pricing  api.AIPricing
 }
@@ -122,9 +124,14 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 	if limiter != nil {
 		defer limiter.Close()
 	}
+	aiRates, closeRates, err := limitersOf(s.aiRates, s.redisURL, log)
+	defer closeRates()
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
 	server, err := api.New(api.Config{
 		DB: db, Kinds: kinds(a.table(jobs.Deps{})), Hints: hint.New(nc), Cache: cache, AdminKey: s.adminKey,
-		Limiter: limiter, RateLimit: s.limits.requests, TrustedProxies: s.limits.proxies,
+		Limiter: limiter, RateLimit: s.limits.requests, AIRates: aiRates, TrustedProxies: s.limits.proxies,
 		Checks: checks, GSTRates: s.rates, Pricing: s.pricing, Version: version(), Log: log,
 	})
 	if err != nil {

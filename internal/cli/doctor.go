@@ -290,6 +290,10 @@ func (d *doctor) redis(ctx context.Context, url string) {
 }
 
 func (d *doctor) model(ctx context.Context, m model) {
+	if list := m.chain.Unpriced(); m.chain.GroqKey != "" && len(list) > 0 {
+		d.say(uneasy, "ai prices", "name what it costs in GROQ_PRICES", "no price is known for %s: calls count as free, and organizations with a budget can't use it",
+			strings.Join(list, ", "))
+	}
 	look := lookAtModel(ctx, m.chain)
 	if look.reachable && look.remedy == "" {
 		d.say(fine, "ai", "", "%s", look.text)

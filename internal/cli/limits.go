@@ -58,7 +58,12 @@ func (l limits) limiter(redisURL string, log *slog.Logger) (*ratelimit.Limiter, 
 	if l.requests == 0 {
 		return nil, nil
 	}
-	c := ratelimit.Config{Window: l.window, Log: log}
+	return newLimiter(l.window, redisURL, log)
+}
+
+// newLimiter counts over all processes where there is a Redis.
+func newLimiter(window time.Duration, redisURL string, log *slog.Logger) (*ratelimit.Limiter, error) {
+	c := ratelimit.Config{Window: window, Log: log}
 	if redisURL != "" {
 		options, err := redisOptions(redisURL)
 		if err != nil {

@@ -49,6 +49,9 @@ type (
 		RateLimitWindow   string `name:"ratelimit-window" env:"RATELIMIT_WINDOW" default:"60s" help:"The window, 1s to 24h."`
 		TrustedProxies    string `name:"trusted-proxies" env:"TRUSTED_PROXIES" help:"Addresses and networks, by commas, of the proxies whose X-Forwarded-For is believed."`
 	}
+	aiLimitSettings struct {
+		AIRateLimits string `name:"ai-rate-limits" env:"AI_RATE_LIMITS" help:"AI jobs that an organization may submit in a time, by plan and by kind, by commas: free=20/1h,basic=200/1h,*:ai.daily_briefing=4/1h. * is every plan. None unless set."`
+	}
 	adminSettings struct {
 		AdminKey string `name:"payaid-admin-key" env:"PAYAID_ADMIN_KEY" secret:"" help:"Key with every right, 32 characters or more."`
 	}
@@ -67,6 +70,7 @@ type (
 		GroqBaseURL      string `env:"GROQ_BASE_URL" default:"https://api.groq.com/openai/v1" help:"Groq's API, or another that speaks OpenAI's protocol."`
 		GroqModel        string `env:"GROQ_MODEL" default:"openai/gpt-oss-20b" help:"Groq's model of the fast tier."`
 		GroqModelLarge   string `env:"GROQ_MODEL_LARGE" default:"openai/gpt-oss-120b" help:"Groq's model of the large tier."`
+		GroqPrices       string `env:"GROQ_PRICES" help:"Dollars for a million tokens in and out, by model and by commas, over those known for the default models: openai/gpt-oss-20b=0.075/0.30. Who has a budget can't use a model without a price."`
 		AIRulesFallback  string `name:"ai-rules-fallback" env:"AI_RULES_FALLBACK" help:"true lets the business kinds answer by fixed rules where no model can be reached. Off, but on in up."`
 		AIUSDINR         string `name:"ai-usd-inr" env:"AI_USD_INR" default:"90" help:"Rupees for a dollar, for budgets and savings."`
 	}
@@ -296,6 +300,7 @@ func (s aiSettings) check(p *problems, rulesByDefault string) model {
 			GroqKey:       s.GroqKey,
 			GroqBaseURL:   p.url("GROQ_BASE_URL", s.GroqBaseURL, "http", "https"),
 			GroqModels:    inference.Models{Fast: s.GroqModel, Large: s.GroqModelLarge},
+			Prices:        p.prices("GROQ_PRICES", s.GroqPrices),
 		},
 		parallel: p.number("OLLAMA_PARALLEL", s.OllamaParallel, 1, 1024),
 		rules:    p.truth("AI_RULES_FALLBACK", cmp.Or(s.AIRulesFallback, rulesByDefault)),

@@ -29,6 +29,7 @@ type upCmd struct {
 	upServices
 	listenSettings
 	limitSettings
+	aiLimitSettings
 	adminSettings
 	gstSettings
 	aiSettings
@@ -60,6 +61,7 @@ type upSetup struct {
 	adminKey string
 	rates    gst.Rates
 	limits   limits
+	aiRates  []aiRate
 	model    model
 	services upServices
 	log      *slog.Logger
@@ -98,7 +100,7 @@ func (c *upCmd) check(a *app) (upSetup, error) {
 	level, format := c.logSettings.check(&p)
 	s := upSetup{
 		data: c.Data, listen: c.listenSettings.check(&p), adminKey: c.adminSettings.check(&p),
-		rates: c.gstSettings.check(&p), limits: c.limitSettings.check(&p), model: c.aiSettings.check(&p, rulesOn), services: c.upServices,
+		rates: c.gstSettings.check(&p), limits: c.limitSettings.check(&p), aiRates: c.aiLimitSettings.check(&p), model: c.aiSettings.check(&p, rulesOn), services: c.upServices,
 	}
 	if c.Exit && !c.Demo {
 		p.add("--exit", "ends after the demo, so it needs --demo")
@@ -171,7 +173,7 @@ func (c *upCmd) work(ctx context.Context, a *app, s upSetup, services *services,
 	group, working := errgroup.WithContext(working)
 	group.Go(func() error {
 		return a.runAPI(working, apiSetup{pool: pool, natsURL: services.natsURL, redisURL: services.redisURL,
-			adminKey: s.adminKey, rates: s.rates, limits: s.limits, pricing: s.model.pricing()}, listener, s.log.With("process", "api"))
+			adminKey: s.adminKey, rates: s.rates, limits: s.limits, aiRates: s.aiRates, pricing: s.model.pricing()}, listener, s.log.With("process", "api"))
 	})
 	group.Go(func() error {
 		return ended(a.runRelay(working, pool, services.natsURL, s.log.With("process", "relay")))

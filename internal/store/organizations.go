@@ -119,3 +119,24 @@ func OrganizationAI(ctx context.Context, db Execer, id string) (AIPolicy, error)
 	}
 	return p, nil
 }
+
+// AITerms are what a request must know of an organization that submits AI jobs.
+type AITerms struct {
+	Plan      string
+	HasBudget bool
+}
+
+const selectAITerms = `
+SELECT plan, settings #>> '{ai,monthly_budget}' IS NOT NULL FROM organizations WHERE id = $1`
+
+// AITerms reads an organization's terms as itself.
+func (db *DB) AITerms(ctx context.Context, id string) (t AITerms, err error) {
+	err = db.queryAs(ctx, id, func(rows pgx.Rows) error {
+		t, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[AITerms])
+		return notFound(err)
+	}, selectAITerms, id)
+	if err != nil {
+		return t, fmt.Errorf("read the AI terms of %s: %w", id, err)
+	}
+	return t, nil
+}
