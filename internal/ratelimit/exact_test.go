@@ -33,7 +33,9 @@ func (b both) one(client string, limit int, now time.Duration) Result {
 func localUnderClock() both {
 	log := newLocalLog(window)
 	return both{
-		take:     func(client string, limit, n int, now time.Duration, _ uint64) Result { return log.take(client, limit, n, now) },
+		take: func(client string, limit, n int, now time.Duration, _ uint64) Result {
+			return log.take(client, limit, n, now)
+		},
 		giveBack: func(client string, n int, at time.Duration, _ uint64) { log.giveBack(client, n, at) },
 	}
 }
