@@ -60,8 +60,7 @@ type FollowUpLine struct {
 }
 
 // What is new has a new id: $5 is older than any id of yesterday. What is overdue or in the pipeline is counted in
-// the dashboard's indexes, and what rots is looked for among the open deals. Follow-ups have no index: for them the
-// organization's contacts are read.
+// the dashboard's indexes.
 const selectBriefingFacts = `
 WITH local AS MATERIALIZED (
     SELECT o.name AS organization_name, o.timezone, today,
@@ -74,10 +73,12 @@ WITH local AS MATERIALIZED (
 ), rotting AS MATERIALIZED (
     SELECT d.id, d.value FROM local, unnest($3::text[], $4::integer[]) AS most(stage, days), LATERAL (
         SELECT id, value FROM deals
-        WHERE organization_id = $1 AND stage = most.stage AND stage_changed_at < (today - most.days)::timestamp AT TIME ZONE timezone
+        WHERE organization_id = $1 AND NOT closed AND stage = most.stage AND stage_changed_at < (today - most.days)::timestamp AT TIME ZONE timezone
+          AND stage_changed_at < $2
         OFFSET 0) AS d -- stage by stage: a join would read the closed ones too
 ), follow_ups AS MATERIALIZED (
     SELECT c.id, c.next_follow_up FROM local, contacts c WHERE c.organization_id = $1 AND c.next_follow_up < tomorrow
+      AND c.next_follow_up < $2::timestamptz + interval '2 days' -- says nothing new, but how many there will be
 )
 SELECT organization_name, timezone, overdue.*, rotting.*, follow_ups.*, new.*, paid.*, pipeline.*, top_overdue, top_rotting, top_follow_ups
 FROM local

@@ -1,9 +1,12 @@
 package store_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,14 +37,15 @@ SELECT o.id AS organization_id, n, ('0197aaaa-0000-7000-8000-' || lpad(to_hex(n)
 FROM organizations o, generate_series(1, 50000) n
 WHERE o.name = 'x' AND (o.id = '0197aaaa-0000-7000-8000-00000000000a' OR n <= 1000);
 
-INSERT INTO contacts (organization_id, id, name, email, type, stage, status)
+INSERT INTO contacts (organization_id, id, name, email, type, stage, status, next_follow_up)
 SELECT organization_id, id, 'Contact ' || n % 997, 'c' || n || '@example.in',
-       CASE WHEN rare THEN 'vendor' ELSE 'lead' END, CASE WHEN rare THEN 'customer' ELSE 'prospect' END, CASE WHEN rare THEN 'lost' ELSE 'active' END
+       CASE WHEN rare THEN 'vendor' ELSE 'lead' END, CASE WHEN rare THEN 'customer' ELSE 'prospect' END, CASE WHEN rare THEN 'lost' ELSE 'active' END,
+       now() + (n - 50) * interval '1 hour'
 FROM many;
 
-INSERT INTO deals (organization_id, id, contact_id, title, value, stage, probability, closed_at)
+INSERT INTO deals (organization_id, id, contact_id, title, value, stage, probability, stage_changed_at, closed_at)
 SELECT organization_id, id, contact_id, 'Deal', n, CASE WHEN rare THEN 'won' ELSE 'proposal' END, CASE WHEN rare THEN 100 ELSE 60 END,
-       CASE WHEN rare THEN now() END
+       now() + (n - 500) * interval '1 hour', CASE WHEN rare THEN now() END
 FROM many WHERE n <= 20000;
 
 INSERT INTO invoices (organization_id, id, contact_id, status, financial_year, sequence, number, place_of_supply, place_of_supply_code,
@@ -217,6 +221,25 @@ func TestPlans(t *testing.T) {
 			}
 		}
 	}
+	brief := func() error {
+		_, err := db.BriefingFacts(t.Context(), crowded, map[string]int{"lead": 21, "proposal": 14}, time.Now())
+		return err
+	}
+	used := make(map[string]bool)
+	explain(t, app, tape.heardOf(t, brief)[0]).mark(used)
+	for _, index := range []string{"idx_contacts_org_follow_up", "idx_deals_org_stage_changed"} {
+		if !used[index] {
+			t.Errorf("the briefing goes by %v, not by %s", slices.Sorted(maps.Keys(used)), index)
+		}
+	}
+}
+
+// mark notes what a plan reads: an index, or a whole table.
+func (p plan) mark(used map[string]bool) {
+	used[cmp.Or(p.Index, p.Relation)] = true
+	for _, below := range p.Plans {
+		below.mark(used)
+	}
 }
 
 // plan is a node of what EXPLAIN (ANALYZE, FORMAT JSON) says.
@@ -270,6 +293,8 @@ func literals(args []any) string {
 				continue
 			}
 			all = append(all, literals([]any{*v}))
+		case []int:
+			all = append(all, `'{`+strings.Trim(strings.ReplaceAll(fmt.Sprint(v), " ", ","), "[]")+`}'`)
 		case []string:
 			all = append(all, `'{`+strings.Join(v, ",")+`}'`)
 		default:
