@@ -17,7 +17,9 @@ const localFor = time.Minute
 
 // ollama asks the owner's Ollama.
 type ollama struct {
-	client    *api.Client
+	base      *url.URL
+	http      *http.Client
+	client    *api.Client // for what is no answer
 	puller    *api.Client // for answers that last for hours
 	url       string      // without a password, for messages
 	keepAlive func(model string) time.Duration
@@ -32,6 +34,8 @@ func newOllama(base *url.URL, keepAlive func(model string) time.Duration) *ollam
 	patient := *calls
 	patient.Transport = transport{next: calls.Transport.(transport).next, most: maxNews}
 	return &ollama{
+		base:      base,
+		http:      calls,
 		client:    api.NewClient(base, calls),
 		puller:    api.NewClient(base, &patient),
 		url:       base.Redacted(),
@@ -80,7 +84,7 @@ func (o *ollama) send(ctx context.Context, req *api.ChatRequest, heard func(stri
 	var rep reply
 	var text strings.Builder
 	var ex exchange
-	err := o.client.Chat(withExchange(ctx, &ex), req, func(r api.ChatResponse) error {
+	err := o.stream(withExchange(ctx, &ex), req, func(r api.ChatResponse) {
 		if r.Message.Content != "" || r.Message.Thinking != "" {
 			rep.completion++
 			text.WriteString(r.Message.Content)
@@ -91,7 +95,6 @@ func (o *ollama) send(ctx context.Context, req *api.ChatRequest, heard func(stri
 			rep.prompt, rep.completion, rep.load = r.PromptEvalCount, r.EvalCount, r.LoadDuration
 			rep.queue = max(0, r.TotalDuration-r.LoadDuration-r.PromptEvalDuration-r.EvalDuration)
 		}
-		return nil
 	})
 	rep.text, rep.status = text.String(), ex.status
 	return rep, ollamaFailure(err, ex.status, req.Model)
