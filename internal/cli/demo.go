@@ -82,7 +82,7 @@ func (a *app) demo(ctx context.Context, s demoSetup) error {
 	for _, d := range demoJobs() {
 		steps = append(steps, demoStep{d.what, func(ctx context.Context) (string, error) { return a.demoOne(ctx, api, d, s.model) }})
 	}
-	ai := &demoAI{api: api, model: s.model, rules: s.rules, prices: s.prices}
+	ai := &demoAI{api: api, model: s.model, rules: s.rules}
 	steps = append(steps, ai.steps()...)
 	var failed []string
 	for _, step := range steps {
@@ -97,7 +97,9 @@ func (a *app) demo(ctx context.Context, s demoSetup) error {
 		fmt.Fprintf(a.stdout, "  %-28s %s\n", step.what, outcome)
 	}
 	fmt.Fprintln(a.stdout)
-	ai.printTable(a.stdout)
+	if !ai.conclude(ctx, a.stdout) {
+		failed = append(failed, "what the answers come to")
+	}
 	if len(failed) > 0 {
 		return errors.New("the demo did not work: " + strings.Join(failed, ", "))
 	}

@@ -17,7 +17,7 @@ type demoAI struct {
 	api    client
 	model  bool // one can be reached
 	rules  bool // answer where none can
-	prices demoPrices
+	before demoUsage
 	rows   []demoAnswered
 
 	contact, deal, invoice string // ids of what is asked about
@@ -65,6 +65,9 @@ func (d *demoAI) choose(ctx context.Context) (string, error) {
 	}
 	deal, err := d.oldestDeal(ctx)
 	if err != nil {
+		return "", err
+	}
+	if d.before, err = d.usage(ctx); err != nil {
 		return "", err
 	}
 	d.contact, d.invoice, d.deal = invoice.ContactID, invoice.ID, deal.ID

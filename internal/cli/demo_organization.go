@@ -25,7 +25,6 @@ type demoSetup struct {
 	admin       client
 	model       bool // one can be reached
 	rules       bool // answer where none can
-	prices      demoPrices
 	databaseURL string
 	data        string // folder
 }
@@ -55,7 +54,7 @@ func (a *app) demoOrganization(ctx context.Context, s demoSetup) (demoOrganizati
 		}
 	}
 	err = s.admin.do(ctx, http.MethodPost, "/api/organizations",
-		map[string]any{"name": "Sharma Traders", "state": "Karnataka", "gstin": "29AAGCS1042N1Z3"}, &o)
+		map[string]any{"name": "Sharma Traders", "state": "Karnataka", "gstin": "29AAGCS1042N1Z3", "plan": "pro"}, &o)
 	if err != nil {
 		return o, err
 	}

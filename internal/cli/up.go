@@ -232,5 +232,5 @@ func (c *upCmd) tell(ctx context.Context, a *app, s upSetup, address string, ser
 		return nil
 	}
 	return a.demo(ctx, demoSetup{admin: api, model: model.reachable, rules: s.model.rules,
-		prices: demoPrices{chain: s.model.chain, usdINR: s.model.usdINR}, databaseURL: services.databaseURL, data: s.data})
+		databaseURL: services.databaseURL, data: s.data})
 }
