@@ -107,7 +107,7 @@ func TestAMakerThatDies(t *testing.T) {
 	if !ok {
 		t.Fatal("no look")
 	}
-	const left = 400 * time.Millisecond
+	const left = 2 * time.Second
 	if err := client.Set(t.Context(), seen.leaseKey(""), "of one who's dead"[:16]+"0", left).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -137,8 +137,8 @@ func TestALeaseIsRenewed(t *testing.T) {
 		t.Fatalf("it lives %s", d)
 	}
 	began, _ := client.Get(t.Context(), key).Result()
-	client.PExpire(t.Context(), key, leaseTTL/2)
-	until(t, "it is renewed", func() bool { return lives() > leaseTTL/2 })
+	client.PExpire(t.Context(), key, leaseTTL*9/10)
+	until(t, "it is renewed", func() bool { return lives() > leaseTTL*9/10 })
 	if now, _ := client.Get(t.Context(), key).Result(); now != began {
 		t.Errorf("renewed it is %q, want %q: since when it is held", now, began)
 	}
@@ -169,7 +169,7 @@ func TestBusy(t *testing.T) {
 		looks.Add(1)
 		send(batch)
 	}
-	for _, first := range []bool{true, false} {
+	for range 2 {
 		looks.Store(0)
 		claim := c.Claim(t.Context(), e, "", wait)
 		if claim.Outcome != Busy || claim.Age < wait-time.Millisecond {
@@ -177,9 +177,9 @@ func TestBusy(t *testing.T) {
 		}
 		claim.Keep(t.Context(), number(2))
 		claim.Release(t.Context())
-		if n := looks.Load(); (n > 1) != first {
-			t.Errorf("%d looks, first: %t", n, first)
-		}
+	}
+	if n := looks.Load(); n != 1 {
+		t.Errorf("who came late looked %d times", n)
 	}
 	maker.Keep(t.Context(), number(1))
 	maker.Release(t.Context())
