@@ -104,8 +104,10 @@ func (a *app) demo(ctx context.Context, s demoSetup) error {
 		return errors.New("the demo did not work: " + strings.Join(failed, ", "))
 	}
 	if !s.model {
-		fmt.Fprintln(a.stdout, "No model can be reached: the AI jobs wait for one, as said above, and run by themselves when it is there;")
-		fmt.Fprintln(a.stdout, "what is asked about the organization's own records is answered by fixed rules meanwhile.")
+		fmt.Fprintln(a.stdout, "No model can be reached: the AI jobs wait for one, as said above, and run by themselves when it is there.")
+		if s.rules {
+			fmt.Fprintln(a.stdout, "What is asked about the organization's own records is answered by fixed rules meanwhile.")
+		}
 		return nil
 	}
 	fmt.Fprintln(a.stdout, "Demo: all of it worked.")
