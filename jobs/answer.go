@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/payaid/payaid/events/outbox"
 	"github.com/payaid/payaid/internal/cachetag"
@@ -75,16 +76,13 @@ func answered(t *Task, a Answer) (Result, error) {
 // about it. The organization's settings say whether its data may leave the house.
 func (w asker) ask(ctx context.Context, t *Task, q question) (Answer, error) {
 	began := time.Now()
-	policy, err := store.OrganizationAI(ctx, w.deps.DB.Pool(), t.OrganizationID)
+	policy, err := w.start(ctx, t)
 	if err != nil {
 		return Answer{}, err
 	}
 	q.prompt.LocalOnly = policy.LocalOnly
 	if q.prompt.Mode == "" {
 		q.prompt.Mode = inference.Mode(policy.Mode)
-	}
-	if err := t.Follow.Started(ctx); err != nil {
-		return Answer{}, err
 	}
 	claim, err := w.claim(ctx, t, q)
 	if err != nil {
@@ -114,6 +112,19 @@ func (w asker) ask(ctx context.Context, t *Task, q question) (Answer, error) {
 		return Answer{}, err
 	}
 	return a, keep(ctx, claim, got)
+}
+
+// start tells who follows that an attempt is on, and at the same time reads the organization's settings: a job
+// is not to wait for one answer of the database after the other.
+func (w asker) start(ctx context.Context, t *Task) (policy store.AIPolicy, err error) {
+	var both errgroup.Group
+	both.Go(func() (err error) {
+		policy, err = store.OrganizationAI(ctx, w.deps.DB.Pool(), t.OrganizationID)
+		return err
+	})
+	both.Go(func() error { return t.Follow.Started(ctx) })
+	err = both.Wait()
+	return policy, err
 }
 
 // shown is a model's answer in the shape that clients get. Whoever follows has read the model's own by now.
