@@ -144,13 +144,13 @@ func (b *bench) database(ctx context.Context, name string) (string, error) {
 func (b *bench) add(r row) { b.rows = append(b.rows, r) }
 
 func (b *bench) print(w io.Writer) {
-	fmt.Fprintf(w, "\n%-52s %-26s %-42s %6s  %-24s %s\n", "what", "measured", "against", "ratio", "target", "is")
+	fmt.Fprintf(w, "\n%-52s %-26s %-52s %6s  %-27s %s\n", "what", "measured", "against", "ratio", "target", "is")
 	for _, r := range b.rows {
 		ratio := ""
 		if r.ratio > 0 {
 			ratio = fmt.Sprintf("%.2f", r.ratio)
 		}
-		fmt.Fprintf(w, "%-52s %-26s %-42s %6s  %-24s %s\n", r.what, r.value, r.against, ratio, r.target, r.verdict)
+		fmt.Fprintf(w, "%-52s %-26s %-52s %6s  %-27s %s\n", r.what, r.value, r.against, ratio, r.target, r.verdict)
 	}
 }
 

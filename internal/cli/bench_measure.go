@@ -63,7 +63,8 @@ func (b *bench) submits(ctx context.Context) error {
 		return err
 	}
 	b.add(row{what: fmt.Sprintf("HTTP submit, durable, %d clients", b.Clients), value: fmt.Sprintf("%.0f /s", submits),
-		against: fmt.Sprintf("bare commit %.0f /s", bare), ratio: submits / bare, target: ">= 0.8"})
+		against: fmt.Sprintf("bare commit %.0f /s", bare), ratio: submits / bare, target: ">= 0.8",
+		verdict: met(submits/bare >= 0.8)})
 	return s.stop()
 }
 
@@ -160,7 +161,7 @@ func (b *bench) idle(ctx context.Context) error {
 		return err
 	}
 	b.add(row{what: "submit to done, idle, one at a time", value: ours.String(), against: "River alone, to its start, " + alone.String(),
-		target: "p50 <= 10 ms, p99 <= 30 ms"})
+		target: "p50 <= 10 ms, p99 <= 30 ms", verdict: met(ours.at(0.5) <= 10*time.Millisecond && ours.at(0.99) <= 30*time.Millisecond)})
 	return nil
 }
 
@@ -185,7 +186,8 @@ func (b *bench) steady(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	b.add(row{what: "submit to done at 200 per second", value: ours.String(), target: "p50 <= 15 ms, p99 <= 100 ms"})
+	b.add(row{what: "submit to done at 200 per second", value: ours.String(), target: "p50 <= 15 ms, p99 <= 100 ms",
+		verdict: met(ours.at(0.5) <= 15*time.Millisecond && ours.at(0.99) <= 100*time.Millisecond)})
 	return s.stop()
 }
 
@@ -219,7 +221,8 @@ func (b *bench) saturated(ctx context.Context) error {
 		return err
 	}
 	b.add(row{what: fmt.Sprintf("submit to done, %d jobs, %d clients", b.Jobs, b.Clients), value: ours.String(),
-		against: "River alone " + alone.String(), ratio: ours.perSecond / alone.perSecond, target: ">= 0.6"})
+		against: "River alone " + alone.String(), ratio: ours.perSecond / alone.perSecond, target: ">= 0.6",
+		verdict: met(ours.perSecond/alone.perSecond >= 0.6)})
 	return nil
 }
 
