@@ -46,8 +46,7 @@ func (c *Cache) keep(ctx context.Context, e Entry, s sight, value []byte) error 
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.writeTimeout)
 	defer cancel()
-	stored := append(append(make([]byte, 0, len(s.fence)+len(value)), s.fence...), value...)
-	return c.noted(c.client.Set(ctx, s.keys[0], stored, jittered(min(e.TTL, LongestTTL))).Err())
+	return c.noted(c.client.Set(ctx, s.keys[0], sealed(s.fence, value), jittered(min(e.TTL, LongestTTL))).Err())
 }
 
 // jittered spreads a time by a tenth to both sides.

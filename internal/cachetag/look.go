@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"slices"
 	"strings"
 	"sync"
@@ -14,16 +16,42 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A value in Redis is its fence and then itself. The fence is all that must be true for the value to count:
+// A value in Redis is its fence, a checksum and then itself. The fence is all that must be true for the value to
+// count:
 //
 //	1 byte   the format
 //	8 bytes  the epoch of the server
 //	8 bytes  hash of the tags, so that an entry whose tags changed in a deploy is a miss
 //	16 each  the stamps of the tags, in their order
+//
+// The checksum, 4 bytes, is of fence and value: one that was cut or changed on its way is a miss.
 const (
-	format   = "\x01"
+	format   = "\x02"
 	stampLen = 16
+	sumLen   = crc32.Size
 )
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// sealed is a value as Redis keeps it.
+func sealed(fence string, value []byte) []byte {
+	stored := append(make([]byte, 0, len(fence)+sumLen+len(value)), fence...)
+	sum := crc32.Update(crc32.Checksum(stored, castagnoli), castagnoli, value)
+	return append(binary.BigEndian.AppendUint32(stored, sum), value...)
+}
+
+// unsealed is the value of what Redis kept, if it is whole and under this fence.
+func unsealed(fence, stored string) (value []byte, ok bool) {
+	rest, ok := strings.CutPrefix(stored, fence)
+	if !ok || len(rest) < sumLen {
+		return nil, false
+	}
+	// Without a copy: nobody else has the string, and nobody may change the value.
+	all := unsafe.Slice(unsafe.StringData(stored), len(stored))
+	head, sum, value := all[:len(fence)], all[len(fence):len(fence)+sumLen], all[len(fence)+sumLen:]
+	whole := crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, value)
+	return value, binary.BigEndian.Uint32(sum) == whole
+}
 
 // newStamp is unlike every stamp before.
 func newStamp() string {
@@ -107,10 +135,7 @@ func (c *Cache) lookOnce(ctx context.Context, e Entry) (sight, error) {
 		return sight{}, errEpoch
 	}
 	s := sight{keys: keys, fence: format + epoch + tagsHash(e.Tags) + strings.Join(stamps, "")}
-	if value, ok := strings.CutPrefix(stored, s.fence); ok {
-		// Without a copy: nobody else has the string, and nobody may change the value.
-		s.hit, s.value = true, unsafe.Slice(unsafe.StringData(value), len(value))
-	}
+	s.value, s.hit = unsealed(s.fence, stored)
 	return s, nil
 }
 

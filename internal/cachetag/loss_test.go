@@ -168,11 +168,14 @@ func TestForeignBytesAreAMiss(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range len(whole) - 1 {
-		if err := client.Set(t.Context(), e.key(), whole[:i], time.Minute).Err(); err != nil {
-			t.Fatal(err)
+	for i := range len(whole) {
+		other := whole[:i] + string(whole[i]^1) + whole[i+1:]
+		for _, foreign := range []string{whole[:i], other, whole + whole[i:]} {
+			if err := client.Set(t.Context(), e.key(), foreign, time.Minute).Err(); err != nil {
+				t.Fatal(err)
+			}
+			reads(t, c, e, constant(2), "2", Miss)
 		}
-		reads(t, c, e, constant(2), "2", Miss)
 	}
 	if err := client.Del(t.Context(), e.key()).Err(); err != nil {
 		t.Fatal(err)
