@@ -93,7 +93,7 @@ func (w asker) ask(ctx context.Context, t *Task, q question) (Answer, error) {
 		if a, err := w.recall(t, q, began, claim); err == nil {
 			return a, nil
 		}
-		// It is of a shape that this program can't read: what is asked anew is right.
+		claim.Spoilt() // what is asked anew takes its place
 	}
 	q.prompt.Begun = t.Follow.Began
 	q.prompt.Budget = w.budgetOf(t, policy)

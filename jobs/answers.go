@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -118,11 +119,31 @@ func canonical(doc json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal(v)
 }
 
+// errNoAnswer means that what was kept is no answer of a model to the question.
+var errNoAnswer = errors.New("it is no answer to the question")
+
+// readKept reads an answer that was kept. What stands in Redis is believed no more than a model is.
+func (q question) readKept(value []byte) (keptAnswer, error) {
+	var kept keptAnswer
+	d := json.NewDecoder(bytes.NewReader(value))
+	d.DisallowUnknownFields()
+	err := d.Decode(&kept)
+	byModel := kept.Provider == inference.Ollama || kept.Provider == inference.Groq
+	if err == nil && (kept.Text == "" || !byModel || kept.Model == "" || kept.ShadowNanoUSD < 0 ||
+		min(kept.PromptTokens, kept.CompletionTokens) < 0 || !inference.Satisfies(kept.JSON, q.prompt.Schema)) {
+		err = errNoAnswer
+	}
+	if err != nil {
+		return kept, fmt.Errorf("read an answer that was kept: %w", err)
+	}
+	return kept, nil
+}
+
 // recall answers with what was kept.
 func (w asker) recall(t *Task, q question, began time.Time, claim *cachetag.Claim) (Answer, error) {
-	var kept keptAnswer
-	if err := json.Unmarshal(claim.Value, &kept); err != nil {
-		return Answer{}, fmt.Errorf("read an answer that was kept: %w", err)
+	kept, err := q.readKept(claim.Value)
+	if err != nil {
+		return Answer{}, err
 	}
 	a := Answer{
 		Text: kept.Text, JSON: kept.JSON, Provider: fromCache, Model: kept.Model, Cached: true,
@@ -143,10 +164,10 @@ func (w asker) recall(t *Task, q question, began time.Time, claim *cachetag.Clai
 }
 
 // keepable reports whether others may get an answer: one that was cut where its client wanted it cut is an
-// answer to nobody else.
+// answer to nobody else, and one that says nothing is worth another try.
 func keepable(claim *cachetag.Claim, got inference.Answer) bool {
 	n := len(got.Attempts)
-	return claim.Outcome == cachetag.Miss && n > 0 && got.Attempts[n-1].Outcome == inference.OK
+	return claim.Outcome == cachetag.Miss && n > 0 && got.Attempts[n-1].Outcome == inference.OK && got.Text != ""
 }
 
 // keep keeps a model's answer for whoever asks the same. If it can't be kept, nobody is to wait for the next.

@@ -91,6 +91,14 @@ func (cl *Claim) is(o Outcome) *Claim {
 	return cl
 }
 
+// Spoilt makes a Miss of a Hit whose value its reader can't use: what it makes in its place replaces it. Nobody
+// waits for that.
+func (cl *Claim) Spoilt() {
+	if cl.Outcome == Hit && cl.cache != nil {
+		cl.Outcome, cl.Value = Miss, nil
+	}
+}
+
 // Keep keeps the value of a Miss for others. What is longer than MaxValue, or comes when Redis is away, is
 // not kept.
 func (cl *Claim) Keep(ctx context.Context, value []byte) {

@@ -97,6 +97,15 @@ func (s *schema) check(doc json.RawMessage) error {
 	return s.compiled.Validate(value)
 }
 
+// Satisfies says whether a document is one that a schema asks for: none where there is no schema.
+func Satisfies(doc, schema json.RawMessage) bool {
+	if schema == nil {
+		return doc == nil
+	}
+	s, bad := compileSchema(schema)
+	return bad == nil && s.check(doc) == nil
+}
+
 // breach names the rule of the schema that an answer broke, without anything
 // of the answer.
 func breach(why error) string {
