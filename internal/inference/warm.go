@@ -21,7 +21,7 @@ const (
 // warmth is one model that is kept in memory.
 type warmth struct {
 	model string
-	pause time.Duration // after the next load
+	pause time.Duration // after the next load, or the last that failed
 	next  time.Time     // not loaded again before
 }
 
@@ -78,12 +78,27 @@ func (c *Chain) warmOne(ctx context.Context, w *warmth, running []api.ProcessMod
 	switch {
 	case f == nil && at < 0:
 		w.next = time.Now().Add(w.pause)
-		w.pause = min(max(2*w.pause, c.warmEvery), warmMost)
+		w.longer(c.warmEvery)
 		c.cfg.Log.Info("model loaded", "provider", Ollama, "model", w.model, "ms", time.Since(now).Milliseconds())
-	case f != nil && f.class != Cancelled && !c.told.again("warm "+w.model+" "+f.class):
+	case f == nil || f.class == Cancelled:
+	default:
+		c.notWarmed(w, f)
+	}
+}
+
+// notWarmed leaves a model alone for longer each time that it can't be loaded: to try takes minutes of the
+// host's work, and the memory of others. One that isn't there costs nothing to ask for, and may be pulled.
+func (c *Chain) notWarmed(w *warmth, f *failure) {
+	if f.class != Misconfigured {
+		w.longer(c.warmEvery)
+		w.next = time.Now().Add(w.pause)
+	}
+	if !c.told.again("warm " + w.model + " " + f.class) {
 		c.cfg.Log.Warn("model not ready", "provider", Ollama, "model", w.model, "class", f.class, "detail", f.detail)
 	}
 }
+
+func (w *warmth) longer(least time.Duration) { w.pause = min(max(2*w.pause, least), warmMost) }
 
 // warmModels are the models of the tiers that are to be warm.
 func (c *Chain) warmModels() []string {

@@ -154,6 +154,19 @@ func TestModelThatIsPushedOut(t *testing.T) {
 	}
 }
 
+// TestModelThatCannotBeLoaded has Ollama lack the memory for a warm model.
+func TestModelThatCannotBeLoaded(t *testing.T) {
+	t.Parallel()
+	r := warmRig(t, localstack.NewOllama(t), Fast)
+	r.ollama.Only("/api/chat").Every(faults.OllamaStatus(500, "model requires more system memory (9.1 GiB) than is available (3.0 GiB)"))
+	r.run(t)
+	<-time.After(3 * time.Second)
+	// With a look every 100 ms each of 30 looks would try; pauses double.
+	if n := loads(r.ollama); n < 2 || n > 8 {
+		t.Errorf("%d tries to load in 3 s, want fewer and fewer", n)
+	}
+}
+
 func TestKeepAliveIsByModel(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) {
