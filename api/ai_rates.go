@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/payaid/payaid/internal/ratelimit"
+	"github.com/payaid/payaid/internal/store"
 )
 
 // An AIRate is how many AI jobs an organization may submit in a window. Of the rates for all kinds that of the
@@ -55,29 +56,32 @@ func (s *Server) rate(plan, kind string) (AIRate, bool) {
 	return AIRate{}, false
 }
 
-// takeRates counts AI jobs, all or none. giveBack is for jobs that come to nothing after all.
-func (s *Server) takeRates(ctx context.Context, x *exchange, kinds map[string]int) (giveBack func(), err error) {
+// aiCount is how many AI jobs of each kind an organization wants, and its terms.
+type aiCount struct {
+	terms store.AITerms
+	kinds map[string]int
+}
+
+// takeRates counts AI jobs, all or none. giveBack is for jobs that come to nothing after all. It needs no connection
+// to the database: who holds one may call it.
+func (s *Server) takeRates(ctx context.Context, x *exchange, ai aiCount) (giveBack func(), err error) {
 	var taken []ratelimit.Taken
 	giveBack = func() {
 		for _, t := range taken {
 			t.GiveBack(ctx)
 		}
 	}
-	if len(kinds) == 0 || len(s.AIRates) == 0 {
+	if len(ai.kinds) == 0 || len(s.AIRates) == 0 {
 		return giveBack, nil
 	}
-	terms, err := s.aiTerms(ctx, x.caller.OrganizationID)
-	if err != nil {
-		return giveBack, err
-	}
 	all := 0
-	for _, n := range kinds {
+	for _, n := range ai.kinds {
 		all += n
 	}
 	wanted := map[string]int{"": all}
-	maps.Copy(wanted, kinds)
+	maps.Copy(wanted, ai.kinds)
 	for _, kind := range slices.Sorted(maps.Keys(wanted)) {
-		rate, ok := s.rate(terms.Plan, kind)
+		rate, ok := s.rate(ai.terms.Plan, kind)
 		if !ok {
 			continue
 		}
@@ -85,7 +89,7 @@ func (s *Server) takeRates(ctx context.Context, x *exchange, kinds map[string]in
 		r, t := rate.Limiter.TakeN(ctx, client, rate.Limit, wanted[kind])
 		if !r.Allowed {
 			giveBack()
-			return func() {}, overRate(rate, terms.Plan, wanted[kind], r)
+			return func() {}, overRate(rate, ai.terms.Plan, wanted[kind], r)
 		}
 		taken = append(taken, t)
 	}

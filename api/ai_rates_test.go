@@ -128,6 +128,32 @@ func TestAIRatesCountWhatIsMade(t *testing.T) {
 	}
 }
 
+// Who tries jobs again that have ended has models asked as much as who submits them.
+func TestAIRatesCountRetries(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, rated(t, localstack.TestRedis(t), AIRate{Plan: "*", Limit: 3}))
+	_, key := g.organization(t)
+	id := g.call(t, key, "POST", "/api/jobs", aCompletion).want(202).job().ID
+	mail := g.call(t, key, "POST", "/api/jobs", aMail).want(202).job().ID
+	again := func(id string) *reply {
+		g.call(t, key, "POST", "/api/jobs/"+id+"/cancel", "").want(200)
+		return g.call(t, key, "POST", "/api/jobs/"+id+"/retry", "")
+	}
+	for range 2 {
+		again(id).want(200)
+		g.call(t, key, "POST", "/api/jobs/"+id+"/retry", "").want(200) // it is under way
+	}
+	p := again(id)
+	p.problem(429, "ai_rate_limited")
+	if p.header.Get("Retry-After") == "" {
+		t.Error("nothing says when it may be tried again")
+	}
+	if j := g.call(t, key, "GET", "/api/jobs/"+id, "").want(200).job(); j.Status != "cancelled" {
+		t.Errorf("the job is %s", j.Status)
+	}
+	again(mail).want(200)
+}
+
 func TestAIRatesAtOnce(t *testing.T) {
 	t.Parallel()
 	const limit = 20

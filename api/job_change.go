@@ -41,33 +41,65 @@ func (s *Server) cancelJob(ctx context.Context, in *changeInput) (*changeOutput,
 }
 
 // retryJob gives a job that failed, was cancelled or waits a new run that is due now. One that is under
-// way already is left as it is.
-func (s *Server) retryJob(ctx context.Context, in *changeInput) (*changeOutput, error) {
+// way already is left as it is. An AI job that has ended counts again: it asks models anew.
+func (s *Server) retryJob(ctx context.Context, in *changeInput) (out *changeOutput, err error) {
+	var terms store.AITerms
+	if len(s.AIRates) > 0 {
+		// Within the transaction there is no second connection to be had.
+		if terms, err = s.aiTerms(ctx, exchangeOf(ctx).caller.OrganizationID); err != nil {
+			return nil, err
+		}
+	}
+	giveBack := func() {}
+	defer func() {
+		if err != nil {
+			giveBack()
+		}
+	}()
 	return s.changeJob(ctx, in.ID, func(tx pgx.Tx, x *exchange, id string) (store.Job, bool, error) {
-		j, err := store.LockJob(ctx, tx, x.caller.OrganizationID, id)
+		j, err := s.retriable(ctx, tx, x, id)
 		if err != nil {
 			return j, false, err
 		}
-		if k := s.kinds[j.Kind]; k != nil && k.Scope == "admin" && x.caller.scopes&admin == 0 {
-			return j, false, forbidden(admin)
+		if j.Terminal() && s.isAI(j.Kind) {
+			if giveBack, err = s.takeRates(ctx, x, aiCount{terms, map[string]int{j.Kind: 1}}); err != nil {
+				return j, false, err
+			}
 		}
-		if j.Status == store.Succeeded {
-			return j, false, refuse("already_finished", "the job has succeeded, so there is nothing to try again")
-		}
-		eventID := outbox.NewID()
-		again, err := store.RequeueJob(ctx, tx, x.caller.OrganizationID, id, eventID, s.placeOf(j))
-		if errors.Is(err, store.ErrConflict) {
-			return j, false, nil
-		}
-		if err != nil {
-			return j, false, err
-		}
-		b := &pgx.Batch{}
-		if err := outbox.QueueAs(b, eventID, x.origin(), requested(again)); err != nil {
-			return again, false, err
-		}
-		return again, true, tx.SendBatch(ctx, b).Close()
+		return s.requeue(ctx, tx, x, j)
 	})
+}
+
+// retriable locks a job that the caller may try again.
+func (s *Server) retriable(ctx context.Context, tx pgx.Tx, x *exchange, id string) (store.Job, error) {
+	j, err := store.LockJob(ctx, tx, x.caller.OrganizationID, id)
+	if err != nil {
+		return j, err
+	}
+	if k := s.kinds[j.Kind]; k != nil && k.Scope == "admin" && x.caller.scopes&admin == 0 {
+		return j, forbidden(admin)
+	}
+	if j.Status == store.Succeeded {
+		return j, refuse("already_finished", "the job has succeeded, so there is nothing to try again")
+	}
+	return j, nil
+}
+
+// requeue gives a job a new run, unless it is under way.
+func (s *Server) requeue(ctx context.Context, tx pgx.Tx, x *exchange, j store.Job) (store.Job, bool, error) {
+	eventID := outbox.NewID()
+	again, err := store.RequeueJob(ctx, tx, x.caller.OrganizationID, j.ID, eventID, s.placeOf(j))
+	if errors.Is(err, store.ErrConflict) {
+		return j, false, nil
+	}
+	if err != nil {
+		return j, false, err
+	}
+	b := &pgx.Batch{}
+	if err := outbox.QueueAs(b, eventID, x.origin(), requested(again)); err != nil {
+		return again, false, err
+	}
+	return again, true, tx.SendBatch(ctx, b).Close()
 }
 
 // placeOf takes a place for a job that is tried again. It asks the estimate alone: within a transaction

@@ -111,9 +111,10 @@ func (s *Server) parser(x *exchange) *parser {
 func (s *Server) accept(ctx context.Context, x *exchange, js []store.Job, a answer) (answer, error) {
 	kinds := s.aiJobs(js)
 	left := ""
+	var terms store.AITerms
 	if kinds != nil {
-		terms, err := s.aiTerms(ctx, x.caller.OrganizationID)
-		if err != nil {
+		var err error
+		if terms, err = s.aiTerms(ctx, x.caller.OrganizationID); err != nil {
 			return a, err
 		}
 		if left, err = s.budgetLeft(ctx, x.caller.OrganizationID, terms); err != nil {
@@ -121,7 +122,7 @@ func (s *Server) accept(ctx context.Context, x *exchange, js []store.Job, a answ
 		}
 	}
 	taken := s.takeShares(ctx, js)
-	a, err := s.storeJobs(ctx, x, js, kinds, a)
+	a, err := s.storeJobs(ctx, x, js, aiCount{terms, kinds}, a)
 	if err != nil || a.replayed {
 		s.shares.giveBack(taken)
 	} else {
@@ -133,12 +134,12 @@ func (s *Server) accept(ctx context.Context, x *exchange, js []store.Job, a answ
 
 // storeJobs counts AI jobs where they are really made: a repeat makes none, and what can't be stored is given
 // back.
-func (s *Server) storeJobs(ctx context.Context, x *exchange, js []store.Job, kinds map[string]int, a answer) (answer, error) {
+func (s *Server) storeJobs(ctx context.Context, x *exchange, js []store.Job, ai aiCount, a answer) (answer, error) {
 	giveBack := func() {}
 	var err error
 	if x.repeatable {
 		a, err = s.once(ctx, func(tx pgx.Tx) (_ answer, err error) {
-			if giveBack, err = s.takeRates(ctx, x, kinds); err != nil {
+			if giveBack, err = s.takeRates(ctx, x, ai); err != nil {
 				return a, err
 			}
 			b := &pgx.Batch{}
@@ -147,7 +148,7 @@ func (s *Server) storeJobs(ctx context.Context, x *exchange, js []store.Job, kin
 			}
 			return a, tx.SendBatch(ctx, b).Close()
 		})
-	} else if giveBack, err = s.takeRates(ctx, x, kinds); err == nil {
+	} else if giveBack, err = s.takeRates(ctx, x, ai); err == nil {
 		err = s.gather.store(ctx, x, js)
 	}
 	if err != nil {
