@@ -258,8 +258,12 @@ func TestTheDoctor(t *testing.T) {
 	sick("schema", "broken", "idx_jobs_org_kind", "REINDEX")
 	s.superuser(`UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'idx_jobs_org_kind'::regclass`)
 	ends(t, worker, 25*time.Second)
-	if status, output := s.once("migrate", "down", "--yes"); status != 0 {
-		t.Fatalf("migrate down: %s", output)
+	// Down to the newest migration that the program can't do without: those after it only make it quick.
+	for output := ""; !strings.Contains(output, "ai_usage"); {
+		var status int
+		if status, output = s.once("migrate", "down", "--yes"); status != 0 {
+			t.Fatalf("migrate down: %s", output)
+		}
 	}
 	sick("postgres", "broken", "older than this program", "payaid migrate")
 	s.stop(s.postgres)
