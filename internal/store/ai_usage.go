@@ -56,7 +56,7 @@ SELECT c.organization_id, date_trunc('hour', c.created_at, o.timezone) AS hour, 
        coalesce(round(shadow * c.usd_inr), 0) AS shadow_nano_inr
 FROM ai_calls c JOIN organizations o ON o.id = c.organization_id
 CROSS JOIN LATERAL (
-    SELECT c.provider NOT IN ('cache', 'rules') AND c.outcome NOT IN ('breaker_open', 'queue_full', 'out_of_budget')
+    SELECT c.provider NOT IN ('cache', 'rules') AND c.outcome NOT IN ('breaker_open', 'queue_full', 'out_of_budget', 'budget_unknown')
            AND NOT (c.outcome IN ('cancelled', 'timeout', 'overloaded') AND c.run_ms = 0 AND c.status IS NULL),
            c.outcome = 'ok' OR c.outcome = 'length' AND c.detail IS NULL,
            CASE c.provider WHEN 'rules' THEN 0 ELSE c.shadow_nano_usd END

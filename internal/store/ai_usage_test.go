@@ -55,7 +55,7 @@ func callsGenerator(now time.Time) *rapid.Generator[madeCall] {
 		c.cached = c.provider == "cache"
 		if c.provider == "ollama" || c.provider == "groq" {
 			c.outcome = rapid.SampledFrom([]string{"ok", "length", "length", "timeout", "cancelled", "overloaded", "lost", "server",
-				"breaker_open", "queue_full", "out_of_budget"}).Draw(t, "outcome")
+				"breaker_open", "queue_full", "out_of_budget", "budget_unknown"}).Draw(t, "outcome")
 			if c.outcome != "ok" && (c.outcome != "length" || rapid.Bool().Draw(t, "refused")) {
 				c.detail = "why"
 			}
@@ -70,7 +70,7 @@ func callsGenerator(now time.Time) *rapid.Generator[madeCall] {
 // counts is what a call counts, by the words of the documentation.
 func (c madeCall) counts() (u store.Usage) {
 	model := c.provider == "ollama" || c.provider == "groq"
-	kept := slices.Contains([]string{"breaker_open", "queue_full", "out_of_budget"}, c.outcome) ||
+	kept := slices.Contains([]string{"breaker_open", "queue_full", "out_of_budget", "budget_unknown"}, c.outcome) ||
 		slices.Contains([]string{"cancelled", "timeout", "overloaded"}, c.outcome) && c.run == 0
 	answered := c.outcome == "ok" || c.outcome == "length" && c.detail == ""
 	one := func(b bool) int64 {
