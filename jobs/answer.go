@@ -96,9 +96,10 @@ func (w asker) ask(ctx context.Context, t *Task, q question) (Answer, error) {
 		claim.Spoilt() // what is asked anew takes its place
 	}
 	q.prompt.Begun = t.Follow.Began
-	q.prompt.Budget = w.budgetOf(t, policy)
+	money := &budget{deps: w.deps, job: t.Job, now: time.Now}
+	q.prompt.Terms, q.prompt.Purse = money.terms, w.deps.purse(policy)
 	got, err := w.deps.Model.Answer(ctx, q.prompt, t.Follow)
-	w.bookUnlimited(ctx, t, policy, attemptsTo(got, err))
+	money.bookUnlimited(ctx, attemptsTo(got, err))
 	if err != nil {
 		return w.withoutModel(t, q, began, err)
 	}

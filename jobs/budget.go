@@ -21,19 +21,37 @@ type budget struct {
 	deps Deps
 	job  store.Job
 	now  func() time.Time
+	paid int64 // on reserved money, in billionths of a dollar
 }
 
-// budgetOf is what the organization may spend at the fallback provider; nil: as much as it takes.
-func (w asker) budgetOf(t *Task, policy store.AIPolicy) inference.Budget {
-	if policy.MonthlyBudget == nil {
+// terms are the organization's of the moment, for inference.Prompt: they may have changed since the job began.
+func (b *budget) terms(ctx context.Context) (inference.Budget, error) {
+	policy, err := store.OrganizationAI(ctx, b.deps.DB.Pool(), b.job.OrganizationID)
+	switch {
+	case err != nil:
+		return nil, err
+	case policy.LocalOnly:
+		return nil, &inference.Refused{Reason: "the organization allows models in the house only"}
+	case policy.MonthlyBudget == nil:
+		return nil, nil
+	}
+	return b, nil
+}
+
+// purse is about what an organization has left, in billionths of a dollar; nil: it has no budget. What is set aside
+// counts as being there, as most of it comes back.
+func (d Deps) purse(policy store.AIPolicy) *int64 {
+	if policy.MonthlyBudget == nil || d.RupeesPerDollar <= 0 {
 		return nil
 	}
-	return budget{w.deps, t.Job, time.Now}
+	left := (float64(*policy.MonthlyBudget)*store.NanoPerPaisa - float64(policy.Spent)) / d.RupeesPerDollar
+	nano := int64(min(max(left, 0), math.MaxInt64/2))
+	return &nano
 }
 
 // Reserve implements inference.Budget. It is not cut short by the end of the provider's time: what would be set
 // aside then, unknown to us, would count as spent.
-func (b budget) Reserve(ctx context.Context, nanoUSD int64) (settle func(nanoUSD int64), err error) {
+func (b *budget) Reserve(ctx context.Context, nanoUSD int64) (settle func(nanoUSD int64), err error) {
 	r := store.AIReservation{OrganizationID: b.job.OrganizationID, ID: outbox.NewID(), JobID: b.job.ID, NanoINR: b.deps.rupees(nanoUSD)}
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), reserveTimeout)
 	defer cancel()
@@ -42,7 +60,10 @@ func (b budget) Reserve(ctx context.Context, nanoUSD int64) (settle func(nanoUSD
 	case err == nil && !granted:
 		return nil, &inference.Refused{Reason: usedUp(account, r.NanoINR)}
 	case err == nil && ctx.Err() == nil:
-		return func(cost int64) { b.settle(ctx, r, b.deps.rupees(cost)) }, nil
+		return func(cost int64) {
+			b.paid += cost
+			b.settle(ctx, r, b.deps.rupees(cost))
+		}, nil
 	case err == nil:
 		err = ctx.Err()
 	}
@@ -57,7 +78,7 @@ func (b budget) Reserve(ctx context.Context, nanoUSD int64) (settle func(nanoUSD
 
 // settle outlives the job's context, and a restart of Postgres. If the database forgets it, as it commits without
 // waiting for the disk, or never hears of it, the reservation is swept and counts in full.
-func (b budget) settle(ctx context.Context, r store.AIReservation, cost int64) {
+func (b *budget) settle(ctx context.Context, r store.AIReservation, cost int64) {
 	if cost > r.NanoINR {
 		b.deps.Log.Error("a call did cost more than was set aside", "job_id", b.job.ID, "organization_id", b.job.OrganizationID,
 			"nano_inr", cost, "reserved_nano_inr", r.NanoINR)
@@ -67,20 +88,20 @@ func (b budget) settle(ctx context.Context, r store.AIReservation, cost int64) {
 	}
 }
 
-// bookUnlimited books what was spent without a budget, so that one that is set later knows of it. It is tried once, as
+// bookUnlimited books what was spent on no budget, so that one that is set later knows of it. It is tried once, as
 // to try again might book it twice; each call's cost is in its record all the same.
-func (w asker) bookUnlimited(ctx context.Context, t *Task, policy store.AIPolicy, attempts []inference.Attempt) {
-	var cost int64
+func (b *budget) bookUnlimited(ctx context.Context, attempts []inference.Attempt) {
+	cost := -b.paid
 	for _, a := range attempts {
 		cost += a.CostNanoUSD
 	}
-	if policy.MonthlyBudget != nil || cost == 0 {
+	if cost <= 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
-	if err := w.deps.Relaxed.SpendAI(ctx, t.OrganizationID, w.deps.rupees(cost), time.Now()); err != nil {
-		w.deps.Log.Warn("spent money is not booked", "job_id", t.ID, "organization_id", t.OrganizationID, "error", err)
+	if err := b.deps.Relaxed.SpendAI(ctx, b.job.OrganizationID, b.deps.rupees(cost), time.Now()); err != nil {
+		b.deps.Log.Warn("spent money is not booked", "job_id", b.job.ID, "organization_id", b.job.OrganizationID, "error", err)
 	}
 }
 

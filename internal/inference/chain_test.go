@@ -316,17 +316,22 @@ func (p *purse) Reserve(_ context.Context, nano int64) (func(int64), error) {
 	return func(cost int64) { p.settled = cost; p.open-- }, nil
 }
 
+// pays are terms that give a budget.
+func pays(b Budget) func(context.Context) (Budget, error) {
+	return func(context.Context) (Budget, error) { return b, nil }
+}
+
 func TestBudgetIsAskedBeforeGroq(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.OllamaURL = refused(t) })
 	p, money := score(), &purse{has: 1e9}
-	p.Budget = money
+	p.Terms = pays(money)
 	a := r.mustAnswer(t, p, Groq)
 	if money.settled != a.Attempts[1].CostNanoUSD || money.settled == 0 || money.reserved < money.settled {
 		t.Errorf("reserved %d, settled %d of a call for %d", money.reserved, money.settled, a.Attempts[1].CostNanoUSD)
 	}
 	asked := len(r.groq.Requests())
-	p.Budget = &purse{}
+	p.Terms = pays(&purse{})
 	e := r.mustFail(t, p)
 	if !e.Wait() || outcomes(e.Attempts) != "ollama:unavailable groq:out_of_budget" || len(r.groq.Requests()) != asked ||
 		!strings.HasSuffix(e.Reason(), "Groq is not asked, for the purse is empty") {

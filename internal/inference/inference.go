@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"time"
@@ -51,8 +52,14 @@ type Prompt struct {
 	// LocalOnly forbids everything that would let the prompt leave the house:
 	// Groq, and those models of Ollama that run in its cloud.
 	LocalOnly bool
-	// Budget is asked before each call of Groq; nil is no limit.
-	Budget Budget
+	// Terms are asked before each call of Groq, as the prompt may have waited for
+	// minutes by then: for the money that may be spent on it, a nil Budget being no
+	// limit, or the [*Refused] by which Groq isn't asked. nil: no terms.
+	Terms func(ctx context.Context) (Budget, error)
+	// Purse is about how much money there is for Groq, in billionths of a dollar;
+	// nil: enough, or nobody knows. Where it isn't enough for a call Ollama isn't
+	// hurried.
+	Purse *int64
 	// Begun hears of each call before it is made, with what is known of its
 	// attempt by then, and the class of the failure that made it necessary, "" for
 	// the first. An attempt that is kept back makes no call. nil: nobody.

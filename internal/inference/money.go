@@ -64,8 +64,8 @@ func (r reply) cost(p Price, most int64) int64 {
 	return most
 }
 
-// A Refused is the error of a [Budget] that hasn't the money. Reason ends the
-// sentence "Groq is not asked, for …".
+// A Refused is the error of terms that forbid Groq, and of a [Budget] that hasn't
+// the money. Reason ends the sentence "Groq is not asked, for …".
 type Refused struct{ Reason string }
 
 // Error says the reason.
@@ -79,11 +79,15 @@ func (r *run) paying(ctx context.Context, t turn, c call, a *Attempt) (rep reply
 		return reply{}, &failure{class: Request, detail: "can't be sent this prompt"}
 	}
 	most := price.atMost(sent, body)
-	if r.prompt.Budget != nil {
+	budget, err := r.terms(ctx)
+	if err != nil {
+		return reply{}, r.unpaid(ctx, c.model, err)
+	}
+	if budget != nil {
 		if !priced {
 			return reply{}, unpriced(c.model)
 		}
-		settle, err := r.prompt.Budget.Reserve(ctx, most)
+		settle, err := budget.Reserve(ctx, most)
 		if err != nil {
 			return reply{}, r.unpaid(ctx, c.model, err)
 		}
@@ -93,6 +97,23 @@ func (r *run) paying(ctx context.Context, t turn, c call, a *Attempt) (rep reply
 	rep, f = r.call(ctx, t, c, a)
 	a.CostNanoUSD = rep.cost(price, most)
 	return rep, f
+}
+
+func (r *run) terms(ctx context.Context) (Budget, error) {
+	if r.prompt.Terms == nil {
+		return nil, nil
+	}
+	return r.prompt.Terms(ctx)
+}
+
+// broke says that there isn't the money for a call of Groq.
+func (r *run) broke() bool {
+	if r.prompt.Purse == nil {
+		return false
+	}
+	price, priced := r.chain.cfg.Prices[r.remote]
+	sent, body, err := r.chain.groq.request(r.asking(r.remote))
+	return err == nil && (!priced || price.atMost(sent, body) > *r.prompt.Purse)
 }
 
 // unpaid is the failure of a call for which there was no money, or nobody to

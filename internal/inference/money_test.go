@@ -59,7 +59,7 @@ func TestReservationBoundsTheBill(t *testing.T) {
 	for _, text := range []string{"a", "नमस्ते, बिल का भुगतान कब होगा?", "🙏🏽🇮🇳👨‍👩‍👧‍👦", "!?;:{}[]()<>&\"'", strings.Repeat("x ", 400), "\x00\x01\x02"} {
 		r := newRig(t, func(c *Config) { c.OllamaEnabled = false })
 		money := &purse{has: 1e12}
-		p := Prompt{Messages: []Message{{"system", text}, {"user", text}}, MaxTokens: 40, Budget: money}
+		p := Prompt{Messages: []Message{{"system", text}, {"user", text}}, MaxTokens: 40, Terms: pays(money)}
 		a := r.mustAnswer(t, p, Groq)
 		if money.reserved < money.settled || money.settled != a.Attempts[0].CostNanoUSD || money.settled == 0 {
 			t.Errorf("%q: reserved %d, settled %d", text, money.reserved, money.settled)
@@ -100,7 +100,7 @@ func TestWhatACallCosts(t *testing.T) {
 			r.groq.Every(c.fault)
 			money := &purse{has: 1e12}
 			p := score()
-			p.Budget, p.Mode = money, Relaxed
+			p.Terms, p.Mode = pays(money), Relaxed
 			a, err := r.ask(t, p)
 			attempts := a.Attempts
 			if e := (*Error)(nil); errors.As(err, &e) {
@@ -122,7 +122,7 @@ func TestACallThatNeverLeavesCostsNothing(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.OllamaEnabled, c.GroqBaseURL = false, refused(t) })
 	money := &purse{has: 1e12}
 	p := score()
-	p.Budget = money
+	p.Terms = pays(money)
 	if e := r.mustFail(t, p); !e.Wait() || money.reserved == 0 || money.settled != 0 || money.open != 0 {
 		t.Errorf("%+v; reserved %d, settled %d", e, money.reserved, money.settled)
 	}
@@ -133,7 +133,7 @@ func TestMoneyOfAPanicIsSpent(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.OllamaEnabled = false })
 	money := &purse{has: 1e12}
 	p := score()
-	p.Budget = money
+	p.Terms = pays(money)
 	r.heard.onText = func() { panic("sink") }
 	func() {
 		defer func() { _ = recover() }()
@@ -150,7 +150,7 @@ func TestModelWithoutPriceNeedsNoBudget(t *testing.T) {
 	for _, name := range []string{"", "mystery"} {
 		r := newRig(t, unpriced)
 		p := score()
-		p.Model, p.Budget = name, &purse{has: 1e18}
+		p.Model, p.Terms = name, pays(&purse{has: 1e18})
 		e := r.mustFail(t, p)
 		if !e.Wait() || e.Class != Misconfigured || !strings.Contains(e.Reason(), "mystery has no price") ||
 			!strings.Contains(e.Reason(), "GROQ_PRICES") || len(r.groq.Requests()) != 0 {
@@ -159,7 +159,7 @@ func TestModelWithoutPriceNeedsNoBudget(t *testing.T) {
 		if !strings.Contains(r.log.String(), "provider needs the owner") {
 			t.Error("the owner isn't told")
 		}
-		p.Budget = nil
+		p.Terms = nil
 		r.groq.Every(faults.GroqSays("yes", "stop"))
 		if a := r.mustAnswer(t, p, Groq); a.Attempts[1].CostNanoUSD != 0 {
 			t.Errorf("%+v", a.Attempts)
@@ -183,12 +183,12 @@ func TestBudgetThatCannotBeChecked(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.OllamaURL = refused(t) })
 	p := score()
-	p.Budget = unknown{}
+	p.Terms = pays(unknown{})
 	e := r.mustFail(t, p)
 	if !e.Wait() || e.Class != Unchecked || e.RetryAfter > 2*soon || !strings.Contains(e.Reason(), "can't be checked") ||
 		outcomes(e.Attempts) != "ollama:unavailable groq:budget_unknown" || len(r.groq.Requests()) != 0 {
 		t.Errorf("%+v after %d calls of Groq", e, len(r.groq.Requests()))
 	}
-	p.Budget = nil
+	p.Terms = nil
 	r.mustAnswer(t, p, Groq)
 }

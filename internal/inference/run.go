@@ -99,7 +99,7 @@ func (r *run) ollamaTurn() (turn, bool) {
 	if r.interactive() {
 		rest = r.budget - r.share()
 	}
-	t.last = !r.allowsGroq() || !r.chain.board.get(Groq, r.remote).usable(rest-answerTime)
+	t.last = !r.allowsGroq() || r.broke() || !r.chain.board.get(Groq, r.remote).usable(rest-answerTime)
 	if r.interactive() && !t.last {
 		r.hasty = true
 		t.whole = r.share()
@@ -142,8 +142,7 @@ func (r *run) ask(parent context.Context, t turn) (reply, *failure) {
 		defer timer.Stop()
 		t.spoke = func() { timer.Stop() }
 	}
-	c := call{model: t.model, messages: r.prompt.Messages, maxTokens: r.maxTokens,
-		temperature: r.prompt.Temperature, schema: r.schema, localOnly: r.prompt.LocalOnly}
+	c := r.asking(t.model)
 	var l leniency
 	for {
 		rep, f := r.attempt(ctx, t, c)
@@ -164,6 +163,12 @@ func (r *run) ask(parent context.Context, t turn) (reply, *failure) {
 type leniency struct {
 	adapted, waited int
 	retried         bool
+}
+
+// asking is the first call of a model.
+func (r *run) asking(model string) call {
+	return call{model: model, messages: r.prompt.Messages, maxTokens: r.maxTokens,
+		temperature: r.prompt.Temperature, schema: r.schema, localOnly: r.prompt.LocalOnly}
 }
 
 // again says whether the same provider gets one more try, and waits and changes

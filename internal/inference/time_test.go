@@ -200,3 +200,26 @@ func TestGateThatIsBroken(t *testing.T) {
 		t.Errorf("fallback %q, log %q", a.FallbackReason, r.log)
 	}
 }
+
+// TestWithoutMoneyOllamaIsNotHurried has Ollama take longer than its share where Groq can't be paid: to be left, and
+// asked again for the same, would cost the host twice the work.
+func TestWithoutMoneyOllamaIsNotHurried(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, brief)
+	slow := func(w http.ResponseWriter, req *http.Request, pass http.HandlerFunc) {
+		select {
+		case <-req.Context().Done():
+		case <-time.After(800 * time.Millisecond):
+			pass(w, req)
+		}
+	}
+	for nano, want := range map[int64]string{0: "ollama:ok", 1000: "ollama:ok", 1e12: "ollama:timeout groq:ok"} {
+		r.ollama.Next(slow)
+		p := score()
+		p.Purse, p.Terms = &nano, pays(&purse{has: nano})
+		a, err := r.ask(t, p)
+		if got := outcomes(a.Attempts); err != nil || got != want {
+			t.Errorf("with %d: %q (%v), want %q", nano, got, err, want)
+		}
+	}
+}

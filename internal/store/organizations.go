@@ -104,17 +104,20 @@ type AIPolicy struct {
 	Mode      string // of a prompt that names none
 	// MonthlyBudget is what it pays for the fallback provider, in paise; nil: no limit.
 	MonthlyBudget *int64
+	Spent         int64 // of it this month, in billionths of a rupee
 }
 
 const selectAIPolicy = `
 SELECT coalesce((settings #>> '{ai,local_only}')::boolean, false), coalesce(settings #>> '{ai,mode}', ''),
-       (settings #>> '{ai,monthly_budget}')::bigint
-FROM organizations WHERE id = $1`
+       (settings #>> '{ai,monthly_budget}')::bigint, coalesce(b.spent_nano_inr, 0)
+FROM organizations o
+LEFT JOIN ai_budgets b ON b.organization_id = o.id AND b.month = date_trunc('month', now() AT TIME ZONE o.timezone)::date
+WHERE o.id = $1`
 
 // OrganizationAI reads an organization's AI policy.
 func OrganizationAI(ctx context.Context, db Execer, id string) (AIPolicy, error) {
 	var p AIPolicy
-	if err := db.QueryRow(ctx, selectAIPolicy, id).Scan(&p.LocalOnly, &p.Mode, &p.MonthlyBudget); err != nil {
+	if err := db.QueryRow(ctx, selectAIPolicy, id).Scan(&p.LocalOnly, &p.Mode, &p.MonthlyBudget, &p.Spent); err != nil {
 		return p, fmt.Errorf("read the AI policy of %s: %w", id, notFound(err))
 	}
 	return p, nil
