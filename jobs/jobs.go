@@ -73,7 +73,7 @@ func All(d Deps) []Job {
 		Requested(d, draftEmail{asker{d}}, draftOfEmail.spec()),
 		Requested(d, remindOfInvoice{asker{d}}, reminderOfInvoice.spec()),
 		Requested(d, briefDaily{asker{d}}, briefingOfDay.spec()),
-		Requested(d, pullModel{d.Puller}, pullModelSpec),
+		Requested(d, pullModel{d.Puller, make(chan struct{}, 1)}, pullModelSpec),
 		Reacting(d, invalidateTags{d.Cache}, invalidateTagsSpec, on(tagsOf)),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
 		Scheduled(cleanUp{db: d.DB}, cleanUpSpec),

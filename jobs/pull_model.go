@@ -56,7 +56,7 @@ var pullModelSpec = Spec{
 const (
 	// progressEvery is how often it is told how far a pull is: each time is a commit.
 	progressEvery = 300 * time.Millisecond
-	// ollamaBack is when an Ollama that is away is asked again.
+	// ollamaBack is when an Ollama that is away, or busy with another pull, is asked again.
 	ollamaBack = 15 * time.Second
 )
 
@@ -65,13 +65,24 @@ var pullPauses = []time.Duration{time.Second, 5 * time.Second}
 
 // pullModel has Ollama fetch a model. What came before a fault, a cancellation or a new attempt is kept by Ollama,
 // which goes on from there.
-type pullModel struct{ puller Puller }
+type pullModel struct {
+	puller Puller
+	// turn is held by the one pull that this process has under way. Pulls last for hours, and side by side they
+	// would keep all of the queue's places from what keeps house, and share one line anyhow.
+	turn chan struct{}
+}
 
 // Run implements Work.
 func (w pullModel) Run(ctx context.Context, _ pullModelArgs, t *Task) (Result, error) {
 	var in pulling
 	if err := json.Unmarshal(t.Input, &in); err != nil {
 		return Result{}, fmt.Errorf("read the input: %w", err)
+	}
+	select {
+	case w.turn <- struct{}{}:
+		defer func() { <-w.turn }()
+	default:
+		return Result{}, &Wait{Reason: "Another model is being pulled.", After: ollamaBack}
 	}
 	if err := t.Follow.Started(ctx); err != nil {
 		return Result{}, err

@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -99,6 +100,29 @@ func TestCancelledPullStopsAndGoesOnLater(t *testing.T) {
 	if all := from.Sent(); all-sent > int(from.Size())-(128<<10) {
 		t.Errorf("%d bytes were sent again after the %d of before; of %d", all-sent, sent, from.Size())
 	}
+}
+
+// Whoever pulls several models leaves places for what keeps house.
+func TestPullsTakeTurns(t *testing.T) {
+	t.Parallel()
+	slow, quick, own := registry.New(t), registry.New(t), localstack.NewOllama(t)
+	slow.Slow(time.Second)
+	s := pulling(t, own)
+	first := s.pull(slow.Model())
+	s.eventually("the pull is on its way", func() error {
+		if len(s.progress(first)) == 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	second := s.pull(quick.Model())
+	if reason := s.waits(second); reason != "Another model is being pulled." {
+		t.Errorf("it waits for %q", reason)
+	}
+	slow.Slow(0)
+	s.ends(first, store.Succeeded)
+	s.exec(`UPDATE river_job SET scheduled_at = now() WHERE state = 'scheduled'`)
+	s.ends(second, store.Succeeded)
 }
 
 // TestPullOutlivesOllama has Ollama killed in the middle of a pull.
