@@ -91,7 +91,7 @@ func TestSummaryRules(t *testing.T) {
 	got := summarize(full, today())
 	want := "आशा of Rao Textiles in Mysuru is known for 1 day: type customer, stage customer, status active. " +
 		"Deals: 2 deals open, worth ₹3,00,000, 1 won, worth ₹50,000.50 and 1 lost. " +
-		"Invoices: 4 invoices paid, ₹1,75,000.50 in all, 2 of them late, ₹20,000 due on 2 invoices and ₹5,000 of it overdue on 1 invoice. " +
+		"Invoices: 4 invoices paid, 2 of them late, ₹1,75,000.50 received in all, ₹20,000 due on 2 invoices and ₹5,000 of it overdue on 1 invoice. " +
 		"The last contact was 40 days ago."
 	if got.Summary != want {
 		t.Errorf("got %s\nwant %s", got.Summary, want)
@@ -110,14 +110,21 @@ func TestSummaryRules(t *testing.T) {
 func TestShown(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"Ask asha.rao+x@example.co.in today": "Ask [email] today",
-		"UPI asha@okaxis":                    "UPI [email]",
-		"call 9845012345 or 098450 12345":    "call [phone] or [phone]",
-		"+91 98450-12345, +91 (80) 2222 333": "[phone], [phone]",
-		"GSTIN 29AAGCB7383J1Z4.":             "GSTIN [GSTIN].",
-		"gstin 29aagcb7383j1z4":              "gstin [GSTIN]",
-		"since 2026-11-20, ₹1,75,000 for 12": "since 2026-11-20, ₹1,75,000 for 12",
-		"order 123456789012345":              "order 123456789012345",
+		"Ask asha.rao+x@example.co.in today":    "Ask [email] today",
+		"UPI asha@okaxis":                       "UPI [email]",
+		"call 9845012345 or 098450 12345":       "call [phone] or [phone]",
+		"+91 98450-12345, +91 (80) 2222 333":    "[phone], [phone]",
+		"Ph9845012345, mob_9845012345x":         "Ph[phone], mob_[phone]x",
+		"9845012345 9845012346 9845012347":      "[phone] [phone] [phone]",
+		"984-501-2345 or 98 4501 2345":          "[phone] or [phone]",
+		"0091 9845012345, 9845 012 345":         "[phone], [phone]",
+		"office 080-2222 3333, 022 23456789":    "office [phone], [phone]",
+		"(022) 2345 6789":                       "[phone]",
+		"GSTIN 29AAGCB7383J1Z4.":                "GSTIN [GSTIN].",
+		"GSTIN_29AAGCB7383J1Z4, PAN AAGCB7383J": "GSTIN_[GSTIN], PAN [PAN]",
+		"gstin 29aagcb7383j1z4":                 "gstin [GSTIN]",
+		"since 2026-11-20, ₹1,75,000 for 12":    "since 2026-11-20, ₹1,75,000 for 12",
+		"order 123456789012345":                 "order 123456789012345",
 	} {
 		if got := shown(text, 100); got != want {
 			t.Errorf("%q is shown as %q, want %q", text, got, want)

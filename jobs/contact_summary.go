@@ -90,7 +90,10 @@ func dealsInWords(f store.ContactFacts) string {
 func invoicesInWords(f store.ContactFacts) string {
 	var parts []string
 	if f.PaidInvoices > 0 {
-		parts = append(parts, fmt.Sprintf("%s paid, %s in all, %d of them late", counted(f.PaidInvoices, "invoice"), rupees.Format(f.PaidTotal), f.PaidLate))
+		parts = append(parts, fmt.Sprintf("%s paid, %d of them late", counted(f.PaidInvoices, "invoice"), f.PaidLate))
+	}
+	if f.PaidTotal > 0 {
+		parts = append(parts, rupees.Format(f.PaidTotal)+" received in all")
 	}
 	if f.UnpaidInvoices > 0 {
 		parts = append(parts, fmt.Sprintf("%s due on %s", rupees.Format(f.DueTotal), counted(f.UnpaidInvoices, "invoice")))

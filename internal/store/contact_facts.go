@@ -40,7 +40,7 @@ type ContactFacts struct {
 	WonValue       int64 `db:"won_value"`
 	LostDeals      int   `db:"lost_deals"`
 	PaidInvoices   int   `db:"paid_invoices"`
-	PaidTotal      int64 `db:"paid_total"`
+	PaidTotal      int64 `db:"paid_total"`      // payments in part among it
 	UnpaidInvoices int   `db:"unpaid_invoices"` // sent or overdue
 	DueTotal       int64 `db:"due_total"`
 	Overdue        int   `db:"overdue_invoices"`
@@ -86,7 +86,7 @@ const contactFactsColumns = `
        c.id::text, c.name, c.company, c.type, c.stage, c.status, c.source, c.city, c.state, c.tags, c.notes,
        c.phone IS NOT NULL AS has_phone, c.email IS NOT NULL AS has_email, c.gstin IS NOT NULL AS has_gstin,
        c.created_at, c.last_contacted_at, c.next_follow_up,
-       o.name AS organization_name, o.timezone, d.*, i.*, dl.deals, il.invoices`
+       o.name AS organization_name, o.timezone, d.*, i.*, p.*, dl.deals, il.invoices`
 
 const contactFactsFrom = `
 JOIN organizations o ON o.id = c.organization_id
@@ -100,15 +100,19 @@ CROSS JOIN LATERAL (
     FROM deals WHERE organization_id = c.organization_id AND contact_id = c.id) AS d
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE status = 'paid') AS paid_invoices,
-           coalesce(sum(total) FILTER (WHERE status = 'paid'), 0)::bigint AS paid_total,
+           coalesce(sum(amount_paid), 0)::bigint AS paid_total,
            count(*) FILTER (WHERE unpaid) AS unpaid_invoices,
            coalesce(sum(amount_due) FILTER (WHERE unpaid), 0)::bigint AS due_total,
            count(*) FILTER (WHERE status = 'overdue') AS overdue_invoices,
            coalesce(sum(amount_due) FILTER (WHERE status = 'overdue'), 0)::bigint AS overdue_total,
            count(*) FILTER (WHERE status = 'paid' AND (paid_at AT TIME ZONE o.timezone)::date > due_date) AS paid_late,
            avg((paid_at AT TIME ZONE o.timezone)::date - issue_date) FILTER (WHERE status = 'paid')::float8 AS days_to_pay,
-           max(sent_at) AS last_invoice_at, max(paid_at) AS last_paid_at
+           max(sent_at) AS last_invoice_at
     FROM invoices WHERE organization_id = c.organization_id AND contact_id = c.id) AS i
+CROSS JOIN LATERAL (
+    SELECT max(p.paid_at) AS last_paid_at
+    FROM invoices v JOIN payments p ON p.organization_id = v.organization_id AND p.invoice_id = v.id
+    WHERE v.organization_id = c.organization_id AND v.contact_id = c.id AND v.amount_paid > 0) AS p
 CROSS JOIN LATERAL (
     SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]') AS deals FROM (
         SELECT title, stage, value, probability, expected_close_date, lost_reason, stage_changed_at

@@ -176,6 +176,26 @@ func TestFactsOfDealAndInvoice(t *testing.T) {
 	}
 }
 
+// What was paid in part was paid, and lately.
+func TestContactFactsKnowPaymentsInPart(t *testing.T) {
+	t.Parallel()
+	url := newDatabase(t)
+	conn := connect(t, url)
+	d, others := newDesk(t, conn, "Rao Textiles"), newDesk(t, conn, "others")
+	others.fill()
+	contact, another := d.contact("Asha", "customer", morning, nil), d.contact("Bela", "customer", morning, nil)
+	d.invoice(contact, "paid", "2026-09-01", 50_00)
+	part, theirs := d.invoice(contact, "sent", "2026-09-01", 1180_00), d.invoice(another, "sent", "2026-09-01", 1180_00)
+	for invoice, at := range map[string]time.Time{part: morning.AddDate(0, 0, -1), theirs: morning} {
+		d.payment(invoice, 180_00, at)
+		d.exec(`UPDATE invoices SET amount_paid = 18000 WHERE id = $1`, invoice)
+	}
+	f, err := open(t, url, store.App).ContactFacts(t.Context(), d.organization, contact)
+	if err != nil || f.PaidTotal != 230_00 || f.PaidInvoices != 1 || f.DueTotal != 1000_00 || f.LastPaidAt == nil || !f.LastPaidAt.Equal(morning.AddDate(0, 0, -1)) {
+		t.Errorf("got %+v, %v; want 230 rupees paid, the last yesterday", f, err)
+	}
+}
+
 // What a model is told comes by one query, whatever there is.
 func TestFactsTakeOneQuery(t *testing.T) {
 	t.Parallel()
