@@ -13,7 +13,9 @@ import (
 
 var (
 	// A number so long is money, an account, a telephone or a year.
-	longNumber = regexp.MustCompile(`[0-9][0-9,]{2,}[0-9]`)
+	longNumber = regexp.MustCompile(`[0-9][0-9,]*[0-9][0-9]`)
+	// Interest, or a discount, that nobody has agreed to.
+	share = regexp.MustCompile(`(?i)[0-9][ \x{00a0}]?(?:%|per ?cent\b|प्रतिशत)`)
 	// Where money could go, and other people's money.
 	elsewhere = regexp.MustCompile(`(?i)[a-z0-9-]+://\S*|\bwww\.\S*|\S*@\S*|\b[a-z0-9-]+\.(?:com|in|net|org|io|co|info|biz|xyz|app|link|page|site|shop|me|ly)\b|[$€£¥]|\b(?:usd|eur|gbp|dollars?|euros?)\b`)
 )
@@ -23,19 +25,27 @@ var (
 // invoice it is about, or what is due, has it added.
 func checkReminder(l letter, w letterWish, f store.InvoiceFacts, d dunning) (checked letter, corrected bool) {
 	text := rupees.ASCIIDigits(l.Subject + "\n" + l.Body)
-	if invents(text, f) {
+	if invents(text, f, d) {
 		return writeReminder(w, f, d), true
 	}
-	if !strings.Contains(text, *f.Number) || !slices.Contains(rupees.Find(text), f.AmountDue) {
+	if !numbered(f).MatchString(text) || !slices.Contains(rupees.Find(text), f.AmountDue) {
 		l.Body = strings.TrimRight(l.Body, " \n") + "\n\n" + reminderLine(w, f)
 	}
 	return l, false
 }
 
-func invents(text string, f store.InvoiceFacts) bool {
+// numbered finds the invoice's number, but not that of another, which begins or ends in the same way.
+func numbered(f store.InvoiceFacts) *regexp.Regexp {
+	return regexp.MustCompile(`(^|[^0-9\pL/-])` + regexp.QuoteMeta(*f.Number) + `($|[^0-9\pL])`)
+}
+
+func invents(text string, f store.InvoiceFacts, d dunning) bool {
 	known := strings.ToLower(strings.Join([]string{f.OrganizationName, billedTo(f), companyOf(f), f.IssueDate, f.DueDate}, "\n"))
 	// The number of the invoice is none of money, whatever its prefix looks like.
-	text = strings.ReplaceAll(text, *f.Number, " ")
+	text = numbered(f).ReplaceAllString(text, "$1 $2")
+	if share.MatchString(text) {
+		return true
+	}
 	figures := []int64{f.Total, f.AmountDue, f.AmountPaid, f.Subtotal, f.Tax}
 	for _, amount := range rupees.Find(text) {
 		if !slices.Contains(figures, amount) {
@@ -45,7 +55,7 @@ func invents(text string, f store.InvoiceFacts) bool {
 	for _, n := range longNumber.FindAllString(text, -1) {
 		n = strings.ReplaceAll(n, ",", "")
 		whole := func(figure int64) bool { return strconv.FormatInt(figure/100, 10) == n }
-		if !slices.ContainsFunc(figures, whole) && !strings.Contains(known, n) {
+		if !slices.ContainsFunc(figures, whole) && !strings.Contains(known, n) && n != strconv.Itoa(d.DaysOverdue) {
 			return true
 		}
 	}

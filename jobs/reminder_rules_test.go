@@ -99,6 +99,7 @@ func TestReminderCheck(t *testing.T) {
 	for _, more := range []string{
 		"A fee of ₹500 is added.", "Pay Rs. 1,18,001.", "₹99,999 will do.", "It is 1.5 lakh in all.", "₹५००", "500/- more.", "Pay 250000 by Monday.",
 		"Account 00112233445566.", "Call 98450 12345.", "Pay at https://pay.example/x.", "Pay at rao-pay.in today.", "UPI rao@okaxis.", "Or $99.", "or 99 USD",
+		"We add 2% a month.", "Interest is 18 per cent.", "With 500 today all is settled.", "See RT/26-27/00421 too.", "See XRT/26-27/0042.",
 	} {
 		for _, l := range []letter{{"Reminder", named + more}, {more, named}} {
 			if got, corrected := checkReminder(l, w, f, d); got != ours || !corrected {
