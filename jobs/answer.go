@@ -131,12 +131,14 @@ func (w asker) start(ctx context.Context, t *Task) (policy store.AIPolicy, err e
 // shown is a model's answer in the shape that clients get. Whoever follows has read the model's own by now.
 func (w asker) shown(t *Task, q question, got inference.Answer) (Answer, error) {
 	a := answerOf(got)
-	polished, err := a.polish(q)
-	if err == nil && polished {
+	if err := a.polish(q); err != nil {
+		return Answer{}, err
+	}
+	if a.Text != got.Text {
 		t.Follow.Reset(a.Provider, "polished")
 		t.Follow.Token(a.Text)
 	}
-	return a, err
+	return a, nil
 }
 
 func answerOf(got inference.Answer) Answer {
@@ -159,17 +161,17 @@ func attemptsOf(list []inference.Attempt) []AnswerAttempt {
 	return out
 }
 
-// polish gives the document the shape that clients get, and says whether it has another.
-func (a *Answer) polish(q question) (polished bool, err error) {
+// polish gives the document the shape that clients get.
+func (a *Answer) polish(q question) error {
 	if q.polish == nil {
-		return false, nil
+		return nil
 	}
 	doc, err := q.polish(a.JSON)
 	if err != nil {
-		return false, fmt.Errorf("polish the answer to %s: %w", q.template, err)
+		return fmt.Errorf("polish the answer to %s: %w", q.template, err)
 	}
 	a.JSON, a.Text = doc, string(doc)
-	return true, nil
+	return nil
 }
 
 // withoutModel answers by the rules where no model can be reached, or says what the job does about that.

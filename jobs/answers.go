@@ -149,7 +149,7 @@ func (w asker) recall(t *Task, q question, began time.Time, claim *cachetag.Clai
 		Text: kept.Text, JSON: kept.JSON, Provider: fromCache, Model: kept.Model, Cached: true,
 		PromptTokens: kept.PromptTokens, CompletionTokens: kept.CompletionTokens, Attempts: []AnswerAttempt{},
 	}
-	if _, err := a.polish(q); err != nil {
+	if err := a.polish(q); err != nil {
 		return Answer{}, err
 	}
 	t.Follow.Provider(fromCache, a.Model, "")

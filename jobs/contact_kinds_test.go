@@ -140,3 +140,22 @@ func (s *site) asked(n int) (system string, data map[string]any) {
 	s.must(json.Unmarshal([]byte(doc), &data))
 	return content(0), data
 }
+
+// Who follows is told anew what was polished, and nothing else.
+func TestOnlyWhatWasPolishedIsToldAnew(t *testing.T) {
+	t.Parallel()
+	s := working(t)
+	contact := s.contact("Asha Rao", nil)
+	for kind, want := range map[string]int{"ai.contact_summary": 0, "ai.churn_risk": 1} {
+		id := s.submit(kind, about("contact", contact))
+		a := s.answer(id)
+		var resets int
+		var told string
+		s.scan(&resets, `SELECT count(*) FROM job_events WHERE job_id = $1 AND type = 'reset'`, id)
+		s.scan(&told, `SELECT string_agg(data ->> 'text', '' ORDER BY seq) FROM job_events WHERE job_id = $1 AND type = 'token'
+			AND seq > (SELECT coalesce(max(seq), 0) FROM job_events WHERE job_id = $1 AND type = 'reset')`, id)
+		if resets != want || told != a.Text {
+			t.Errorf("%s: %d resets, want %d; told is %q, the answer %q", kind, resets, want, told, a.Text)
+		}
+	}
+}
