@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"strings"
+	"unicode"
 
 	"github.com/payaid/payaid/internal/store"
 )
@@ -52,10 +53,11 @@ func writeEmail(in emailWanted, f store.ContactFacts) letter {
 }
 
 func emailPatternFor(purpose string) emailPattern {
-	purpose = strings.ToLower(purpose) + " "
+	words := strings.FieldsFunc(strings.ToLower(purpose), func(r rune) bool { return !unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.Hyphen) })
+	purpose = " " + strings.Join(words, " ") + " "
 	for _, p := range emailPatterns {
 		for _, w := range p.words {
-			if strings.Contains(purpose, w) {
+			if strings.Contains(purpose, " "+w) {
 				return p
 			}
 		}

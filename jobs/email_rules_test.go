@@ -16,6 +16,7 @@ func TestEmailRules(t *testing.T) {
 		{"Thank her", "Tamil", "Thank you from Rao Textiles", "Thank you for your trust"},
 		{"the quote of May", "en", "Our proposal", "your thoughts on our proposal"},
 		{"check in", "", "How do things stand?", "how things stand"},
+		{"Tell her that we are basically moving our locality", "", "From Rao Textiles", "basically moving"},
 		{"looms {name}", "", "From Rao Textiles", "about the following: looms {name}\n"},
 		{"pay the bill", "Hindi", "Rao Textiles को आपके भुगतान के बारे में", "बकाया बिलों"},
 		{"looms", "हिन्दी", "Rao Textiles की ओर से", "इस विषय में लिख रहे हैं: looms\n"},
