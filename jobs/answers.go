@@ -64,7 +64,8 @@ func (w asker) claim(ctx context.Context, t *Task, q question) (*cachetag.Claim,
 		return nil, ctx.Err()
 	}
 	if claim.Outcome == cachetag.Busy {
-		return nil, &Wait{Reason: "The same question is being answered for another job.", After: ageing(claim.Age)}
+		busy := &Wait{Reason: "The same question is being answered for another job.", After: ageing(claim.Age)}
+		return nil, busy.before(t.Deadline)
 	}
 	return claim, nil
 }

@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -224,5 +225,29 @@ func TestAnswersComeWithoutRedis(t *testing.T) {
 				return nil
 			})
 		})
+	}
+}
+
+// occupied says of every question that another job has been at it for a minute.
+type occupied struct{}
+
+func (occupied) Claim(context.Context, cachetag.Entry, string, time.Duration) *cachetag.Claim {
+	return &cachetag.Claim{Outcome: cachetag.Busy, Age: time.Minute}
+}
+
+// Who waits for another job's answer looks for it once more before its own deadline.
+func TestWhoWaitsForTheSameKeepsItsDeadline(t *testing.T) {
+	t.Parallel()
+	s := working(t, func(_ *inference.Config, d *jobs.Deps) { d.Answers = occupied{} })
+	deadline := time.Now().Add(30 * time.Second)
+	hurried := s.submit("ai.completion", hello, func(j *store.Job) { j.Deadline = &deadline })
+	patient := s.submit("ai.completion", hello)
+	s.waits(hurried)
+	s.waits(patient)
+	if j := s.job(hurried); j.NextAttemptAt == nil || !j.NextAttemptAt.Before(deadline) {
+		t.Errorf("it looks again at %v, after its deadline at %s", j.NextAttemptAt, deadline)
+	}
+	if j := s.job(patient); j.NextAttemptAt == nil || time.Until(*j.NextAttemptAt) < 30*time.Second {
+		t.Errorf("without a deadline it looks again at %v, want a minute's wait", j.NextAttemptAt)
 	}
 }

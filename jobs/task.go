@@ -59,6 +59,14 @@ func (w *Wait) Error() string { return "waits: " + w.Reason }
 // pause is how long to wait; less than a second would only keep the queue busy.
 func (w *Wait) pause() time.Duration { return max(w.After, time.Second) }
 
+// before shortens a wait for something that may come at any time, if it would outlast the job's deadline.
+func (w *Wait) before(deadline *time.Time) *Wait {
+	if deadline != nil && w.pause() >= time.Until(*deadline) {
+		w.After = time.Until(*deadline) / 2
+	}
+	return w
+}
+
 // problem is the RFC 9457 object that a failed job shows.
 type problem struct {
 	Type      string         `json:"type"`
