@@ -171,7 +171,7 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 	}
 	slots := store.NewSlots(relaxed, "ollama."+w.model.chain.OllamaURL, w.model.parallel)
 	defer slots.Close()
-	w.model.chain.Gate, w.model.chain.Log = slots, log
+	w.model.chain.Gate, w.model.chain.Log, w.model.chain.Rules = slots, log, w.model.rules
 	if w.queues[jobs.AI.Name] == 0 {
 		w.model.chain.Warm = []inference.Tier{} // those who ask models keep them warm
 	}

@@ -22,7 +22,8 @@ type target struct{ provider, model string }
 // tended.
 type board struct {
 	wake  chan struct{}
-	delay time.Duration // of the first probe of a breaker
+	delay time.Duration                  // of the first probe of a breaker
+	away  func(b *breaker, class string) // hears when a model goes away
 
 	mu       sync.Mutex
 	breakers map[target]*breaker
@@ -30,7 +31,8 @@ type board struct {
 }
 
 func newBoard() *board {
-	return &board{wake: make(chan struct{}, 1), delay: firstDelay, breakers: map[target]*breaker{}, left: map[string]care{}}
+	return &board{wake: make(chan struct{}, 1), delay: firstDelay, away: func(*breaker, string) {},
+		breakers: map[target]*breaker{}, left: map[string]care{}}
 }
 
 // configure gives a model a breaker that stays.
@@ -46,7 +48,7 @@ func (b *board) get(provider, model string) *breaker {
 		return br
 	}
 	br := &breaker{provider: provider, model: model, delay: b.delay,
-		state: stateClosed, opened: b.signal, asked: time.Now()}
+		state: stateClosed, opened: b.signal, left: b.away, asked: time.Now()}
 	if len(b.breakers) >= maxBreakers {
 		b.forget()
 	}

@@ -44,8 +44,9 @@ func weight(class string) int {
 type breaker struct {
 	provider, model string
 	configured      bool
-	delay           time.Duration // of the first probe
-	opened          func()        // wakes whoever probes
+	delay           time.Duration          // of the first probe
+	opened          func()                 // wakes whoever probes
+	left            func(*breaker, string) // hears of each outage once, and by which class of failure
 
 	mu      sync.Mutex
 	state   string
@@ -101,11 +102,20 @@ func (b *breaker) pause() time.Duration {
 	return max(0, time.Until(b.limited))
 }
 
-// settle records how a call ended; f is nil for an answer.
+// settle records how a call ended; f is nil for an answer. Who hears that the breaker opened by it may look at
+// others.
 func (p permit) settle(f *failure, limit *RateLimit) {
+	if p.count(f, limit) {
+		p.b.left(p.b, f.class)
+	}
+}
+
+// count says whether the breaker opened by this end.
+func (p permit) count(f *failure, limit *RateLimit) bool {
 	b := p.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	before := b.state
 	if limit != nil {
 		b.limit = limit
 	}
@@ -114,17 +124,18 @@ func (p permit) settle(f *failure, limit *RateLimit) {
 	}
 	if f == nil {
 		b.succeed(p.trial)
-		return
+		return false
 	}
 	if f.class == Cancelled || f.class == OutOfBudget || f.class == Unchecked {
-		return // says nothing about the provider
+		return false // says nothing about the provider
 	}
 	b.last, b.lastAt = f.class, time.Now()
 	if f.class == Overloaded && f.retryAfter > 0 {
 		b.limited = time.Now().Add(f.retryAfter)
-		return
+		return false
 	}
 	b.fault(f.class, p.trial)
+	return before != stateOpen && b.state == stateOpen
 }
 
 // succeed counts from the start again. A late answer to a call from before the

@@ -59,6 +59,7 @@ func New(cfg Config) (*Chain, error) {
 		return nil, err
 	}
 	c := &Chain{cfg: cfg, board: newBoard(), stuck: stuckTime, warmEvery: warmEvery, stall: pullStall}
+	c.board.away = c.wentAway
 	if cfg.OllamaEnabled {
 		c.ollama = newOllama(local, c.keepAlive)
 		c.board.configure(Ollama, cfg.OllamaModels.Fast)

@@ -65,6 +65,9 @@ type Config struct {
 	// GroqTimeout bounds a whole call of Groq; 0 is 30 s.
 	GroqTimeout time.Duration
 
+	// Rules says that the caller answers by rules what no model can; it is for the log alone.
+	Rules bool
+
 	Gate Gate         // nil: none
 	Log  *slog.Logger // nil: silent
 }

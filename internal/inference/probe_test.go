@@ -89,6 +89,69 @@ func TestOpenBreakersAnswerAtOnce(t *testing.T) {
 	r.await(t, Ollama, "llama2:13b", stateClosed)
 }
 
+// TestOutageIsToldOnce: of each outage the log has its beginning, with what becomes of who asks, and its end.
+func TestOutageIsToldOnce(t *testing.T) {
+	t.Parallel()
+	r := hurried(t, nil)
+	r.ollama.Every(faults.Status(500, ""))
+	for range 8 {
+		r.mustAnswer(t, score(), Groq)
+		r.heard.text.Reset()
+	}
+	const away = `level=WARN msg="model went away" provider=`
+	if got, want := r.log.String(), away+`ollama model=mistral:7b class=server next="groq, for money"`; strings.Count(got, away) != 1 || !strings.Contains(got, want) {
+		t.Errorf("the log has %s\nwant once %s", got, want)
+	}
+	r.groq.Every(faults.Reset)
+	for range 8 {
+		r.mustFail(t, score())
+	}
+	if got, want := r.log.String(), away+`groq model=openai/gpt-oss-20b class=unavailable next="jobs wait"`; strings.Count(got, away) != 2 || !strings.Contains(got, want) {
+		t.Errorf("the log has %s\nwant once %s", got, want)
+	}
+	r.run(t)
+	r.ollama.Every(nil)
+	r.await(t, Ollama, "mistral:7b", stateHalfOpen)
+	r.mustAnswer(t, score(), Ollama)
+	r.ollama.Every(faults.Status(500, ""))
+	for range 8 {
+		r.mustFail(t, score())
+	}
+	if got := strings.Count(r.log.String(), away+"ollama"); got != 2 {
+		t.Errorf("%d outages of Ollama in the log, want 2:\n%s", got, r.log)
+	}
+}
+
+// TestOutageTellsWhatIsLeft goes through what there may be beside the model that is away.
+func TestOutageTellsWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		away   string
+		change func(*Config)
+		want   string
+	}{
+		{Ollama, func(*Config) {}, "groq, for money"},
+		{Ollama, func(c *Config) { c.GroqKey = "" }, "jobs wait"},
+		{Ollama, func(c *Config) { c.GroqKey, c.Rules = "", true }, "rules where there are some, other jobs wait"},
+		{Groq, func(*Config) {}, "ollama"},
+		{Groq, func(c *Config) { c.OllamaEnabled = false }, "jobs wait"},
+	} {
+		cfg := Config{OllamaEnabled: true, GroqKey: "gsk_secret"}
+		tc.change(&cfg)
+		c, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		model := c.cfg.OllamaModels.Large
+		if tc.away == Groq {
+			model = c.cfg.GroqModels.Large
+		}
+		if got := c.instead(c.board.get(tc.away, model)); got != tc.want {
+			t.Errorf("without %s of %+v: %q, want %q", tc.away, cfg, got, tc.want)
+		}
+	}
+}
+
 func TestProbeOfOllamaGeneratesAToken(t *testing.T) {
 	t.Parallel()
 	r := hurried(t, nil)

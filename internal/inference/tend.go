@@ -29,6 +29,33 @@ func (c *Chain) probe(ctx context.Context, b *breaker) {
 	}
 }
 
+// wentAway tells the owner of an outage once, and what becomes of who asks meanwhile.
+func (c *Chain) wentAway(b *breaker, class string) {
+	c.cfg.Log.Warn("model went away", "provider", b.provider, "model", b.model, "class", class, "next", c.instead(b))
+}
+
+// instead says who answers while a model is away.
+func (c *Chain) instead(b *breaker) string {
+	other, models, of, patience := Groq, c.cfg.GroqModels, c.cfg.OllamaModels, c.cfg.GroqTimeout
+	there := c.groq != nil
+	if b.provider == Groq {
+		other, models, of, patience, there = Ollama, c.cfg.OllamaModels, c.cfg.GroqModels, c.cfg.Patience, c.ollama != nil
+	}
+	model := models.Fast
+	if b.model == of.Large {
+		model = models.Large
+	}
+	switch {
+	case there && c.board.get(other, model).usable(patience) && other == Groq:
+		return "groq, for money"
+	case there && c.board.get(other, model).usable(patience):
+		return other
+	case c.cfg.Rules:
+		return "rules where there are some, other jobs wait"
+	}
+	return "jobs wait"
+}
+
 // tend loads a model that was left while it was cold, and has one that was left
 // in the middle of an answer show that it still answers.
 func (c *Chain) tend(ctx context.Context, model string) {
