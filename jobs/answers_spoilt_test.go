@@ -10,6 +10,7 @@ import (
 
 	"github.com/payaid/payaid/internal/cachetag"
 	"github.com/payaid/payaid/internal/inference"
+	"github.com/payaid/payaid/internal/localstack/faults"
 	"github.com/payaid/payaid/jobs"
 )
 
@@ -77,6 +78,18 @@ func TestASpoiltCopyIsReplaced(t *testing.T) {
 			if a := s.answer(s.submit(kind, input)); !a.Cached || a.Text == "" {
 				t.Errorf("%s, after %s was replaced: %+v", kind, what, a)
 			}
+		}
+	}
+}
+
+// U+0000 in an answer costs nobody the answer, nor does it fail all who ask the same.
+func TestAnAnswerThatNoDatabaseTakes(t *testing.T) {
+	t.Parallel()
+	s := working(t, answering)
+	s.ollama.Next(faults.OllamaSays("a\x00b", "stop"))
+	for _, cached := range []bool{false, true} {
+		if a := s.answer(s.submit("ai.completion", `{"prompt":"hello"}`)); a.Text != "a\uFFFDb" || a.Cached != cached {
+			t.Errorf("got %+v", a)
 		}
 	}
 }

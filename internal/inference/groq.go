@@ -247,8 +247,9 @@ func (ch chunk) add(rep *reply, text *strings.Builder, heard func(string)) {
 	for _, choice := range ch.Choices {
 		if choice.Delta.Content != "" || choice.Delta.Reasoning != "" {
 			rep.completion++
-			text.WriteString(choice.Delta.Content)
-			heard(choice.Delta.Content)
+			content := readable(choice.Delta.Content)
+			text.WriteString(content)
+			heard(content)
 		}
 		if choice.FinishReason != "" {
 			rep.reason = choice.FinishReason

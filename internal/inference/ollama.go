@@ -87,8 +87,9 @@ func (o *ollama) send(ctx context.Context, req *api.ChatRequest, heard func(stri
 	err := o.stream(withExchange(ctx, &ex), req, func(r api.ChatResponse) {
 		if r.Message.Content != "" || r.Message.Thinking != "" {
 			rep.completion++
-			text.WriteString(r.Message.Content)
-			heard(r.Message.Content)
+			content := readable(r.Message.Content)
+			text.WriteString(content)
+			heard(content)
 		}
 		if r.Done {
 			rep.done, rep.reason = true, r.DoneReason

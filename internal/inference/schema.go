@@ -94,7 +94,10 @@ func (s *schema) check(doc json.RawMessage) error {
 	if err != nil {
 		return errors.New("it is not a JSON document")
 	}
-	return s.compiled.Validate(value)
+	if err := s.compiled.Validate(value); err != nil {
+		return err
+	}
+	return keepable(doc)
 }
 
 // Satisfies says whether a document is one that a schema asks for: none where there is no schema.
@@ -110,6 +113,9 @@ func Satisfies(doc, schema json.RawMessage) bool {
 // of the answer.
 func breach(why error) string {
 	var fault *jsonschema.ValidationError
+	if errors.Is(why, errUnkeepable) {
+		return "gave an answer that can't be kept: " + why.Error()
+	}
 	if !errors.As(why, &fault) {
 		return "gave an answer that is no JSON"
 	}
