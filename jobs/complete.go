@@ -37,7 +37,7 @@ var completeSpec = Spec{
 
 // promptOptionsSchema describes promptOptions for the API's document.
 const promptOptionsSchema = `
-		"model":{"type":"string","description":"fast, large or the name of a model","default":"fast"},
+		"model":{"type":"string","pattern":"` + inference.ModelPattern + `","description":"fast, large or the name of a model","default":"fast"},
 		"mode":{"enum":["interactive","relaxed"],"default":"interactive"},
 		"max_tokens":{"type":["integer","null"],"minimum":1,"maximum":32768},
 		"temperature":{"type":["number","null"],"minimum":0,"maximum":2},

@@ -31,7 +31,7 @@ func (o inquiryOptions) optionFaults() []Fault {
 
 // inquiryOptionsSchema describes inquiryOptions for the API's document.
 const inquiryOptionsSchema = `
-		"model":{"type":"string","description":"fast, large or the name of a model","default":"fast"},
+		"model":{"type":"string","pattern":"` + inference.ModelPattern + `","description":"fast, large or the name of a model","default":"fast"},
 		"mode":{"enum":["interactive","relaxed"]},
 		"cache":{"const":"no-store","description":"an answer of its own: none that was kept, and none that is kept"}`
 

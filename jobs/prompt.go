@@ -37,8 +37,8 @@ func (o promptOptions) faults() []Fault {
 	fault := func(pointer, format string, args ...any) {
 		faults = append(faults, Fault{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 	}
-	if len(o.Model) > 200 {
-		fault("/model", "must have at most 200 bytes")
+	if why := inference.CheckModel(o.Model); why != "" {
+		fault("/model", "%s", why)
 	}
 	switch inference.Mode(o.Mode) {
 	case "", inference.Interactive, inference.Relaxed:

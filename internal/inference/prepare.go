@@ -6,8 +6,20 @@ import (
 	"time"
 )
 
-// modelName is what a model may be called: what Ollama and Groq allow.
-var modelName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$`)
+// ModelPattern is the regular expression of what a prompt may name as its model: what Ollama and Groq allow, or
+// nothing. Documents of an API repeat it.
+const ModelPattern = `^([A-Za-z0-9][A-Za-z0-9._:/@-]{0,199})?$`
+
+var modelName = regexp.MustCompile(ModelPattern)
+
+// CheckModel says, behind the field's name, what is wrong with the model that a prompt names; "" if nothing is,
+// though there may be no such model. Names that no provider can have are refused before anybody is asked.
+func CheckModel(name string) string {
+	if !modelName.MatchString(name) {
+		return "must be fast, large or the name of a model: at most 200 letters, digits and characters of ._:/@-"
+	}
+	return ""
+}
 
 // prepare checks a prompt and decides which models it goes to.
 func (c *Chain) prepare(p Prompt, s Sink) (*run, *Error) {
@@ -34,7 +46,7 @@ func (c *Chain) prepare(p Prompt, s Sink) (*run, *Error) {
 
 // mistake says what is wrong with a prompt; "" if nothing is.
 func mistake(p Prompt) string {
-	text := false
+	text, model := false, CheckModel(p.Model)
 	for _, m := range p.Messages {
 		if m.Role != "system" && m.Role != "user" && m.Role != "assistant" {
 			return "a message's role must be system, user or assistant"
@@ -44,8 +56,8 @@ func mistake(p Prompt) string {
 	switch {
 	case !text:
 		return "the prompt is empty"
-	case p.Model != "" && !modelName.MatchString(p.Model):
-		return "the model must be fast, large or a model's name"
+	case model != "":
+		return "the model " + model
 	case p.Mode != "" && p.Mode != Interactive && p.Mode != Relaxed:
 		return "the mode must be interactive or relaxed"
 	case p.MaxTokens < 0 || p.MaxTokens > 65536:
