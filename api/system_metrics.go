@@ -24,7 +24,7 @@ type aiMetricsView struct {
 	AverageLatency *float64          `json:"averageLatency" doc:"Of models' answers, the wait for their turn included, in milliseconds"`
 	Latency        latencyView       `json:"latency"`
 	CacheHitRate   *float64          `json:"cacheHitRate" doc:"Of the answers that were looked for in the cache, 0 to 1"`
-	FailureRate    *float64          `json:"failureRate" doc:"Jobs that failed after all fallbacks, of those that ended without being cancelled, 0 to 1"`
+	FailureRate    *float64          `json:"failureRate" doc:"Jobs that failed for want of an answer after all fallbacks, of those and the ones that succeeded, 0 to 1; jobs that failed by a mistake in what they ask (codes not_found, invalid_state, forbidden, request, too_large, misconfigured) and cancelled ones are in neither"`
 	Providers      []providerMetrics `json:"providers" doc:"Those that did something, by name; cache and rules among them"`
 	States         []workerStates    `json:"states" doc:"What each worker knows of its models"`
 	Tokens         tokensView        `json:"tokens"`
@@ -144,7 +144,7 @@ func aiMetricsViewOf(m store.AIMetrics, prices AIPricing) aiMetricsView {
 		{"latency.inference", "no model answered in the window", v.Latency.Inference.P50 != nil},
 		{"latency.jobs", "no job ended in the window", v.Latency.Jobs.P50 != nil},
 		{"cacheHitRate", "no answer was looked for in the cache in the window", v.CacheHitRate != nil},
-		{"failureRate", "no job ended in the window", v.FailureRate != nil},
+		{"failureRate", "no job succeeded, or failed for want of an answer, in the window", v.FailureRate != nil},
 		{"states", "no worker has said anything of its models", len(v.States) > 0},
 		{"savings.savedRate", "no answer of this month has a price", v.Savings.SavedRate != nil},
 	} {

@@ -31,9 +31,15 @@ func (n *nanos) UnmarshalJSON(b []byte) error {
 // endedAIJob inserts a job that ended so.
 func (g *rig) endedAIJob(t testing.TB, organization, kind, status, created, finished string) {
 	t.Helper()
+	g.failedAIJob(t, organization, kind, status, "", created, finished)
+}
+
+// failedAIJob is endedAIJob with the code of the problem.
+func (g *rig) failedAIJob(t testing.TB, organization, kind, status, code, created, finished string) {
+	t.Helper()
 	g.execute(t, `INSERT INTO jobs (organization_id, id, kind, queue, priority, run, max_attempts, input, metadata, run_at, event_id, status, created_at, finished_at, error)
-		VALUES ($1, gen_random_uuid(), $2, 'ai', 2, 1, 1, '{}', '{}', `+created+`, gen_random_uuid(), $3, `+created+`, `+finished+`, CASE $3 WHEN 'failed' THEN '{}'::jsonb END)`,
-		organization, kind, status)
+		VALUES ($1, gen_random_uuid(), $2, 'ai', 2, 1, 1, '{}', '{}', `+created+`, gen_random_uuid(), $3, `+created+`, `+finished+`, CASE $3 WHEN 'failed' THEN jsonb_build_object('code', nullif($4, '')) END)`,
+		organization, kind, status, code)
 }
 
 func TestMetricsOfModelsAreOverAllOrganizations(t *testing.T) {
@@ -99,6 +105,27 @@ func TestMetricsOfModelsAreOverAllOrganizations(t *testing.T) {
 		t.Errorf("after the roll-up savings are %+v, before %+v", after, v.Savings)
 	}
 	g.call(t, key, "GET", "/api/system/metrics", "").problem(403, "forbidden")
+}
+
+// TestMistakesAreNoFailures: what users ask wrongly says nothing about the installation.
+func TestMistakesAreNoFailures(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	one, _ := g.organization(t)
+	const began, ended = "now() - interval '2 seconds'", "now() - interval '1 second'"
+	for _, mistake := range []string{"not_found", "invalid_state", "forbidden", "request", "too_large", "misconfigured"} {
+		g.failedAIJob(t, one, "ai.lead_score", "failed", mistake, began, ended)
+	}
+	if v := g.metrics(t).AI; v.FailureRate != nil {
+		t.Errorf("failure rate %g of mistakes alone, want null", *v.FailureRate)
+	}
+	g.endedAIJob(t, one, "ai.chat", "succeeded", began, ended)
+	for _, fault := range []string{"", "internal", "timeout", "deadline_exceeded", "schema_invalid", "length", "unsupported", "worker_lost"} {
+		g.failedAIJob(t, one, "ai.lead_score", "failed", fault, began, ended)
+	}
+	if v := g.metrics(t).AI; v.FailureRate == nil || *v.FailureRate != 0.8889 {
+		t.Errorf("failure rate %v, want 8 of 9", v.FailureRate)
+	}
 }
 
 func TestMetricsSayWhyTheyAreNull(t *testing.T) {

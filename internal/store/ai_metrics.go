@@ -29,7 +29,7 @@ type ProviderUsage struct {
 // AIJobs are jobs that models work for, from submit, or the time that they were put off to, until their end.
 type AIJobs struct {
 	Succeeded int64
-	Failed    int64
+	Failed    int64     // for want of an answer, not by a mistake of who asked
 	Latencies []float64 // percentiles as above, in milliseconds; nil: none ended
 }
 
@@ -45,11 +45,13 @@ FROM (` + countCalls + ` WHERE c.created_at >= $1) AS counts
 GROUP BY GROUPING SETS ((provider), ()) HAVING count(*) > 0
 ORDER BY 1`
 
-// Downloads of models are no answers.
+// Downloads of models are no answers. Of the failed ones count those for want of an answer: not those that asked
+// for what isn't there, for what can't be asked, or for a model of their own choice that there isn't.
 const selectAIJobsAndMonth = `
 SELECT ended.*, month.*, date_trunc('month', $2::timestamptz AT TIME ZONE 'Asia/Kolkata')
 FROM (
-    SELECT count(*) FILTER (WHERE status = 'succeeded'), count(*) FILTER (WHERE status = 'failed'),
+    SELECT count(*) FILTER (WHERE status = 'succeeded'), count(*) FILTER (WHERE status = 'failed' AND coalesce(error ->> 'code', '') NOT IN
+               ('not_found', 'invalid_state', 'forbidden', 'request', 'too_large', 'misconfigured')),
            percentile_cont('{0.5,0.95,0.99}'::float8[])
                WITHIN GROUP (ORDER BY 1000 * extract(epoch FROM finished_at - greatest(created_at, run_at)))
                FILTER (WHERE status <> 'cancelled')
