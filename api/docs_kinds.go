@@ -12,6 +12,7 @@ import (
 // docsKind is a kind of job, with the fields of its input.
 type docsKind struct {
 	Name, Scope string
+	Does        string // what its input's schema says of it
 	MaxAttempts int
 	Fields      []docsField
 }
@@ -25,7 +26,7 @@ func docsKindsOf(kinds []Kind) ([]docsKind, error) {
 			if err := json.Unmarshal(k.Schema, &s); err != nil {
 				return nil, fmt.Errorf("read the schema of %s: %w", k.Name, err)
 			}
-			d.Fields = s.fields("")
+			d.Does, d.Fields = s.Description, s.fields("")
 		}
 		list = append(list, d)
 	}

@@ -14,7 +14,7 @@ import (
 func TestDocsTellOfJobsAndResources(t *testing.T) {
 	t.Parallel()
 	s, err := build(Config{Version: "test", Kinds: []Kind{
-		{Name: "ai.chat", Scope: "jobs", MaxAttempts: 3, Schema: json.RawMessage(`{"type":"object","required":["messages"],"properties":{
+		{Name: "ai.chat", Scope: "jobs", MaxAttempts: 3, Schema: json.RawMessage(`{"description":"Goes on talking.","type":"object","required":["messages"],"properties":{
 			"cache":{"const":"no-store"},"n":{"type":["integer","null"],"minimum":1,"maximum":9,"description":"how many"},
 			"messages":{"type":"array","minItems":1,"items":{"type":"object","required":["role"],"properties":{"role":{"enum":["user","system"]}}}}}}`)},
 		{Name: "db.backup", Scope: "admin", MaxAttempts: 2},
@@ -25,7 +25,7 @@ func TestDocsTellOfJobsAndResources(t *testing.T) {
 	page := html.UnescapeString(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(string(s.documents.docs), "|"))
 	page = regexp.MustCompile(`[|\s]*[|][|\s]*`).ReplaceAllString(page, "|")
 	for _, want := range []string{
-		"|ai.chat|Scope: jobs. Tried up to 3 times.|Field|Type|Meaning|messages|*|list of object, not empty|messages[].role|*|one of user, system|cache|no-store|n|integer or null, 1 to 9|how many|",
+		"|ai.chat|Goes on talking.|Scope: jobs. Tried up to 3 times.|Field|Type|Meaning|messages|*|list of object, not empty|messages[].role|*|one of user, system|cache|no-store|n|integer or null, 1 to 9|how many|",
 		"|db.backup|Scope: admin. Tried up to 2 times.|The input is an object.|",
 		`|token|{"text"}|`, "|done|the job|", "|Is the service well?|", "|data|*|list of|ContactView|",
 		"|Contacts|GET|/api/contacts|POST|/api/contacts|GET|/api/contacts/{id}|",

@@ -23,6 +23,7 @@ type churnRisk struct {
 
 var riskOfChurn = inquiry[aboutContact, store.ContactFacts, churnRisk]{
 	template:   readTemplate("churn_risk.v1"),
+	does:       "Says how likely a customer is to leave. Answers {risk_score 0-100, risk_level low|medium|high|critical, reason_summary, recommended_action}.",
 	properties: contactProperty,
 	required:   `"contact_id"`,
 	read:       readContact,

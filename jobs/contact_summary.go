@@ -25,6 +25,7 @@ type contactSummary struct {
 
 var summaryOfContact = inquiry[aboutContact, store.ContactFacts, contactSummary]{
 	template:   readTemplate("contact_summary.v1"),
+	does:       "Says who a contact is and how things stand. Answers {summary, highlights: at most 5, next_action}.",
 	properties: contactProperty,
 	required:   `"contact_id"`,
 	read:       readContact,

@@ -32,6 +32,7 @@ type dailyBriefing struct {
 
 var briefingOfDay = inquiry[aboutOrganization, store.BriefingFacts, dailyBriefing]{
 	template: readTemplate("daily_briefing.v1"),
+	does:     "Says what the business should know this morning. Answers {bullets: 2 to 5, focus}.",
 	read: func(ctx context.Context, db *store.DB, organizationID string, _ aboutOrganization, now time.Time) (store.BriefingFacts, error) {
 		return db.BriefingFacts(ctx, organizationID, rotLimits, now)
 	},

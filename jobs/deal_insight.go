@@ -46,6 +46,7 @@ type rot struct {
 
 var insightOfDeal = inquiry[aboutDeal, store.DealFacts, dealInsight]{
 	template: readTemplate("deal_insight.v1"),
+	does:     "Says how likely a deal is to be won, and whether it rots in its stage. Answers {probability 0-100, reason, next_action, rotting, days_in_stage, rot_limit_days: null once it is closed}.",
 	properties: `
 		"deal_id":{"type":"string","format":"uuid"}`,
 	required: `"deal_id"`,

@@ -39,6 +39,7 @@ func (in emailWanted) faults() []Fault {
 
 var draftOfEmail = inquiry[emailWanted, store.ContactFacts, letter]{
 	template: readTemplate("email_draft.v1"),
+	does:     "Drafts an email to a contact, to be read before it is sent. Answers {subject, body}, plain text.",
 	properties: contactProperty + `,
 		"purpose":{"type":"string","minLength":1,"maxLength":1000,"description":"what the email is to be about"},` + wishProperties,
 	required: `"contact_id","purpose"`,

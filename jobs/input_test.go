@@ -113,6 +113,28 @@ func TestInputSchemasAreJSON(t *testing.T) {
 	}
 }
 
+// Clients are told which fields the answers have.
+func TestInquiriesSayWhatTheyAnswer(t *testing.T) {
+	t.Parallel()
+	for kind, answer := range map[string]any{"ai.lead_score": leadRating{}, "ai.contact_summary": contactSummary{}, "ai.churn_risk": churnRisk{},
+		"ai.deal_insight": dealInsight{}, "ai.email_draft": letter{}, "ai.invoice_reminder": invoiceReminder{}, "ai.daily_briefing": dailyBriefing{}} {
+		var schema struct{ Description string }
+		if err := json.Unmarshal(kinds()[kind].InputSchema, &schema); err != nil {
+			t.Fatal(err)
+		}
+		encoded, _ := json.Marshal(answer)
+		var fields map[string]any
+		if err := json.Unmarshal(encoded, &fields); err != nil {
+			t.Fatal(err)
+		}
+		for field := range fields {
+			if !strings.Contains(schema.Description, field) {
+				t.Errorf("%s is described by %q, without %s", kind, schema.Description, field)
+			}
+		}
+	}
+}
+
 // What is found to be in order must be readable by the work, and every fault must point somewhere.
 func FuzzInput(f *testing.F) {
 	for _, seed := range []string{`{"prompt":"a"}`, `{"messages":[{"role":"user","content":"a"}]}`, `{"schema":{"type":"object"}}`, `null`, `{"a.b":1}`, `{"tags":["org"]}`,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -47,6 +48,7 @@ type inquiryInput interface {
 // its input, F are the facts that it reads, and Out is what clients get.
 type inquiry[In inquiryInput, F, Out any] struct {
 	template   template
+	does       string // what clients are told of it: what it does, and the document that it answers
 	properties string // of the input, for the API's document, the options left out
 	required   string
 	// read gives the facts, in one query; store.ErrNotFound when the subject doesn't exist.
@@ -81,7 +83,7 @@ func (k inquiry[In, F, Out]) spec() Spec {
 			}
 			return in.faults()
 		},
-		InputSchema: json.RawMessage(`{"type":"object","required":[` + k.required + `],"additionalProperties":false,"properties":{` +
+		InputSchema: json.RawMessage(`{"description":` + strconv.Quote(k.does) + `,"type":"object","required":[` + k.required + `],"additionalProperties":false,"properties":{` +
 			properties + `}}`),
 	}
 }

@@ -49,6 +49,7 @@ type dunning struct {
 
 var reminderOfInvoice = inquiry[reminderWanted, store.InvoiceFacts, invoiceReminder]{
 	template: readTemplate("invoice_reminder.v1"),
+	does:     "Writes to a customer about an invoice that is sent or overdue; others fail with invalid_state. Answers {subject, body, stage_days 0|3|7|14|30, days_overdue, corrected: the rules wrote it, as the letter of a model named money that the invoice does not know}.",
 	properties: `
 		"invoice_id":{"type":"string","format":"uuid"},` + wishProperties,
 	required: `"invoice_id"`,

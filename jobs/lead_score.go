@@ -31,6 +31,7 @@ type leadRating struct {
 
 var leadScore = inquiry[aboutContact, store.ContactFacts, leadRating]{
 	template:   readTemplate("lead_score.v1"),
+	does:       "Rates a contact as a lead; the score becomes its lead_score. Answers {score 0-100, stage hot|warm|cold, reason, nurture_action, predicted_mrr in paise a month}.",
 	properties: contactProperty,
 	required:   `"contact_id"`,
 	read:       readContact,
