@@ -34,23 +34,21 @@ type ContactFacts struct {
 	OrganizationName string `db:"organization_name"`
 	Timezone         string `db:"timezone"`
 
-	OpenDeals      int   `db:"open_deals"`
-	OpenValue      int64 `db:"open_value"` // paise, as all that follow
-	WonDeals       int   `db:"won_deals"`
-	WonValue       int64 `db:"won_value"`
-	LostDeals      int   `db:"lost_deals"`
-	PaidInvoices   int   `db:"paid_invoices"`
-	PaidTotal      int64 `db:"paid_total"`      // payments in part among it
-	UnpaidInvoices int   `db:"unpaid_invoices"` // sent or overdue
-	DueTotal       int64 `db:"due_total"`
-	Overdue        int   `db:"overdue_invoices"`
-	OverdueTotal   int64 `db:"overdue_total"`
-	PaidLate       int   `db:"paid_late"` // of those that were paid
-	// DaysToPay is the mean from an invoice's date to its payment; nil where none was paid.
-	DaysToPay     *float64   `db:"days_to_pay"`
-	LastInvoiceAt *time.Time `db:"last_invoice_at"` // when the newest was sent
-	LastPaidAt    *time.Time `db:"last_paid_at"`
-	LastDealAt    *time.Time `db:"last_deal_at"` // when the newest deal was made or moved
+	OpenDeals      int        `db:"open_deals"`
+	OpenValue      int64      `db:"open_value"` // paise, as all that follow
+	WonDeals       int        `db:"won_deals"`
+	WonValue       int64      `db:"won_value"`
+	LostDeals      int        `db:"lost_deals"`
+	PaidInvoices   int        `db:"paid_invoices"`
+	PaidTotal      int64      `db:"paid_total"`      // payments in part among it
+	UnpaidInvoices int        `db:"unpaid_invoices"` // sent or overdue
+	DueTotal       int64      `db:"due_total"`
+	Overdue        int        `db:"overdue_invoices"`
+	OverdueTotal   int64      `db:"overdue_total"`
+	PaidLate       int        `db:"paid_late"`       // of those that were paid
+	LastInvoiceAt  *time.Time `db:"last_invoice_at"` // when the newest was sent
+	LastPaidAt     *time.Time `db:"last_paid_at"`
+	LastDealAt     *time.Time `db:"last_deal_at"` // when the newest deal was made or moved
 
 	Deals    []DealLine    `db:"-"` // the newest 10
 	Invoices []InvoiceLine `db:"-"` // the newest 10, drafts left out
@@ -106,7 +104,6 @@ CROSS JOIN LATERAL (
            count(*) FILTER (WHERE status = 'overdue') AS overdue_invoices,
            coalesce(sum(amount_due) FILTER (WHERE status = 'overdue'), 0)::bigint AS overdue_total,
            count(*) FILTER (WHERE status = 'paid' AND (paid_at AT TIME ZONE o.timezone)::date > due_date) AS paid_late,
-           avg((paid_at AT TIME ZONE o.timezone)::date - issue_date) FILTER (WHERE status = 'paid')::float8 AS days_to_pay,
            max(sent_at) AS last_invoice_at
     FROM invoices WHERE organization_id = c.organization_id AND contact_id = c.id) AS i
 CROSS JOIN LATERAL (
