@@ -30,7 +30,7 @@ type usageView struct {
 }
 
 type usageGroupView struct {
-	Group string `json:"group" doc:"A day, a kind of job, a model, or ollama, groq, cache or rules"`
+	Group string `json:"group" doc:"A day, a kind of job, a model, or ollama, groq, cache or rules; the model other is of calls that gave no answer to models which clients named and the owner did not configure"`
 	UsageFigures
 }
 

@@ -237,7 +237,7 @@ func (w asker) callsOf(t *Task, attempts []inference.Attempt) []store.AICall {
 	reason := ""
 	for i, a := range attempts {
 		calls[i] = store.AICall{
-			ID: cmp.Or(a.ID, outbox.NewID()), JobID: t.ID, Attempt: t.Attempt, Kind: t.Kind, Provider: a.Provider, Model: a.Model,
+			ID: cmp.Or(a.ID, outbox.NewID()), JobID: t.ID, Attempt: t.Attempt, Kind: t.Kind, Provider: a.Provider, Model: modelOf(a),
 			Outcome: a.Outcome, Status: a.Status, Detail: a.Detail, FallbackReason: reason,
 			QueueMS: a.Queue.Milliseconds(), FirstTokenMS: a.FirstToken.Milliseconds(), RunMS: a.Run.Milliseconds(),
 			PromptTokens: a.PromptTokens, CompletionTokens: a.CompletionTokens,
@@ -247,6 +247,15 @@ func (w asker) callsOf(t *Task, attempts []inference.Attempt) []store.AICall {
 		reason = a.Outcome
 	}
 	return calls
+}
+
+// modelOf is the model that an attempt counts for. Anybody may name models that don't exist: what a client named
+// counts by its name only if it answered, lest figures grow by what was made up.
+func modelOf(a inference.Attempt) string {
+	if a.Named && a.Outcome != inference.OK && a.Outcome != inference.Length {
+		return store.OtherModels
+	}
+	return a.Model
 }
 
 func queueCalls(t *Task, calls []store.AICall) func(*pgx.Batch) {

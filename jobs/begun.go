@@ -13,7 +13,7 @@ func (f *Follow) Began(a inference.Attempt, reason string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.begun = append(f.begun, store.BegunCall{
-		ID: a.ID, Attempt: f.job.Attempt, Kind: f.job.Kind, Provider: a.Provider, Model: a.Model, FallbackReason: reason,
+		ID: a.ID, Attempt: f.job.Attempt, Kind: f.job.Kind, Provider: a.Provider, Model: modelOf(a), FallbackReason: reason,
 		StartedAt: a.StartedAt.Add(a.Queue),
 	})
 	f.poke()

@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -61,5 +62,37 @@ func TestFiguresOfRealAnswers(t *testing.T) {
 	}
 	if m.Month.ShadowNanoINR != 90*(shadow+cost) || m.Month.CostNanoINR != 90*cost {
 		t.Errorf("this month %+v", m.Month)
+	}
+}
+
+// Names that a client makes up don't fill the figures: they count together, whatever became of the calls, while
+// the jobs themselves still say what was asked for.
+func TestFiguresOfMadeUpModels(t *testing.T) {
+	t.Parallel()
+	s := working(t)
+	s.ollama.Only("/api/chat").Next(nil, nil, nil, faults.OllamaStatus(500, "no"), faults.OllamaStatus(500, "no"))
+	var ids []string
+	for i := range 4 {
+		ids = append(ids, s.submit("ai.completion", fmt.Sprintf(`{"prompt":"Thank the customer.","max_tokens":20,"cache":"no-store","model":"made-up-%d"}`, i)))
+	}
+	for _, id := range ids {
+		s.answer(id)
+	}
+	groups := func() (models []string) {
+		t.Helper()
+		_, list, err := s.db.UsageOf(t.Context(), s.organization, store.UsageAsk{GroupBy: store.ByModel, MostDays: 400, Now: time.Now()})
+		s.must(err)
+		for _, g := range list {
+			models = append(models, fmt.Sprintf("%s %d", g.Name, g.Answers))
+		}
+		return models
+	}
+	want := []string{"openai/gpt-oss-20b 4", "other 0"}
+	if got := groups(); !slices.Equal(got, want) {
+		t.Errorf("models %q, want %q", got, want)
+	}
+	s.must(s.db.RollUpCalls(t.Context(), 0))
+	if got := groups(); !slices.Equal(got, want) {
+		t.Errorf("models %q after the roll-up, want %q", got, want)
 	}
 }

@@ -11,11 +11,15 @@ import (
 
 // attempt makes one call, if the provider may be called now, and records it.
 func (r *run) attempt(ctx context.Context, t turn, c call) (reply, *failure) {
-	a := Attempt{ID: newID(), Provider: t.provider, Model: c.model, StartedAt: time.Now()}
+	a := Attempt{ID: newID(), Provider: t.provider, Model: c.model, StartedAt: time.Now(),
+		Named: t.provider == Ollama && r.named}
 	var rep reply
 	pass, f := admit(r.chain.board.get(t.provider, c.model))
 	if f == nil {
 		rep, f = r.admitted(ctx, t, c, &a, pass)
+	}
+	if f != nil && f.class == Misconfigured {
+		r.chain.board.absent(t.provider, c.model)
 	}
 	r.record(&a, rep, f)
 	return rep, f

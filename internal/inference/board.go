@@ -9,9 +9,12 @@ import (
 )
 
 const (
-	// maxBreakers bounds the models that clients name. Beyond it a model has no
-	// breaker, and is simply asked.
-	maxBreakers = 256
+	// maxNamed bounds the breakers of models that only clients name: screens show
+	// them, and any client may name what it likes. Beyond it the one that was asked
+	// longest ago goes; a model without a breaker is simply asked.
+	maxNamed = 20
+	// maxTended bounds the models that wait to be tended, or are measured.
+	maxTended = 256
 	// forgetAfter is when a model that only a client named is no longer probed.
 	forgetAfter = 10 * time.Minute
 )
@@ -49,13 +52,38 @@ func (b *board) get(provider, model string) *breaker {
 	}
 	br := &breaker{provider: provider, model: model, delay: b.delay,
 		state: stateClosed, opened: b.signal, left: b.away, asked: time.Now()}
-	if len(b.breakers) >= maxBreakers {
-		b.forget()
-	}
-	if len(b.breakers) < maxBreakers {
-		b.breakers[at] = br
-	}
+	b.makeRoom()
+	b.breakers[at] = br
 	return br
+}
+
+// makeRoom bounds the breakers of models that clients named; b.mu is held. Calls under way settle theirs all the
+// same.
+func (b *board) makeRoom() {
+	b.forget()
+	var oldest *breaker
+	named := 0
+	for _, br := range b.breakers {
+		if br.configured {
+			continue
+		}
+		named++
+		if oldest == nil || br.lastAsked().Before(oldest.lastAsked()) {
+			oldest = br
+		}
+	}
+	if named >= maxNamed {
+		delete(b.breakers, target{oldest.provider, oldest.model})
+	}
+}
+
+// absent drops a model that a client named, and that there isn't.
+func (b *board) absent(provider, model string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if br, ok := b.breakers[target{provider, model}]; ok && !br.configured {
+		delete(b.breakers, target{provider, model})
+	}
 }
 
 // forget drops what nobody asks for any more; b.mu is held.
@@ -71,10 +99,11 @@ func (b *board) signal() {
 	}
 }
 
-// all gives the breakers, ordered by provider and model.
+// all gives the breakers of models that are configured or were asked lately, ordered by provider and model.
 func (b *board) all() []*breaker {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.forget()
 	return slices.SortedFunc(maps.Values(b.breakers), func(x, y *breaker) int {
 		if x.provider != y.provider {
 			return -strings.Compare(x.provider, y.provider) // Ollama first
@@ -86,9 +115,6 @@ func (b *board) all() []*breaker {
 // due gives the breakers whose probe is to be made now, marked as being probed,
 // and the time of the next one; zero if none is open.
 func (b *board) due() ([]*breaker, time.Time) {
-	b.mu.Lock()
-	b.forget()
-	b.mu.Unlock()
 	var now []*breaker
 	var next time.Time
 	for _, br := range b.all() {
@@ -112,7 +138,7 @@ type care struct {
 // tend asks for model to be looked after: it was left before its answer ended.
 func (b *board) tend(model string) {
 	b.mu.Lock()
-	if now, ok := b.left[model]; ok || len(b.left) < maxBreakers {
+	if now, ok := b.left[model]; ok || len(b.left) < maxTended {
 		b.left[model] = care{busy: now.busy, again: now.busy}
 	}
 	b.mu.Unlock()

@@ -237,6 +237,12 @@ func (b *breaker) lastClass() string {
 	return b.last
 }
 
+func (b *breaker) lastAsked() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.asked
+}
+
 // idle says that nobody has asked for the model in a while, and nothing waits
 // for it.
 func (b *breaker) idle(since time.Time) bool {

@@ -170,14 +170,26 @@ func TestModelsOfClientsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBoard()
 		b.configure(Ollama, "kept")
-		for i := range 2 * maxBreakers {
+		for i := range 3 * maxNamed {
 			b.get(Ollama, string(rune('a'+i)))
+			time.Sleep(time.Second)
 		}
-		if n := len(b.all()); n != maxBreakers {
-			t.Errorf("%d breakers, want %d", n, maxBreakers)
+		all := b.all()
+		if len(all) != maxNamed+1 {
+			t.Errorf("%d breakers, want %d", len(all), maxNamed+1)
 		}
-		<-time.After(2 * forgetAfter)
-		b.due()
+		for _, br := range all {
+			if !br.configured && br.model < string(rune('a'+2*maxNamed)) {
+				t.Errorf("%s is kept, which was asked long ago", br.model)
+			}
+		}
+		b.get(Ollama, "kept").call(Misconfigured)
+		b.absent(Ollama, "kept")
+		b.absent(Ollama, all[len(all)-1].model)
+		if n := len(b.all()); n != maxNamed {
+			t.Errorf("%d breakers without the one that there isn't, want %d", n, maxNamed)
+		}
+		time.Sleep(2 * forgetAfter)
 		if all := b.all(); len(all) != 1 || all[0].model != "kept" {
 			t.Errorf("%d breakers after a while, want the configured one", len(all))
 		}

@@ -38,6 +38,9 @@ func (t *told) again(what string) bool {
 	if t.last == nil {
 		t.last = make(map[string]time.Time)
 	}
+	if len(t.last) >= maxTended { // models that clients name are among them
+		clear(t.last)
+	}
 	t.last[what] = time.Now()
 	return false
 }

@@ -96,6 +96,7 @@ func (a Answer) LogValue() slog.Value {
 type Attempt struct {
 	ID              string // a UUIDv7
 	Provider, Model string
+	Named           bool // the client named the model, which the owner did not configure: there may be none
 	StartedAt       time.Time
 	// Queue is the wait at the gate and in the provider's own queue, FirstToken
 	// the time from there to the first token (0: none came), Run the time from

@@ -35,7 +35,7 @@ type span struct {
 func (p *pace) took(model string, d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.spans == nil || len(p.spans) > maxBreakers {
+	if p.spans == nil || len(p.spans) > maxTended {
 		p.spans = map[string]span{}
 	}
 	for _, name := range []string{model, everyModel} {

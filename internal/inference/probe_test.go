@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -320,6 +321,27 @@ func TestCheck(t *testing.T) {
 	}
 	if want := "ask ollama for not:pulled: Ollama at " + r.ollama.URL + " has no model not:pulled (ollama pull not:pulled)"; faults[0].Error() != want {
 		t.Errorf("%v, want %s", faults[0], want)
+	}
+}
+
+// TestStatusKeepsNoModelThatThereIsNot: any client may make names up.
+func TestStatusKeepsNoModelThatThereIsNot(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.GroqKey = "" })
+	before := len(r.Status())
+	for i := range 30 {
+		p := score()
+		p.Model = fmt.Sprintf("made-up-%d", i)
+		e := r.mustFail(t, p)
+		if e.Class != Misconfigured || !e.Attempts[0].Named {
+			t.Fatalf("%+v, want a model of the client's own that there isn't", e)
+		}
+	}
+	if after := r.Status(); len(after) != before {
+		t.Errorf("%d states after made-up models, want the %d before: %+v", len(after), before, after)
+	}
+	if a := r.mustAnswer(t, score(), Ollama); a.Attempts[0].Named {
+		t.Error("the configured model counts as the client's own")
 	}
 }
 

@@ -23,6 +23,9 @@ func (c *Chain) probe(ctx context.Context, b *breaker) {
 		f = within(ctx, groqProbeTime, func(ctx context.Context) *failure { return c.groq.probe(ctx, b.model) })
 	}
 	b.endProbe(f)
+	if f != nil && f.class == Misconfigured {
+		c.board.absent(b.provider, b.model)
+	}
 	c.board.signal()
 	if f == nil {
 		c.cfg.Log.Info("model answers again", "provider", b.provider, "model", b.model)

@@ -16,6 +16,10 @@ const (
 	ByProvider = "provider"
 )
 
+// OtherModels is the model of calls without an answer to models that a client named and the owner did not
+// configure.
+const OtherModels = "other"
+
 // A UsageAsk says which usage of an organization is meant.
 type UsageAsk struct {
 	From, To *time.Time // days of the organization's calendar; nil: the first of the month of To, today
