@@ -40,7 +40,7 @@ func TestRulesDraftEmails(t *testing.T) {
 	s := byRules(t)
 	id := s.contact("Asha Rao", nil)
 	a := s.answer(s.submit("ai.email_draft", fmt.Sprintf(`{"contact_id":%q,"purpose":"our new looms","language":"hi-IN"}`, id)))
-	want := letter{"Rao Textiles की ओर से", "आदरणीय Asha Rao,\n\nहम आपको इस विषय में लिख रहे हैं: our new looms\n\nसादर,\nRao Textiles"}
+	want := letter{"Rao Textiles की ओर से", "आदरणीय Asha Rao,\n\n[यहाँ लिखें: our new looms]\n\nसादर,\nRao Textiles"}
 	if got := read[letter](t, a.JSON); got != want || a.Provider != "rules" {
 		t.Errorf("%s says %+v, want %+v", a.Provider, got, want)
 	}
