@@ -16,11 +16,11 @@ type insightView struct {
 	Kind      string      `json:"kind" doc:"Of the job that found it out, such as ai.lead_score"`
 	Subject   subjectView `json:"subject"`
 	Output    jsonObject  `json:"output" doc:"As the kind gives it. Text in it was made by a model: escape it wherever it is shown"`
-	Provider  string      `json:"provider" enum:"ollama,groq,cache,rules"`
+	Provider  string      `json:"provider" enum:"ollama,groq,cache,rules" doc:"That found it out; an answer from the cache is its model's. Rules don't replace what a model found out within a day"`
 	Model     string      `json:"model"`
 	Template  string      `json:"template" doc:"Of the prompt, with its version"`
 	JobID     string      `json:"job_id" format:"uuid"`
-	FactsAt   time.Time   `json:"facts_at" doc:"When the records were read that it was found out from"`
+	FactsAt   time.Time   `json:"facts_at" doc:"When the records were read that it was found out from. When the same is found out again, this moves, and nothing else"`
 	Version   int64       `json:"version"`
 	CreatedAt time.Time   `json:"created_at" doc:"When the first of its kind about the subject was found out"`
 	UpdatedAt time.Time   `json:"updated_at"`
@@ -49,14 +49,14 @@ func insightViewsOf(insights []store.Insight) []insightView {
 }
 
 // detailTag is the ETag of a thing that is shown with its insights. These change without a new version of the
-// thing, so it sums them up, by id and version; where there are none it is the version alone.
+// thing, so it sums them up, by all of them that may change; where there are none it is the version alone.
 func detailTag(version int64, insights []store.Insight) string {
 	if len(insights) == 0 {
 		return versionTag(version)
 	}
 	var shown strings.Builder
 	for _, n := range insights {
-		fmt.Fprintf(&shown, "%s %d\n", n.ID, n.Version)
+		fmt.Fprintf(&shown, "%s %d %d\n", n.ID, n.Version, n.FactsAt.UnixMicro())
 	}
 	return summedTag(version, []byte(shown.String()))
 }

@@ -8,7 +8,7 @@ type InsightUpdated struct {
 	SubjectType string `json:"subject_type"` // contact, deal, invoice or organization
 	SubjectID   string `json:"subject_id"`
 	JobID       string `json:"job_id"`
-	Provider    string `json:"provider"` // ollama, groq, cache or rules
+	Provider    string `json:"provider"` // that found it out: ollama, groq or rules
 	Model       string `json:"model"`
 	Version     int64  `json:"version"`
 }

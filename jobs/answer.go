@@ -39,6 +39,8 @@ type Answer struct {
 	Cached           bool            `json:"cached"`
 	FallbackReason   *string         `json:"fallback_reason"`
 	Attempts         []AnswerAttempt `json:"attempts"`
+
+	foundBy string // the provider whose answer a kept one is
 }
 
 // An AnswerAttempt says what one provider did for an answer.

@@ -149,6 +149,7 @@ func (w asker) recall(t *Task, q question, began time.Time, claim *cachetag.Clai
 	a := Answer{
 		Text: kept.Text, JSON: kept.JSON, Provider: fromCache, Model: kept.Model, Cached: true,
 		PromptTokens: kept.PromptTokens, CompletionTokens: kept.CompletionTokens, Attempts: []AnswerAttempt{},
+		foundBy: kept.Provider,
 	}
 	if err := a.polish(q); err != nil {
 		return Answer{}, err

@@ -338,10 +338,13 @@ func TestACopyIsTold(t *testing.T) {
 	if fmt.Sprint(told) != want {
 		t.Errorf("told %s\nwant %s", told, want)
 	}
+	// Who asked first has found it out: a copy is no news.
 	var insight string
-	s.scan(&insight, `SELECT provider || ' ' || model FROM ai_insights WHERE job_id = $1`, id)
-	if insight != "cache mistral:7b" {
-		t.Errorf("the insight is by %s", insight)
+	var events int
+	s.scan(&insight, `SELECT provider || ' ' || model || ' ' || version FROM ai_insights`)
+	s.scan(&events, `SELECT count(*) FROM outbox WHERE type = 'insight.updated'`)
+	if insight != "ollama mistral:7b 1" || events != 1 {
+		t.Errorf("the insight is by %s, told %d times", insight, events)
 	}
 }
 

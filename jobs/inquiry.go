@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -120,7 +121,7 @@ func (k inquiry[In, F, Out]) run(ctx context.Context, w asker, t *Task) (Result,
 	result, err := answered(t, answer)
 	insight := store.Insight{
 		OrganizationID: t.OrganizationID, ID: outbox.NewID(), Kind: t.Kind, SubjectType: about.Type, SubjectID: about.ID,
-		JobID: t.ID, Output: answer.JSON, Provider: answer.Provider, Model: answer.Model, Template: k.template.name, FactsAt: now,
+		JobID: t.ID, Output: answer.JSON, Provider: cmp.Or(answer.foundBy, answer.Provider), Model: answer.Model, Template: k.template.name, FactsAt: now,
 	}
 	result.Change = func(ctx context.Context, tx pgx.Tx) ([]events.Fact, error) { return k.keep(ctx, tx, t, insight) }
 	return result, err
@@ -155,8 +156,9 @@ func (k inquiry[In, F, Out]) polished(doc json.RawMessage, in In, facts F, now t
 	return json.Marshal(out)
 }
 
-// keep puts the answer where the records are. One from older facts than those of the answer that is there, or
-// about something that is gone by now, is the job's output and nothing more.
+// keep puts the answer where the records are. One from older facts than those of the answer that is there, one of
+// the rules beside a model's of the same day, or one about something that is gone by now, is the job's output and
+// nothing more. What was known already is no news.
 func (k inquiry[In, F, Out]) keep(ctx context.Context, tx pgx.Tx, t *Task, n store.Insight) ([]events.Fact, error) {
 	saved, err := store.SaveInsight(ctx, tx, n)
 	if errors.Is(err, store.ErrConflict) {
@@ -165,10 +167,13 @@ func (k inquiry[In, F, Out]) keep(ctx context.Context, tx pgx.Tx, t *Task, n sto
 	if err != nil {
 		return nil, err
 	}
-	facts := []events.Fact{events.InsightUpdated{
-		InsightID: saved.ID, Kind: saved.Kind, SubjectType: saved.SubjectType, SubjectID: saved.SubjectID, JobID: t.ID,
-		Provider: saved.Provider, Model: saved.Model, Version: saved.Version,
-	}}
+	var facts []events.Fact
+	if saved.JobID == t.ID {
+		facts = append(facts, events.InsightUpdated{
+			InsightID: saved.ID, Kind: saved.Kind, SubjectType: saved.SubjectType, SubjectID: saved.SubjectID, JobID: t.ID,
+			Provider: saved.Provider, Model: saved.Model, Version: saved.Version,
+		})
+	}
 	if k.save == nil {
 		return facts, nil
 	}

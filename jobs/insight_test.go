@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/payaid/payaid/internal/inference"
 	"github.com/payaid/payaid/internal/localstack/faults"
 	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/jobs"
 )
 
 // held has the next question to the model wait, once it was asked, until release.
@@ -91,4 +93,49 @@ func TestDeletedContactTakesItsInsights(t *testing.T) {
 	if c.ask("GET", "/api/ai/insights", "", &list); len(list.Data) != 0 {
 		t.Errorf("left are %v", list.Data)
 	}
+}
+
+// A model's answer from the cache says whose it is, also where it is the first that is kept about the contact.
+func TestInsightFromTheCacheIsItsModels(t *testing.T) {
+	t.Parallel()
+	s := working(t, answering)
+	contact := about("contact", s.contact("Asha Rao", nil))
+	s.answer(s.submit("ai.churn_risk", contact))
+	s.exec(`DELETE FROM ai_insights`)
+	if a := s.answer(s.submit("ai.churn_risk", contact)); a.Provider != "cache" {
+		t.Fatalf("it is answered by %s", a.Provider)
+	}
+	var kept, told string
+	s.scan(&kept, `SELECT provider FROM ai_insights`)
+	s.scan(&told, `SELECT data->>'provider' FROM outbox WHERE type = 'insight.updated' ORDER BY id DESC LIMIT 1`)
+	if kept != "ollama" || told != "ollama" {
+		t.Errorf("kept as %s's, told as %s's; want ollama's", kept, told)
+	}
+}
+
+// Rules say what they say, and leave a model's score of the same day alone.
+func TestRulesLeaveAModelsScore(t *testing.T) {
+	t.Parallel()
+	s := working(t, func(_ *inference.Config, d *jobs.Deps) { d.Rules = true })
+	contact := s.contact("Asha Rao", nil)
+	s.ollama.Next(saysScore(90))
+	s.answer(s.scoreAnew(contact))
+	s.ollama.Every(unreachable)
+	s.groq.Every(unreachable)
+	want := func(score int, by string) {
+		t.Helper()
+		if a := s.answer(s.scoreAnew(contact)); a.Provider != "rules" {
+			t.Fatalf("it is answered by %s", a.Provider)
+		}
+		var got int
+		var provider string
+		s.scan(&got, `SELECT lead_score FROM contacts`)
+		s.scan(&provider, `SELECT provider FROM ai_insights`)
+		if got != score || provider != by {
+			t.Errorf("the score is %d by %s, want %d by %s", got, provider, score, by)
+		}
+	}
+	want(90, "ollama")
+	s.exec(`UPDATE ai_insights SET facts_at = facts_at - interval '25 hours'`)
+	want(0, "rules")
 }

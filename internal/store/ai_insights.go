@@ -33,7 +33,7 @@ type Insight struct {
 	SubjectID      string          `db:"subject_id"`
 	JobID          string          `db:"job_id"`
 	Output         json.RawMessage `db:"output"`   // of the kind's shape
-	Provider       string          `db:"provider"` // ollama, groq, cache or rules
+	Provider       string          `db:"provider"` // that found it out: ollama, groq or rules
 	Model          string          `db:"model"`
 	Template       string          `db:"template"` // with its version, such as lead_score.v1
 	FactsAt        time.Time       `db:"facts_at"` // when the records were read
@@ -48,6 +48,10 @@ const insightColumns = `organization_id::text, id::text, kind,
     coalesce(contact_id, deal_id, invoice_id, organization_id)::text AS subject_id,
     job_id::text, output, provider, model, template, facts_at, version, created_at, updated_at`
 
+// What is found out again is no news: it stays as it was, by the job that found it out first, and is true of newer
+// records. Rules are for want of a model: what one of those said within a day is better.
+const sameInsight = `(old.output, old.template, old.provider) = (excluded.output, excluded.template, excluded.provider)`
+
 // A subject that was deleted meanwhile has no insights. Its lock waits for who is about to delete it, whom the
 // foreign key would find too late: that fails the transaction.
 const upsertInsight = `
@@ -61,14 +65,19 @@ SELECT $1, $2, $3, contact, deal, invoice, $6, $7, $8, $9, $10, $11
 FROM subject
 WHERE $4 = 'organization' OR num_nonnulls(contact, deal, invoice) = 1
 ON CONFLICT (organization_id, kind, contact_id, deal_id, invoice_id) DO UPDATE
-SET job_id = excluded.job_id, output = excluded.output, provider = excluded.provider, model = excluded.model,
-    template = excluded.template, facts_at = excluded.facts_at, version = old.version + 1, updated_at = now()
+SET job_id = CASE WHEN ` + sameInsight + ` THEN old.job_id ELSE excluded.job_id END,
+    model = CASE WHEN ` + sameInsight + ` THEN old.model ELSE excluded.model END,
+    version = CASE WHEN ` + sameInsight + ` THEN old.version ELSE old.version + 1 END,
+    updated_at = CASE WHEN ` + sameInsight + ` THEN old.updated_at ELSE now() END,
+    output = excluded.output, provider = excluded.provider, template = excluded.template, facts_at = excluded.facts_at
 WHERE old.facts_at <= excluded.facts_at
+  AND NOT (excluded.provider = 'rules' AND old.provider <> 'rules' AND old.facts_at > excluded.facts_at - interval '1 day')
 RETURNING ` + insightColumns
 
-// SaveInsight keeps an insight in place of an older one of its kind about the same subject, and gives it with
-// its id and version. It is ErrConflict when the subject is gone, or when what is there was found out from
-// newer records.
+// SaveInsight keeps an insight in place of an older one of its kind about the same subject, and gives what is
+// kept, with its id and version. What was known already, of the same output, template and provider, keeps its
+// version and its job: all that moves is facts_at. It is ErrConflict when the subject is gone, when what is there
+// was found out from newer records, or when it is a model's of less than a day before and n is the rules'.
 func SaveInsight(ctx context.Context, tx pgx.Tx, n Insight) (Insight, error) {
 	rows, err := tx.Query(ctx, upsertInsight, n.OrganizationID, n.ID, n.Kind, n.SubjectType, n.SubjectID, n.JobID,
 		n.Output, n.Provider, n.Model, n.Template, n.FactsAt)

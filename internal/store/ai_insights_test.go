@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ var factsHour = time.Date(2026, 4, 1, 12, 0, 0, 0, time.UTC)
 // rated is what a look at the facts said: the minute of the hour is also the score.
 func rated(minute int) store.Insight {
 	return store.Insight{OrganizationID: organization, ID: uuid.NewString(), Kind: "ai.lead_score", SubjectType: store.SubjectContact,
-		SubjectID: organization, JobID: uuid.NewString(), Output: json.RawMessage(`{"score":1}`), Provider: "ollama", Model: "m",
+		SubjectID: organization, JobID: uuid.NewString(), Output: json.RawMessage(fmt.Sprintf(`{"score":%d}`, minute)), Provider: "ollama", Model: "m",
 		Template: "x.v1", FactsAt: factsHour.Add(time.Duration(minute) * time.Minute)}
 }
 
