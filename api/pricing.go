@@ -42,7 +42,8 @@ var caveats = []string{
 	"Tokens are counted by the model that answered; the fallback model would count them a little differently.",
 	"The fallback's models also bill tokens for reasoning, which are not known where they were not asked: what was saved is a lower bound.",
 	"What the owner's own machines and power cost is not counted.",
-	"Calls whose end nobody saw, as their process died, count no money here; a budget counts what was set aside for them.",
+	"Copies from the cache count as saved, though a cache in front of the fallback would save them too.",
+	"Calls whose end nobody saw, as their process died, count no money here; in a budget what was set aside for them counts as reserved for 15 to 20 minutes, and as spent afterwards.",
 }
 
 func (p AIPricing) view() pricesView {

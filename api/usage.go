@@ -73,7 +73,7 @@ func usageFiguresOf(u store.Usage) UsageFigures {
 type usageBudget struct {
 	Monthly   *int64    `json:"monthly" doc:"In paise; null: no limit"`
 	Spent     int64     `json:"spent" doc:"In paise, rounded half up"`
-	Reserved  int64     `json:"reserved" doc:"Set aside for calls under way, in paise, rounded half up"`
+	Reserved  int64     `json:"reserved" doc:"Set aside for calls under way, and for 15 to 20 minutes for those whose process died, in paise, rounded half up"`
 	Remaining *int64    `json:"remaining" doc:"In whole paise; null: no limit"`
 	ResetsAt  time.Time `json:"resets_at" doc:"When the next month begins"`
 }

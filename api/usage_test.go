@@ -86,8 +86,13 @@ func TestUsageOfAMonth(t *testing.T) {
 	if sum.CostNano != 16_200_000 || sum.ShadowNano != 32_400_000 || sum.Cost != 2 || sum.Shadow != 3 || sum.Saved != 2 {
 		t.Errorf("cost %d (%d), shadow %d (%d), saved %d", sum.Cost, sum.CostNano, sum.Shadow, sum.ShadowNano, sum.Saved)
 	}
-	if len(v.Prices.Models) != 1 || *v.Prices.Models[0].Input != in || *v.Prices.USDINR != 90 || len(v.Prices.Caveats) == 0 {
+	if len(v.Prices.Models) != 1 || *v.Prices.Models[0].Input != in || *v.Prices.USDINR != 90 {
 		t.Errorf("prices %+v", v.Prices)
+	}
+	for _, about := range []string{"Copies from the cache count as saved", "counts as reserved for 15 to 20 minutes, and as spent afterwards"} {
+		if !strings.Contains(strings.Join(v.Prices.Caveats, "\n"), about) {
+			t.Errorf("no caveat says %q: %q", about, v.Prices.Caveats)
+		}
 	}
 	before := g.usage(t, key, "from=2020-01-01&to=2020-12-31")
 	if before.Data == nil || len(before.Data) != 0 || before.Totals.CacheHitRate != nil || before.Totals.AverageLatencyMS != nil {
