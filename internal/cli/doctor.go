@@ -21,6 +21,7 @@ type doctorCmd struct {
 	operatorSettings
 	RedisURL string `env:"REDIS_URL" secret:"" help:"Redis."`
 	aiSettings
+	aiLimitSettings
 	JSON bool `help:"As JSON."`
 }
 
@@ -54,7 +55,7 @@ func (d *doctor) say(state, check, remedy, format string, args ...any) {
 // Run examines everything.
 func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 	p := a.problems()
-	model := c.aiSettings.check(&p, rulesOff)
+	model, limits := c.aiSettings.check(&p, rulesOff), c.aiLimitSettings.check(&p)
 	if err := p.err(); err != nil {
 		return err
 	}
@@ -72,6 +73,7 @@ func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 	d.broker(ctx, a, r.NATSURL)
 	d.redis(ctx, r.RedisURL)
 	d.model(ctx, model)
+	d.aiSettings(c.aiSettings, model, len(limits))
 	return d.report(a, c.JSON)
 }
 
@@ -300,4 +302,18 @@ func (d *doctor) model(ctx context.Context, m model) {
 		return
 	}
 	d.say(uneasy, "ai", look.remedy, "%s", look.text)
+}
+
+// aiSettings tells what was read of the settings that can't be seen in the running processes; what is wrong with
+// them has ended the command before.
+func (d *doctor) aiSettings(c aiSettings, m model, limits int) {
+	rules := "off unless set, but on in up"
+	switch {
+	case c.AIRulesFallback != "" && m.rules:
+		rules = "on"
+	case c.AIRulesFallback != "":
+		rules = "off"
+	}
+	d.say(fine, "ai settings", "", "in this environment, which others need not share: rules are %s (AI_RULES_FALLBACK), %d limits (AI_RATE_LIMITS), %d own prices (GROQ_PRICES)",
+		rules, limits, len(m.chain.Prices))
 }

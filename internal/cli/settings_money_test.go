@@ -84,3 +84,33 @@ func TestDoctorWarnsOfModelsWithoutPrice(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+func TestDoctorTellsTheSettingsOfAI(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ rules, prices, limits, want string }{
+		{"", "", "", "rules are off unless set, but on in up (AI_RULES_FALLBACK), 0 limits (AI_RATE_LIMITS), 0 own prices (GROQ_PRICES)"},
+		{"true", "a=1/2,b=0/0", "free=20/1h", "rules are on (AI_RULES_FALLBACK), 1 limits (AI_RATE_LIMITS), 2 own prices (GROQ_PRICES)"},
+		{"false", "", "", "rules are off (AI_RULES_FALLBACK), 0"},
+	} {
+		var p problems
+		s := aiSettings{AIRulesFallback: tt.rules, GroqPrices: tt.prices}
+		m := s.check(&p, rulesOff)
+		d := doctor{}
+		d.aiSettings(s, m, len(aiLimitSettings{tt.limits}.check(&p)))
+		if f := d.findings[0]; f.State != fine || !strings.Contains(f.Detail, tt.want) {
+			t.Errorf("%+v: got %+v", tt, f)
+		}
+	}
+}
+
+// What can't be read ends the doctor before anything is looked at.
+func TestDoctorChecksTheSettingsOfAI(t *testing.T) {
+	t.Parallel()
+	for _, arg := range []string{"--ai-rate-limits=free=20/9999h", "--groq-prices=free", "--ai-rules-fallback=perhaps"} {
+		var out strings.Builder
+		if status := Main([]string{"doctor", "--database-url=postgres://127.0.0.1:1/x", arg}, &out, &out); status != 1 ||
+			!strings.Contains(out.String(), "configuration: "+strings.ToUpper(strings.ReplaceAll(strings.Split(arg[2:], "=")[0], "-", "_"))) {
+			t.Errorf("%s: status %d, %s", arg, status, &out)
+		}
+	}
+}
