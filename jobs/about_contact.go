@@ -26,8 +26,8 @@ func (in aboutContact) subject(string) (store.Subject, string) {
 const contactProperty = `
 		"contact_id":{"type":"string","format":"uuid"}`
 
-func readContact(ctx context.Context, db *store.DB, organizationID string, in aboutContact, _ time.Time) (store.ContactFacts, error) {
-	return db.ContactFacts(ctx, organizationID, in.ContactID)
+func readContact(ctx context.Context, db *store.DB, organizationID string, in aboutContact, now time.Time) (store.ContactFacts, error) {
+	return db.ContactFacts(ctx, organizationID, in.ContactID, now)
 }
 
 func tagsOfContact(in aboutContact, _ store.ContactFacts) []string {

@@ -19,7 +19,7 @@ type sign struct {
 func judgeChurn(f store.ContactFacts, days calendar) churnRisk {
 	var score int
 	var why []string
-	for _, s := range []sign{silence(f, days), idleness(f, days), lateness(f), debts(f), losses(f)} {
+	for _, s := range []sign{silence(f, days), idleness(f, days), lateness(f), debts(f, days), losses(f)} {
 		score += s.points
 		if s.points > 0 {
 			why = append(why, s.says)
@@ -40,6 +40,9 @@ func judgeChurn(f store.ContactFacts, days calendar) churnRisk {
 	}
 	r.RiskLevel = riskLevel(r.RiskScore)
 	r.RecommendedAction = churnAdvice[r.RiskLevel]
+	if f.Overdue > 0 && r.RiskScore < highRisk {
+		r.RecommendedAction = fmt.Sprintf("Call this week, and ask when the %s that are overdue will be paid.", rupees.Format(f.OverdueTotal))
+	}
 	return r
 }
 
@@ -93,16 +96,27 @@ func lateness(f store.ContactFacts) sign {
 	return sign{5, says}
 }
 
-// debts weigh more when they are great for this customer.
-func debts(f store.ContactFacts) sign {
-	says := fmt.Sprintf("%s overdue on %s", rupees.Format(f.OverdueTotal), counted(f.Overdue, "invoice"))
-	switch {
-	case f.Overdue == 0:
+// longOverdue so many days a customer who means to stay has paid.
+const longOverdue = 30
+
+// debts weigh more when they are great for this customer, or old; with what was paid late they are 30 at most.
+func debts(f store.ContactFacts, days calendar) sign {
+	if f.Overdue == 0 {
 		return sign{}
-	case f.OverdueTotal >= f.PaidTotal/3:
-		return sign{20, says}
 	}
-	return sign{10, says}
+	s := sign{10, fmt.Sprintf("%s overdue on %s", rupees.Format(f.OverdueTotal), counted(f.Overdue, "invoice"))}
+	if f.OverdueTotal >= f.PaidTotal/3 {
+		s.points += 10
+	}
+	if f.OverdueSince == nil {
+		return s
+	}
+	if late := -days.until(*f.OverdueSince); late > longOverdue {
+		s.points += 10
+		s.says += fmt.Sprintf(", by up to %d days", late)
+	}
+	s.points = min(s.points, 30-lateness(f).points)
+	return s
 }
 
 func losses(f store.ContactFacts) sign {

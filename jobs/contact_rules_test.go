@@ -28,6 +28,12 @@ func active() store.ContactFacts {
 		CreatedAt: *daysAgo(400), LastContactedAt: daysAgo(1), LastPaidAt: daysAgo(1)}
 }
 
+// owes has a contact owe a lakh since so many days.
+func owes(f *store.ContactFacts, days int) {
+	due := daysAgo(days).Format(time.DateOnly)
+	f.Overdue, f.OverdueTotal, f.OverdueSince = 1, 1_00_000_00, &due
+}
+
 func TestChurnRules(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -51,6 +57,10 @@ func TestChurnRules(t *testing.T) {
 		{"one of two late", func(f *store.ContactFacts) { f.PaidInvoices, f.PaidLate = 2, 1 }, 10, "low"},
 		{"a little overdue", func(f *store.ContactFacts) { f.Overdue, f.OverdueTotal, f.PaidTotal = 1, 99, 300 }, 10, "low"},
 		{"much overdue", func(f *store.ContactFacts) { f.Overdue, f.OverdueTotal, f.PaidTotal = 1, 100, 300 }, 20, "low"},
+		{"much overdue for a month", func(f *store.ContactFacts) { owes(f, 30) }, 20, "low"},
+		{"much overdue for longer", func(f *store.ContactFacts) { owes(f, 31) }, 30, "medium"},
+		{"much overdue for long, paid late before", func(f *store.ContactFacts) { owes(f, 294); f.PaidInvoices, f.PaidLate = 1, 1 }, 30, "medium"},
+		{"a little overdue for long", func(f *store.ContactFacts) { owes(f, 294); f.PaidTotal = 9e9 }, 20, "low"},
 		{"lost as many as won", func(f *store.ContactFacts) { f.LostDeals, f.WonDeals = 2, 2 }, 5, "low"},
 		{"lost more than won", func(f *store.ContactFacts) { f.LostDeals, f.WonDeals = 3, 2 }, 15, "low"},
 		{"an open deal", func(f *store.ContactFacts) { f.LastPaidAt, f.OpenDeals = nil, 1 }, 15, "low"},
@@ -68,6 +78,9 @@ func TestChurnRules(t *testing.T) {
 		got := judgeChurn(f, today())
 		if got.RiskScore != tt.score || got.RiskLevel != tt.level || got.ReasonSummary == "" || got.RecommendedAction == "" {
 			t.Errorf("%s: %+v, want %d, %s", tt.name, got, tt.score, tt.level)
+		}
+		if f.Overdue > 0 && got.RecommendedAction == churnAdvice["low"] {
+			t.Errorf("%s: who owes money is carried on with", tt.name)
 		}
 	}
 }
@@ -137,4 +150,20 @@ func TestShown(t *testing.T) {
 			t.Fatalf("%q has %d characters, or is none, want at most %d", got, n, most)
 		}
 	})
+}
+
+// Who works here, or sells to us, is no lead, whatever speaks for it.
+func TestWhoIsNoLead(t *testing.T) {
+	t.Parallel()
+	company, notes := "Rao Textiles", "GST billing"
+	f := active()
+	f.Company, f.Notes, f.HasGSTIN, f.HasPhone, f.OpenValue, f.PaidTotal = &company, &notes, true, true, 9_00_000_00, 9_00_000_00
+	for typ, stage := range map[string]string{"lead": "hot", "customer": "hot", "vendor": "cold", "employee": "cold"} {
+		f.Type = typ
+		got := rateLead(f, noon)
+		if got.Stage != stage || strings.Contains(got.Reason, typ) != (stage == "cold") || got.NurtureAction == "" ||
+			stage == "cold" && (got.Score != 0 || got.PredictedMRR != 0 || strings.Contains(got.NurtureAction, "newsletter")) {
+			t.Errorf("%s: %+v, want it %s", typ, got, stage)
+		}
+	}
 }

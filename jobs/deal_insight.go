@@ -50,8 +50,8 @@ var insightOfDeal = inquiry[aboutDeal, store.DealFacts, dealInsight]{
 	properties: `
 		"deal_id":{"type":"string","format":"uuid"}`,
 	required: `"deal_id"`,
-	read: func(ctx context.Context, db *store.DB, organizationID string, in aboutDeal, _ time.Time) (store.DealFacts, error) {
-		return db.DealFacts(ctx, organizationID, in.DealID)
+	read: func(ctx context.Context, db *store.DB, organizationID string, in aboutDeal, now time.Time) (store.DealFacts, error) {
+		return db.DealFacts(ctx, organizationID, in.DealID, now)
 	},
 	view: func(_ aboutDeal, f store.DealFacts, now time.Time) any { return viewDeal(f, now) },
 	tags: func(in aboutDeal, f store.DealFacts) []string {

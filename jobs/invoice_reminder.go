@@ -53,8 +53,8 @@ var reminderOfInvoice = inquiry[reminderWanted, store.InvoiceFacts, invoiceRemin
 	properties: `
 		"invoice_id":{"type":"string","format":"uuid"},` + wishProperties,
 	required: `"invoice_id"`,
-	read: func(ctx context.Context, db *store.DB, organizationID string, in reminderWanted, _ time.Time) (store.InvoiceFacts, error) {
-		return db.InvoiceFacts(ctx, organizationID, in.InvoiceID)
+	read: func(ctx context.Context, db *store.DB, organizationID string, in reminderWanted, now time.Time) (store.InvoiceFacts, error) {
+		return db.InvoiceFacts(ctx, organizationID, in.InvoiceID, now)
 	},
 	refuse: refuseReminder,
 	view:   func(in reminderWanted, f store.InvoiceFacts, now time.Time) any { return viewReminder(in, f, now) },

@@ -86,7 +86,12 @@ const (
 )
 
 // rateLead rates a lead by the rubric that the template gives the model: fit 30, size 30, need 20, reach 20.
+// An employee or a vendor is no lead, whatever the points.
 func rateLead(f store.ContactFacts, now time.Time) leadRating {
+	if action, ok := noLead[f.Type]; ok {
+		return leadRating{Stage: stageOf(0), NurtureAction: action,
+			Reason: "The contact is of type " + f.Type + ": nobody who is going to buy."}
+	}
 	days := calendar{zone: zone(f.Timezone), now: now}
 	score := leadFit(f) + leadSize(f) + leadNeed(f) + leadReach(f)
 	if f.LastContactedAt != nil && days.since(*f.LastContactedAt) > 90 {
@@ -110,6 +115,11 @@ func rateLead(f store.ContactFacts, now time.Time) leadRating {
 		r.NurtureAction = "Leave it in the newsletter, and look again in a month."
 	}
 	return r
+}
+
+var noLead = map[string]string{
+	"employee": "Sell nothing here; change the contact's type if it is a lead after all.",
+	"vendor":   "Leave it to who buys from it; change the contact's type if it is a lead after all.",
 }
 
 var trades = []string{"retail", "wholesale", "trader", "manufactur", "textile", "restaurant", "distribut", "service", "clinic", "store"}

@@ -34,21 +34,23 @@ type ContactFacts struct {
 	OrganizationName string `db:"organization_name"`
 	Timezone         string `db:"timezone"`
 
-	OpenDeals      int        `db:"open_deals"`
-	OpenValue      int64      `db:"open_value"` // paise, as all that follow
-	WonDeals       int        `db:"won_deals"`
-	WonValue       int64      `db:"won_value"`
-	LostDeals      int        `db:"lost_deals"`
-	PaidInvoices   int        `db:"paid_invoices"`
-	PaidTotal      int64      `db:"paid_total"`      // payments in part among it
-	UnpaidInvoices int        `db:"unpaid_invoices"` // sent or overdue
-	DueTotal       int64      `db:"due_total"`
-	Overdue        int        `db:"overdue_invoices"`
-	OverdueTotal   int64      `db:"overdue_total"`
-	PaidLate       int        `db:"paid_late"`       // of those that were paid
-	LastInvoiceAt  *time.Time `db:"last_invoice_at"` // when the newest was sent
-	LastPaidAt     *time.Time `db:"last_paid_at"`
-	LastDealAt     *time.Time `db:"last_deal_at"` // when the newest deal was made or moved
+	OpenDeals      int   `db:"open_deals"`
+	OpenValue      int64 `db:"open_value"` // paise, as all that follow
+	WonDeals       int   `db:"won_deals"`
+	WonValue       int64 `db:"won_value"`
+	LostDeals      int   `db:"lost_deals"`
+	PaidInvoices   int   `db:"paid_invoices"`
+	PaidTotal      int64 `db:"paid_total"`      // payments in part among it
+	UnpaidInvoices int   `db:"unpaid_invoices"` // sent or overdue
+	DueTotal       int64 `db:"due_total"`
+	Overdue        int   `db:"overdue_invoices"`
+	OverdueTotal   int64 `db:"overdue_total"`
+	// OverdueSince is the earliest due date of what is overdue, YYYY-MM-DD; nil where nothing is.
+	OverdueSince  *string    `db:"overdue_since"`
+	PaidLate      int        `db:"paid_late"`       // of those that were paid
+	LastInvoiceAt *time.Time `db:"last_invoice_at"` // when the newest was sent
+	LastPaidAt    *time.Time `db:"last_paid_at"`
+	LastDealAt    *time.Time `db:"last_deal_at"` // when the newest deal was made or moved
 
 	Deals    []DealLine    `db:"-"` // the newest 10
 	Invoices []InvoiceLine `db:"-"` // the newest 10, drafts left out
@@ -79,7 +81,8 @@ type InvoiceLine struct {
 	PaidAt    *time.Time `json:"paid_at"`
 }
 
-// contactFactsColumns and contactFactsFrom are everything about the contact c.
+// contactFactsColumns and contactFactsFrom are everything about the contact c at the moment $3. An invoice is overdue
+// from the day after its due date, where the organization is: its status says so only when the chore has run.
 const contactFactsColumns = `
        c.id::text, c.name, c.company, c.type, c.stage, c.status, c.source, c.city, c.state, c.tags, c.notes,
        c.phone IS NOT NULL AS has_phone, c.email IS NOT NULL AS has_email, c.gstin IS NOT NULL AS has_gstin,
@@ -88,6 +91,7 @@ const contactFactsColumns = `
 
 const contactFactsFrom = `
 JOIN organizations o ON o.id = c.organization_id
+CROSS JOIN LATERAL (SELECT ($3::timestamptz AT TIME ZONE o.timezone)::date AS today) AS day
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE status = 'open') AS open_deals,
            coalesce(sum(value) FILTER (WHERE status = 'open'), 0)::bigint AS open_value,
@@ -101,8 +105,9 @@ CROSS JOIN LATERAL (
            coalesce(sum(amount_paid), 0)::bigint AS paid_total,
            count(*) FILTER (WHERE unpaid) AS unpaid_invoices,
            coalesce(sum(amount_due) FILTER (WHERE unpaid), 0)::bigint AS due_total,
-           count(*) FILTER (WHERE status = 'overdue') AS overdue_invoices,
-           coalesce(sum(amount_due) FILTER (WHERE status = 'overdue'), 0)::bigint AS overdue_total,
+           count(*) FILTER (WHERE unpaid AND due_date < today) AS overdue_invoices,
+           coalesce(sum(amount_due) FILTER (WHERE unpaid AND due_date < today), 0)::bigint AS overdue_total,
+           (min(due_date) FILTER (WHERE unpaid AND due_date < today))::text AS overdue_since,
            count(*) FILTER (WHERE status = 'paid' AND (paid_at AT TIME ZONE o.timezone)::date > due_date) AS paid_late,
            max(sent_at) AS last_invoice_at
     FROM invoices WHERE organization_id = c.organization_id AND contact_id = c.id) AS i
@@ -123,9 +128,10 @@ CROSS JOIN LATERAL (
 const selectContactFacts = `SELECT` + contactFactsColumns + ` FROM contacts c` + contactFactsFrom + `
 WHERE c.organization_id = $1 AND c.id = $2`
 
-// ContactFacts reads what there is to know of a contact in one query; ErrNotFound when there is no such contact.
-func (db *DB) ContactFacts(ctx context.Context, organizationID, contactID string) (ContactFacts, error) {
-	f, err := factsOf[ContactFacts](ctx, db, selectContactFacts, organizationID, contactID)
+// ContactFacts reads what there is to know of a contact at a moment, in one query; ErrNotFound when there is no such
+// contact.
+func (db *DB) ContactFacts(ctx context.Context, organizationID, contactID string, now time.Time) (ContactFacts, error) {
+	f, err := factsOf[ContactFacts](ctx, db, selectContactFacts, organizationID, contactID, now)
 	if err != nil {
 		return f, fmt.Errorf("read the facts about contact %s: %w", contactID, err)
 	}
@@ -136,12 +142,12 @@ func (db *DB) ContactFacts(ctx context.Context, organizationID, contactID string
 func factsOf[F any, P interface {
 	*F
 	readLists() error
-}](ctx context.Context, db *DB, sql, organizationID, id string) (F, error) {
+}](ctx context.Context, db *DB, sql, organizationID, id string, now time.Time) (F, error) {
 	var f F
 	err := db.queryAs(ctx, organizationID, func(rows pgx.Rows) (err error) {
 		f, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[F])
 		return notFound(err)
-	}, sql, organizationID, id)
+	}, sql, organizationID, id, now)
 	if err != nil {
 		return f, err
 	}

@@ -28,9 +28,9 @@ FROM deals t
 JOIN contacts c ON c.organization_id = t.organization_id AND c.id = t.contact_id` + contactFactsFrom + `
 WHERE t.organization_id = $1 AND t.id = $2`
 
-// DealFacts reads what there is to know of a deal in one query; ErrNotFound when there is no such deal.
-func (db *DB) DealFacts(ctx context.Context, organizationID, dealID string) (DealFacts, error) {
-	f, err := factsOf[DealFacts](ctx, db, selectDealFacts, organizationID, dealID)
+// DealFacts reads what there is to know of a deal at a moment, in one query; ErrNotFound when there is no such deal.
+func (db *DB) DealFacts(ctx context.Context, organizationID, dealID string, now time.Time) (DealFacts, error) {
+	f, err := factsOf[DealFacts](ctx, db, selectDealFacts, organizationID, dealID, now)
 	if err != nil {
 		return f, fmt.Errorf("read the facts about deal %s: %w", dealID, err)
 	}

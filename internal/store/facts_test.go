@@ -154,20 +154,20 @@ func TestFactsOfDealAndInvoice(t *testing.T) {
 	d.invoice(contact, "paid", "2026-09-01", 50_00)
 	for _, role := range []store.Role{store.App, store.System} {
 		db := open(t, url, role)
-		f, err := db.DealFacts(t.Context(), d.organization, deal)
+		f, err := db.DealFacts(t.Context(), d.organization, deal, morning)
 		if err != nil || f.Title != "Looms" || f.DealStage != "proposal" || f.Value != 500 || f.ID != contact || f.Name != "Asha" ||
 			f.WonDeals != 1 || f.WonValue != 700 || f.OpenDeals != 1 || f.Overdue != 1 || f.PaidLate != 1 || len(f.Deals) != 2 || len(f.Invoices) != 2 {
 			t.Errorf("the deal: %+v, %v", f, err)
 		}
-		i, err := db.InvoiceFacts(t.Context(), d.organization, invoice)
+		i, err := db.InvoiceFacts(t.Context(), d.organization, invoice, morning)
 		if err != nil || *i.Number != "N1" || i.InvoiceStatus != "overdue" || i.DueDate != "2026-09-01" || i.Total != 1180_00 || i.AmountDue != 1180_00 ||
 			i.Customer == nil || i.Customer.Name != "Billed" || i.OrganizationName != "Rao Textiles" || i.PaidInvoices != 1 {
 			t.Errorf("the invoice: %+v, %v", i, err)
 		}
 		// What is another organization's does not exist.
-		_, dealErr := db.DealFacts(t.Context(), others.organization, deal)
-		_, invoiceErr := db.InvoiceFacts(t.Context(), others.organization, invoice)
-		_, contactErr := db.ContactFacts(t.Context(), others.organization, contact)
+		_, dealErr := db.DealFacts(t.Context(), others.organization, deal, morning)
+		_, invoiceErr := db.InvoiceFacts(t.Context(), others.organization, invoice, morning)
+		_, contactErr := db.ContactFacts(t.Context(), others.organization, contact, morning)
 		for _, err := range []error{dealErr, invoiceErr, contactErr} {
 			if !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("as %s, of another organization: %v, want ErrNotFound", role, err)
@@ -190,7 +190,7 @@ func TestContactFactsKnowPaymentsInPart(t *testing.T) {
 		d.payment(invoice, 180_00, at)
 		d.exec(`UPDATE invoices SET amount_paid = 18000 WHERE id = $1`, invoice)
 	}
-	f, err := open(t, url, store.App).ContactFacts(t.Context(), d.organization, contact)
+	f, err := open(t, url, store.App).ContactFacts(t.Context(), d.organization, contact, morning)
 	if err != nil || f.PaidTotal != 230_00 || f.PaidInvoices != 1 || f.DueTotal != 1000_00 || f.LastPaidAt == nil || !f.LastPaidAt.Equal(morning.AddDate(0, 0, -1)) {
 		t.Errorf("got %+v, %v; want 230 rupees paid, the last yesterday", f, err)
 	}
@@ -213,13 +213,35 @@ func TestFactsTakeOneQuery(t *testing.T) {
 	}
 	t.Cleanup(db.Close)
 	for name, call := range map[string]func() error{
-		"contact":  func() error { _, err := db.ContactFacts(t.Context(), d.organization, contact); return err },
-		"deal":     func() error { _, err := db.DealFacts(t.Context(), d.organization, deal); return err },
-		"invoice":  func() error { _, err := db.InvoiceFacts(t.Context(), d.organization, invoice); return err },
+		"contact":  func() error { _, err := db.ContactFacts(t.Context(), d.organization, contact, morning); return err },
+		"deal":     func() error { _, err := db.DealFacts(t.Context(), d.organization, deal, morning); return err },
+		"invoice":  func() error { _, err := db.InvoiceFacts(t.Context(), d.organization, invoice, morning); return err },
 		"briefing": func() error { _, err := db.BriefingFacts(t.Context(), d.organization, mostDays, morning); return err },
 	} {
 		if n := len(heard.heardOf(t, call)); n != 1 {
 			t.Errorf("the facts about %s take %d queries", name, n)
+		}
+	}
+}
+
+// An invoice is overdue when its due date has passed where the organization is, whatever its status still says.
+func TestContactFactsKnowWhatIsOverdue(t *testing.T) {
+	t.Parallel()
+	url := newDatabase(t)
+	d := newDesk(t, connect(t, url), "Rao Textiles")
+	contact := d.contact("Asha", "customer", morning, nil)
+	d.invoice(contact, "sent", "2026-01-30", 100_00)
+	d.invoice(contact, "sent", "2026-11-19", 20_00)
+	d.invoice(contact, "sent", "2026-11-20", 3_00)
+	d.invoice(contact, "paid", "2026-01-01", 1_000_00)
+	midnight := morning.Add(-9 * time.Hour) // in India
+	for at, want := range map[time.Time]struct {
+		count int
+		total int64
+	}{midnight.Add(-time.Second): {1, 100_00}, midnight: {2, 120_00}, midnight.Add(24 * time.Hour): {3, 123_00}} {
+		f, err := open(t, url, store.App).ContactFacts(t.Context(), d.organization, contact, at)
+		if err != nil || f.Overdue != want.count || f.OverdueTotal != want.total || f.OverdueSince == nil || *f.OverdueSince != "2026-01-30" {
+			t.Errorf("at %s: %d invoices, %d, since %v, %v; want %+v since January", at, f.Overdue, f.OverdueTotal, f.OverdueSince, err, want)
 		}
 	}
 }

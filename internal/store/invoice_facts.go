@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // InvoiceFacts is what can be said about an invoice: itself, and all about its contact. Amounts are in paise and
@@ -32,9 +33,9 @@ FROM invoices v
 JOIN contacts c ON c.organization_id = v.organization_id AND c.id = v.contact_id` + contactFactsFrom + `
 WHERE v.organization_id = $1 AND v.id = $2`
 
-// InvoiceFacts reads what there is to know of an invoice in one query; ErrNotFound when there is no such invoice.
-func (db *DB) InvoiceFacts(ctx context.Context, organizationID, invoiceID string) (InvoiceFacts, error) {
-	f, err := factsOf[InvoiceFacts](ctx, db, selectInvoiceFacts, organizationID, invoiceID)
+// InvoiceFacts reads what there is to know of an invoice at a moment, in one query; ErrNotFound when there is no such invoice.
+func (db *DB) InvoiceFacts(ctx context.Context, organizationID, invoiceID string, now time.Time) (InvoiceFacts, error) {
+	f, err := factsOf[InvoiceFacts](ctx, db, selectInvoiceFacts, organizationID, invoiceID, now)
 	if err != nil {
 		return f, fmt.Errorf("read the facts about invoice %s: %w", invoiceID, err)
 	}
