@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -203,14 +204,21 @@ func (w asker) withoutModel(t *Task, q question, began time.Time, err error) (An
 }
 
 // unreachable tells models that are away, or that may not be paid for, from models that are busy: those are
-// worth waiting for, as is a database that can't tell how much money is left.
+// worth waiting for, as is a database that can't tell how much money is left. Who may not pay waits for a busy
+// model in the house.
 func unreachable(e *inference.Error) bool {
-	switch e.Class {
-	case inference.QueueFull, inference.Overloaded, inference.Unchecked:
+	if !e.Wait() || e.Class == inference.Unchecked || busy(e.Class) {
 		return false
 	}
-	return e.Wait()
+	for _, a := range slices.Backward(e.Attempts) {
+		if a.Provider == inference.Ollama {
+			return !busy(a.Outcome)
+		}
+	}
+	return true
 }
+
+func busy(class string) bool { return class == inference.QueueFull || class == inference.Overloaded }
 
 func askFailed(failed *inference.Error) error {
 	switch {

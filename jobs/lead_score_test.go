@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/payaid/payaid/internal/inference"
+	"github.com/payaid/payaid/internal/localstack/faults"
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/jobs"
 )
@@ -100,5 +101,19 @@ func TestLeadScoreWaitsWhereRulesAreOff(t *testing.T) {
 	job := s.submit("ai.lead_score", fmt.Sprintf(`{"contact_id":%q}`, s.contact("Asha Rao", nil)))
 	if reason := s.waits(job); !strings.Contains(reason, "Ollama") || !strings.Contains(reason, "Groq") {
 		t.Errorf("it waits for %q, want both providers named", reason)
+	}
+}
+
+// Rules don't push in where the house's own model is merely busy, and the other one may not be paid.
+func TestRulesLetBusyModelAnswer(t *testing.T) {
+	t.Parallel()
+	s := working(t, func(_ *inference.Config, d *jobs.Deps) { d.Rules = true })
+	s.budget(0)
+	s.ollama.Every(faults.OllamaStatus(503, "server busy, please try again.  maximum pending requests exceeded"))
+	job := s.submit("ai.lead_score", fmt.Sprintf(`{"contact_id":%q}`, s.contact("Asha Rao", nil)))
+	s.waits(job)
+	s.ollama.Every(nil)
+	if a := s.answer(job); a.Provider != inference.Ollama {
+		t.Errorf("%s answered, want Ollama", a.Provider)
 	}
 }
