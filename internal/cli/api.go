@@ -27,6 +27,7 @@ type apiCmd struct {
 	listenSettings
 	databaseSettings
 	natsSettings
+	dataSettings
 	redisSettings
 	limitSettings
 	aiLimitSettings
@@ -38,6 +39,9 @@ type apiCmd struct {
 
 // Run serves until it is told to stop.
 func (c *apiCmd) Run(ctx context.Context, a *app) error {
+	if err := c.join(&c.databaseSettings, &c.natsSettings, &c.redisSettings); err != nil {
+		return err
+	}
 	p := a.problems()
 	level, format := c.logSettings.check(&p)
 	setup := apiSetup{

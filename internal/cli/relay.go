@@ -9,6 +9,7 @@ import (
 type relayCmd struct {
 	databaseSettings
 	natsSettings
+	dataSettings
 	logSettings
 }
 
@@ -19,6 +20,9 @@ func (relayCmd) Help() string {
 
 // Run relays until it is told to stop.
 func (c *relayCmd) Run(ctx context.Context, a *app) error {
+	if err := c.join(&c.databaseSettings, &c.natsSettings, &redisSettings{}); err != nil {
+		return err
+	}
 	p := a.problems()
 	level, format := c.logSettings.check(&p)
 	pool, natsURL := c.databaseSettings.check(&p), c.natsSettings.check(&p)

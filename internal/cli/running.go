@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,4 +92,27 @@ func (s operatorSettings) find(a *app) (running, error) {
 		dir = defaultData(a.lookup)
 	}
 	return readRunning(dir)
+}
+
+// dataSettings let a process of its own join the services of an `up`.
+type dataSettings struct {
+	Data string `help:"Folder of a running 'payaid up' to join: its services are used, so DATABASE_URL is not to be set." placeholder:"DIR"`
+}
+
+// join fills in where the services are. Those of one installation and the database of another would be worse
+// than none, so a database that is set is not passed over.
+func (s dataSettings) join(database *databaseSettings, nats *natsSettings, redis *redisSettings) error {
+	if s.Data == "" {
+		return nil
+	}
+	if database.DatabaseURL != "" {
+		return errors.New("configuration: --data and DATABASE_URL are both set; keep one")
+	}
+	r, err := readRunning(s.Data)
+	if err != nil {
+		return err
+	}
+	database.DatabaseURL = r.DatabaseURL
+	nats.NATSURL, redis.RedisURL = cmp.Or(nats.NATSURL, r.NATSURL), cmp.Or(redis.RedisURL, r.RedisURL)
+	return nil
 }

@@ -15,6 +15,7 @@ type workerCmd struct {
 	Queue []string `required:"" placeholder:"NAME[:N]" help:"A queue to work, and how many of its jobs at a time. May be given several times."`
 	databaseSettings
 	natsSettings
+	dataSettings
 	redisSettings
 	aiSettings
 	logSettings
@@ -32,6 +33,9 @@ func (workerCmd) Help() string {
 
 // Run works until it is told to stop.
 func (c *workerCmd) Run(ctx context.Context, a *app) error {
+	if err := c.join(&c.databaseSettings, &c.natsSettings, &c.redisSettings); err != nil {
+		return err
+	}
 	p := a.problems()
 	level, format := c.logSettings.check(&p)
 	setup := workerSetup{
