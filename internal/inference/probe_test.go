@@ -123,6 +123,24 @@ func TestOutageIsToldOnce(t *testing.T) {
 	}
 }
 
+// TestOutageOfModelsThatClientsNameIsToldOnce: any client may name many.
+func TestOutageOfModelsThatClientsNameIsToldOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.GroqKey = "" })
+	r.ollama.Every(faults.Reset)
+	for i := range 15 {
+		p := score()
+		p.Model = fmt.Sprintf("named-%d", i%3)
+		r.mustFail(t, p)
+	}
+	for range 5 {
+		r.mustFail(t, score())
+	}
+	if got := r.log.String(); strings.Count(got, "model went away") != 2 || !strings.Contains(got, "model=mistral:7b class=unavailable") {
+		t.Errorf("the log has %s\nwant an outage of one named model, and of the configured one", got)
+	}
+}
+
 // TestOutageTellsWhatIsLeft goes through what there may be beside the model that is away.
 func TestOutageTellsWhatIsLeft(t *testing.T) {
 	t.Parallel()

@@ -32,8 +32,12 @@ func (c *Chain) probe(ctx context.Context, b *breaker) {
 	}
 }
 
-// wentAway tells the owner of an outage once, and what becomes of who asks meanwhile.
+// wentAway tells the owner of an outage once, and what becomes of who asks meanwhile. Clients may name as many
+// models as they like: of those it tells now and then.
 func (c *Chain) wentAway(b *breaker, class string) {
+	if !b.configured && c.told.again("away "+b.provider) {
+		return
+	}
 	c.cfg.Log.Warn("model went away", "provider", b.provider, "model", b.model, "class", class, "next", c.instead(b))
 }
 
