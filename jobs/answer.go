@@ -183,11 +183,16 @@ func (w asker) withoutModel(t *Task, q question, began time.Time, err error) (An
 	if !errors.As(err, &failed) {
 		return Answer{}, err
 	}
-	if !w.deps.Rules || q.rules == nil || !unreachable(failed) {
+	var out any
+	ruled := w.deps.Rules && q.rules != nil && unreachable(failed)
+	if ruled {
+		out, ruled = q.rules()
+	}
+	if !ruled {
 		t.Record(w.recordCalls(t, failed.Attempts))
 		return Answer{}, askFailed(failed)
 	}
-	doc, err := json.Marshal(q.rules())
+	doc, err := json.Marshal(out)
 	if err != nil {
 		return Answer{}, fmt.Errorf("answer %s by its rules: %w", q.template, err)
 	}

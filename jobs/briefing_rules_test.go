@@ -21,13 +21,13 @@ func TestBriefingRules(t *testing.T) {
 	const trade = "Since yesterday: 1 new lead, and 2 payments with ₹999 in all."
 	const open = "4 deals open, worth ₹10,00,000."
 	const followUps = "2 follow-ups due; the first was due yesterday: Chitra."
-	const rotting = "1 deal for too long in the same stage, worth ₹50,000; the greatest is Looms with Bela: ₹50,000 since 22 days in stage lead."
+	const rotting = "1 deal for too long in the same stage, worth ₹50,000; the greatest is Looms with Bela: ₹50,000, in stage lead for 22 days."
 	for _, tt := range []struct {
 		name  string
 		facts store.BriefingFacts
 		want  dailyBriefing
 	}{
-		{"all", full, dailyBriefing{[]string{"3 invoices overdue, ₹1,75,000.50 in all; the greatest is N1 of Asha: ₹1,00,000 since 12 days.", followUps, rotting, trade, open},
+		{"all", full, dailyBriefing{[]string{"3 invoices overdue, ₹1,75,000.50 in all; the greatest is N1 of Asha: ₹1,00,000, 12 days overdue.", followUps, rotting, trade, open},
 			"Call Asha about N1: ₹1,00,000 have been overdue for 12 days."}},
 		{"nothing overdue", due, dailyBriefing{[]string{followUps, rotting, trade, open}, "Speak with Chitra, as was planned."}},
 		{"a deal rots", rots, dailyBriefing{[]string{rotting, trade, open}, "Move Looms with Bela on, or close it."}},

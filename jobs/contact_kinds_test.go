@@ -112,7 +112,7 @@ func TestRulesAboutContacts(t *testing.T) {
 	s.invoice(id, -12, map[string]any{"status": "overdue"})
 	a := s.answer(s.submit("ai.contact_summary", about("contact", id)))
 	sum := read[summary](t, a.JSON)
-	want := "Asha Rao is known for 0 days: type customer, stage customer, status active. Deals: 1 deal open, worth ₹1,00,000. " +
+	want := "Asha Rao is known since today: type customer, stage customer, status active. Deals: 1 deal open, worth ₹1,00,000. " +
 		"Invoices: ₹1,180 due on 1 invoice and ₹1,180 of it overdue on 1 invoice. No contact was noted so far."
 	if a.Provider != "rules" || sum.Summary != want || sum.NextAction != "Ask for the ₹1,180 that are overdue." {
 		t.Errorf("%s says %+v, want %s", a.Provider, sum, want)

@@ -109,7 +109,7 @@ func TestSummaryRules(t *testing.T) {
 	if got.Summary != want {
 		t.Errorf("got %s\nwant %s", got.Summary, want)
 	}
-	if want := []string{"₹5,000 overdue on 1 invoice", "A follow-up was due 2 days ago", "big for ₹0.02, in stage proposal since 3 days",
+	if want := []string{"₹5,000 overdue on 1 invoice", "A follow-up was due 2 days ago", "big for ₹0.02, in stage proposal for 3 days",
 		"Paid 2 of 4 invoices late", "The last contact was 40 days ago."}; !slices.Equal(got.Highlights, want) {
 		t.Errorf("highlights %q, want %q", got.Highlights, want)
 	}

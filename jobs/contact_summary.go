@@ -68,7 +68,7 @@ func introduce(f store.ContactFacts, days calendar) string {
 	if f.City != nil {
 		who += " in " + *f.City
 	}
-	return fmt.Sprintf("%s is known for %s: type %s, stage %s, status %s", who, counted(days.since(f.CreatedAt), "day"), f.Type, f.Stage, f.Status)
+	return fmt.Sprintf("%s is known %s: type %s, stage %s, status %s", who, forDays(days.since(f.CreatedAt)), f.Type, f.Stage, f.Status)
 }
 
 func dealsInWords(f store.ContactFacts) string {
@@ -135,7 +135,7 @@ func highlights(f store.ContactFacts, days calendar) []string {
 		list = append(list, "A follow-up was due "+ago(days.since(*f.NextFollowUp)))
 	}
 	if d, ok := biggestOpenDeal(f); ok {
-		list = append(list, fmt.Sprintf("%s for %s, in stage %s since %s", clip(d.Title, viewShort), rupees.Format(d.Value), d.Stage, counted(days.since(d.StageChangedAt), "day")))
+		list = append(list, fmt.Sprintf("%s for %s, in stage %s %s", clip(d.Title, viewShort), rupees.Format(d.Value), d.Stage, forDays(days.since(d.StageChangedAt))))
 	}
 	if f.PaidLate > 0 {
 		list = append(list, fmt.Sprintf("Paid %d of %s late", f.PaidLate, counted(f.PaidInvoices, "invoice")))

@@ -30,7 +30,7 @@ func overdueBullet(f store.BriefingFacts, days calendar) string {
 		return text + "."
 	}
 	i := f.TopOverdue[0]
-	return fmt.Sprintf("%s; the greatest is %s of %s: %s since %s.", text, i.Number, clip(i.Contact, viewShort),
+	return fmt.Sprintf("%s; the greatest is %s of %s: %s, %s overdue.", text, i.Number, clip(i.Contact, viewShort),
 		rupees.Format(i.AmountDue), counted(-days.until(i.DueDate), "day"))
 }
 
@@ -49,8 +49,8 @@ func rottingBullet(f store.BriefingFacts, days calendar) string {
 		return text + "."
 	}
 	d := f.TopRotting[0]
-	return fmt.Sprintf("%s; the greatest is %s with %s: %s since %s in stage %s.", text, clip(d.Title, viewShort), clip(d.Contact, viewShort),
-		rupees.Format(d.Value), counted(days.since(d.StageChangedAt), "day"), d.Stage)
+	return fmt.Sprintf("%s; the greatest is %s with %s: %s, in stage %s %s.", text, clip(d.Title, viewShort), clip(d.Contact, viewShort),
+		rupees.Format(d.Value), d.Stage, forDays(days.since(d.StageChangedAt)))
 }
 
 // focusOf is what brings the most money the soonest.

@@ -20,7 +20,7 @@ func judgeByRules(f store.DealFacts, days calendar) dealInsight {
 		return d
 	}
 	usual := stageProbability[f.DealStage]
-	d.Reason = fmt.Sprintf("In stage %s for %s; %d %% are usual there", f.DealStage, counted(d.DaysInStage, "day"), usual)
+	d.Reason = fmt.Sprintf("In stage %s %s; %d %% are usual there", f.DealStage, forDays(d.DaysInStage), usual)
 	d.Probability = usual
 	for _, s := range dealSigns(f, d.rot, days) {
 		if s.points != 0 {

@@ -50,6 +50,7 @@ var draftOfEmail = inquiry[emailWanted, store.ContactFacts, letter]{
 	tags: func(in emailWanted, f store.ContactFacts) []string {
 		return append(tagsOfContact(in.aboutContact, f), cachetag.Org)
 	},
+	ruled: func(in emailWanted) bool { return in.letterWish.ruled() },
 	rules: func(in emailWanted, f store.ContactFacts, _ time.Time) letter { return writeEmail(in, f) },
 }
 

@@ -45,3 +45,22 @@ func TestRulesDraftEmails(t *testing.T) {
 		t.Errorf("%s says %+v, want %+v", a.Provider, got, want)
 	}
 }
+
+// A language that the rules can't write is worth waiting for a model.
+func TestLettersInOtherLanguagesWaitForAModel(t *testing.T) {
+	t.Parallel()
+	s := byRules(t)
+	contact := s.contact("Asha Rao", nil)
+	for kind, input := range map[string]string{
+		"ai.email_draft":      fmt.Sprintf(`{"contact_id":%q,"purpose":"Thank her","language":"Tamil"}`, contact),
+		"ai.invoice_reminder": fmt.Sprintf(`{"invoice_id":%q,"language":"mr-IN"}`, s.invoice(contact, -8, nil)),
+	} {
+		if reason := s.waits(s.submit(kind, input)); !strings.Contains(reason, "Ollama") {
+			t.Errorf("%s waits for %q, want the model", kind, reason)
+		}
+	}
+	var kept int
+	if s.scan(&kept, `SELECT count(*) FROM ai_insights`); kept != 0 {
+		t.Errorf("%d insights are kept", kept)
+	}
+}

@@ -58,6 +58,8 @@ type inquiry[In inquiryInput, F, Out any] struct {
 	refuse func(facts F) *Failure
 	// view is what of the facts the model gets to see, bounded in length.
 	view func(in In, facts F, now time.Time) any
+	// ruled says whether the rules have an answer to an input; nil: to all.
+	ruled func(in In) bool
 	// rules answer from the same facts without a model.
 	rules func(in In, facts F, now time.Time) Out
 	// tags name the records that the view is made from.
@@ -138,9 +140,17 @@ func (k inquiry[In, F, Out]) question(in In, facts F, now time.Time) (question, 
 			Messages: messages, Model: o.Model, Mode: inference.Mode(o.Mode), Schema: k.template.schema,
 		},
 		template: k.template.name, noStore: o.Cache == noStore, keep: keepBusiness, tags: k.tags(in, facts),
-		rules:  func() any { return k.rules(in, facts, now) },
+		rules:  func() (any, bool) { return k.byRules(in, facts, now) },
 		polish: func(doc json.RawMessage) (json.RawMessage, error) { return k.polished(doc, in, facts, now) },
 	}, nil
+}
+
+// byRules is the rules' answer, where they have one.
+func (k inquiry[In, F, Out]) byRules(in In, facts F, now time.Time) (out Out, ok bool) {
+	if k.ruled != nil && !k.ruled(in) {
+		return out, false
+	}
+	return k.rules(in, facts, now), true
 }
 
 // polished is a model's document as clients get it.

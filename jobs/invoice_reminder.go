@@ -61,6 +61,7 @@ var reminderOfInvoice = inquiry[reminderWanted, store.InvoiceFacts, invoiceRemin
 	tags: func(in reminderWanted, f store.InvoiceFacts) []string {
 		return []string{cachetag.InvoiceTag(in.InvoiceID), cachetag.ContactTag(f.ID), cachetag.Org}
 	},
+	ruled: func(in reminderWanted) bool { return in.letterWish.ruled() },
 	rules: func(in reminderWanted, f store.InvoiceFacts, now time.Time) invoiceReminder {
 		d := dunningOf(f, now)
 		return invoiceReminder{letter: writeReminder(in.letterWish, f, d), dunning: d}

@@ -82,7 +82,7 @@ func TestRulesRemind(t *testing.T) {
 	a := s.answer(s.submit("ai.invoice_reminder", about("invoice", id)))
 	got := read[reminder](t, a.JSON)
 	if a.Provider != "rules" || got.Corrected || got.StageDays != 30 || got.DaysOverdue != 31 ||
-		got.Subject != "Final reminder: invoice INV/26-27/0001 is 31 days overdue" || !strings.Contains(got.Body, "₹1,180 for our invoice") {
+		got.Subject != "Final reminder: invoice INV/26-27/0001 is 31 days overdue" || !strings.Contains(got.Body, "₹1,180 is still open") {
 		t.Errorf("%s says %+v", a.Provider, got)
 	}
 }

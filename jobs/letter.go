@@ -3,6 +3,7 @@ package jobs
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -16,8 +17,8 @@ type letterWish struct {
 
 // wishProperties describe letterWish for the API's document.
 const wishProperties = `
-		"tone":{"type":"string","maxLength":40,"description":"such as friendly or firm"},
-		"language":{"type":"string","maxLength":40,"description":"name or code of a language","default":"English"}`
+		"tone":{"type":"string","maxLength":40,"description":"such as friendly or firm. Without a model, rules follow these two in reminders: a friendly one is never harsher than after a week, a firm one asks for payment this week from the third day on; their other letters are always polite"},
+		"language":{"type":"string","maxLength":40,"description":"name or code of a language. Rules write English and Hindi alone: in another the job waits for a model","default":"English"}`
 
 const maxWish = 40 // characters
 
@@ -40,14 +41,33 @@ func wordFaults(pointer, word string) []Fault {
 	return nil
 }
 
-// hindi says whether the rules write in Hindi; all else is English to them.
+// hindi says whether the rules write in Hindi.
 func (w letterWish) hindi() bool {
+	return slices.Contains([]string{"hi", "hin", "hindi", "हिन्दी", "हिंदी"}, w.tongue())
+}
+
+// ruled says whether the rules can write in the language that is wished: they know English and Hindi.
+func (w letterWish) ruled() bool {
+	return w.hindi() || slices.Contains([]string{"", "en", "eng", "english", "अंग्रेज़ी", "अंग्रेजी"}, w.tongue())
+}
+
+// tongue is the language without its country: hi-IN is hi.
+func (w letterWish) tongue() string {
 	name, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(w.Language)), "-")
-	switch name {
-	case "hi", "hin", "hindi", "हिन्दी", "हिंदी":
-		return true
-	}
-	return false
+	return strings.TrimSpace(name)
+}
+
+// isGentle and isFirm sort the tones that the rules know; to all others they are deaf.
+func (w letterWish) isGentle() bool {
+	return w.sounds("friendly", "gentle", "soft", "warm", "kind", "polite")
+}
+
+func (w letterWish) isFirm() bool {
+	return !w.isGentle() && w.sounds("firm", "strict", "stern", "serious")
+}
+
+func (w letterWish) sounds(tones ...string) bool {
+	return slices.ContainsFunc(strings.Fields(strings.ToLower(w.Tone)), func(word string) bool { return slices.Contains(tones, word) })
 }
 
 // A letter is what models and rules write to customers.

@@ -23,8 +23,9 @@ type question struct {
 	noStore  bool          // neither from the cache nor into it
 	keep     time.Duration // how long an answer may be kept
 	tags     []string      // of the records that the prompt was made from, as cachetag names them
-	// rules answer in the shape of the prompt's schema where no model can be reached; nil: the job waits.
-	rules func() any
+	// rules answer in the shape of the prompt's schema where no model can be reached, unless they have no answer; nil or
+	// without an answer: the job waits.
+	rules func() (out any, ok bool)
 	// polish brings a model's document into the shape that clients get; nil: it has it.
 	polish func(json.RawMessage) (json.RawMessage, error)
 }

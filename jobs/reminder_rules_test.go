@@ -130,3 +130,44 @@ func TestNoReminderNamesOtherMoney(t *testing.T) {
 		}
 	})
 }
+
+// A friendly letter is never the harshest, a firm one tells of no reminders that nobody has sent, and the stage is
+// what the calendar says.
+func TestReminderTones(t *testing.T) {
+	t.Parallel()
+	for tone, want := range map[string][5]int{
+		"": {0, 3, 7, 14, 30}, "Friendly": {0, 3, 7, 7, 7}, "polite but firm": {0, 3, 7, 7, 7}, "very firm": {0, 7, 7, 14, 30}, "jolly": {0, 3, 7, 14, 30},
+	} {
+		for n, days := range []int{1, 3, 7, 14, 30} {
+			f, w := billed(days), letterWish{Tone: tone}
+			d := dunningOf(f, noon)
+			other := d
+			other.StageDays = want[n]
+			if got := writeReminder(w, f, d); got != writeReminder(letterWish{}, f, other) {
+				t.Errorf("%q after %d days: %+v, want the text of day %d", tone, days, got, want[n])
+			}
+		}
+	}
+}
+
+// A letter is English from its first letter on.
+func TestRemindersBeginWithACapital(t *testing.T) {
+	t.Parallel()
+	for _, days := range []int{0, 3, 7, 14, 30} {
+		f := billed(days)
+		_, text, _ := strings.Cut(writeReminder(letterWish{}, f, dunningOf(f, noon)).Body, ",\n\n")
+		if first := text[0]; first < 'A' || first > 'Z' {
+			t.Errorf("after %d days it begins with %.20q", days, text)
+		}
+	}
+}
+
+func TestLanguagesOfRules(t *testing.T) {
+	t.Parallel()
+	for language, want := range map[string]bool{"": true, "English": true, "en-IN": true, " hindi ": true, "हिंदी": true, "hi-IN": true,
+		"Tamil": false, "ta": false, "mr-IN": false, "Hinglish": false, "not English": false, "français": false} {
+		if got := (letterWish{Language: language}).ruled(); got != want {
+			t.Errorf("%q: %v, want %v", language, got, want)
+		}
+	}
+}

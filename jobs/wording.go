@@ -15,6 +15,14 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+// forDays is how long something has been so.
+func forDays(n int) string {
+	if n <= 0 {
+		return "since today"
+	}
+	return "for " + counted(n, "day")
+}
+
 // listed joins what there is to a sentence: "a, b and c".
 func listed(parts []string) string {
 	if len(parts) < 2 {

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/payaid/payaid/internal/inference"
 	"github.com/payaid/payaid/internal/rupees"
 )
 
@@ -181,9 +183,24 @@ func (w *demoWaits) Error() string { return "waits: " + w.reason }
 func (a demoAnswer) by() string {
 	out := fmt.Sprintf("%s (%s)", a.Provider, a.Model)
 	if a.FallbackReason != nil {
-		out += ", as the first choice was " + *a.FallbackReason
+		out += ", as the first choice " + inWords(*a.FallbackReason)
 	}
 	return out
+}
+
+// inWords is a class of failures, such as breaker_open, as people read it.
+func inWords(class string) string {
+	if words, ok := failures[class]; ok {
+		return words
+	}
+	return "had a failure (" + strings.ReplaceAll(class, "_", " ") + ")"
+}
+
+var failures = map[string]string{
+	inference.Unavailable: "can't be reached", inference.Timeout: "took too long", inference.Truncated: "broke off",
+	inference.Server: "failed", inference.Overloaded: "has too much to do", inference.QueueFull: "has too many who wait",
+	inference.BreakerOpen: "has failed too often of late", inference.OutOfBudget: "has no budget left",
+	inference.Misconfigured: "is not set up",
 }
 
 func (d *demoAI) ask(ctx context.Context, k businessKind) (demoAnswered, time.Duration, error) {
