@@ -146,6 +146,20 @@ func TestBreakerIgnoresLateNews(t *testing.T) {
 	}
 }
 
+// TestBreakerTellsOfItsOpeningOnce: calls that were under way when it opened fail too.
+func TestBreakerTellsOfItsOpeningOnce(t *testing.T) {
+	t.Parallel()
+	b := newTestBreaker()
+	var told []string
+	b.left = func(_ *breaker, class string) { told = append(told, class) }
+	late, _, _ := b.admit()
+	b.calls(5, Server)
+	late.settle(&failure{class: Auth}, nil)
+	if len(told) != 1 || told[0] != Server {
+		t.Errorf("told %q, want server once", told)
+	}
+}
+
 // startProbeNow makes the probe due at once.
 func (b *breaker) startProbeNow() {
 	b.mu.Lock()
