@@ -25,6 +25,7 @@ type docsPage struct {
 	Title, Version, Description string
 	Resources                   []docsResource
 	Kinds                       []docsKind
+	Outputs                     []docsShape // that several kinds share
 	StreamEvents                []streamEvent
 	Schemas                     []docsSchema
 	Problems                    []docsProblem
@@ -66,8 +67,9 @@ type docsField struct {
 }
 
 type docsProblem struct {
-	Code, Title, Meaning string
-	Status               int
+	Code, Meaning string
+	Status        int
+	Job           bool // the error of a job alone
 }
 
 // renderDocs renders the OpenAPI document as a page that needs neither script nor a style of its own.
@@ -78,22 +80,41 @@ func renderDocs(doc *huma.OpenAPI, routes []route, kinds []Kind) ([]byte, error)
 	}
 	p := docsPage{Title: doc.Info.Title, Version: doc.Info.Version, Description: doc.Info.Description,
 		Resources: docsResourcesOf(doc, routes), StreamEvents: streamEvents, Events: events.Catalogue()}
-	if p.Kinds, err = docsKindsOf(kinds); err != nil {
+	if p.Kinds, p.Outputs, err = docsKindsOf(kinds); err != nil {
 		return nil, err
 	}
 	schemas := doc.Components.Schemas.Map()
 	for _, name := range slices.Sorted(maps.Keys(schemas)) {
-		p.Schemas = append(p.Schemas, docsSchemaOf(name, schemas[name]))
+		if schemas[name].Extensions == nil { // else it is a kind's output, which is shown with the kind
+			p.Schemas = append(p.Schemas, docsSchemaOf(name, schemas[name]))
+		}
 	}
-	for name, c := range codes {
-		p.Problems = append(p.Problems, docsProblem{name, c.title, c.meaning, c.status})
-	}
-	slices.SortFunc(p.Problems, func(a, b docsProblem) int {
-		return cmp.Or(cmp.Compare(a.Status, b.Status), strings.Compare(a.Code, b.Code))
-	})
+	p.Problems = docsProblemsOf(kinds)
 	var b bytes.Buffer
 	err = t.Execute(&b, p)
 	return b.Bytes(), err
+}
+
+// docsProblemsOf lists what requests are refused for and what jobs fail with; what is both is one.
+func docsProblemsOf(kinds []Kind) (list []docsProblem) {
+	all := map[string]docsProblem{}
+	for _, k := range kinds {
+		for _, c := range k.Codes {
+			all[c.Name] = docsProblem{Code: c.Name, Meaning: c.Meaning, Status: c.Status, Job: true}
+		}
+	}
+	for name, c := range codes {
+		p := docsProblem{Code: name, Meaning: c.meaning, Status: c.status}
+		if of := all[name]; of.Job {
+			p.Meaning += fmt.Sprintf(" As the error of a job (%d): %s", of.Status, of.Meaning)
+		}
+		all[name] = p
+	}
+	list = slices.Collect(maps.Values(all))
+	slices.SortFunc(list, func(a, b docsProblem) int {
+		return cmp.Or(cmp.Compare(a.Status, b.Status), strings.Compare(a.Code, b.Code))
+	})
+	return list
 }
 
 // docsResourcesOf groups the operations, in the order of the routes.

@@ -14,9 +14,13 @@ import (
 func TestDocsTellOfJobsAndResources(t *testing.T) {
 	t.Parallel()
 	s, err := build(Config{Version: "test", Kinds: []Kind{
-		{Name: "ai.chat", Scope: "jobs", MaxAttempts: 3, Schema: json.RawMessage(`{"description":"Goes on talking.","type":"object","required":["messages"],"properties":{
+		{Name: "ai.chat", Scope: "jobs", MaxAttempts: 3, Schema: json.RawMessage(`{"type":"object","required":["messages"],"properties":{
 			"cache":{"const":"no-store"},"n":{"type":["integer","null"],"minimum":1,"maximum":9,"description":"how many"},
-			"messages":{"type":"array","minItems":1,"items":{"type":"object","required":["role"],"properties":{"role":{"enum":["user","system"]}}}}}}`)},
+			"messages":{"type":"array","minItems":1,"items":{"type":"object","required":["role"],"properties":{"role":{"enum":["user","system"]}}}}}}`),
+			Summary: "Goes on talking.", Notes: "Kept for a day.",
+			Output: json.RawMessage(`{"title":"Answer","type":"object","required":["text","json"],"properties":{"text":{"type":"string"},
+				"why":{"enum":["slow",null]},"json":{"type":"object","required":["sum"],"properties":{"sum":{"type":"integer","description":"in paise"}}}}}`),
+			Codes: []JobCode{{"too_long", 422, "It was too long."}, {"not_found", 422, "No such record."}}},
 		{Name: "db.backup", Scope: "admin", MaxAttempts: 2},
 	}})
 	if err != nil {
@@ -25,8 +29,10 @@ func TestDocsTellOfJobsAndResources(t *testing.T) {
 	page := html.UnescapeString(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(string(s.documents.docs), "|"))
 	page = regexp.MustCompile(`[|\s]*[|][|\s]*`).ReplaceAllString(page, "|")
 	for _, want := range []string{
-		"|ai.chat|Goes on talking.|Scope: jobs. Tried up to 3 times.|Field|Type|Meaning|messages|*|list of object, not empty|messages[].role|*|one of user, system|cache|no-store|n|integer or null, 1 to 9|how many|",
-		"|db.backup|Scope: admin. Tried up to 2 times.|The input is an object.|",
+		"|ai.chat|Goes on talking. Kept for a day.|Scope: jobs. Tried up to 3 times.|Input|Field|Type|Meaning|messages|*|list of object, not empty|messages[].role|*|one of user, system|cache|no-store|n|integer or null, 1 to 9|how many|Output|An|Answer|, with|Field|Type|Meaning|json.sum|*|integer|in paise|Fails with|too_long|,|not_found|.|",
+		"|Answer: what the AI kinds give|Field|Type|Meaning|text|*|string|json|*|object|why|slow or null|",
+		"|422|too_long|Of a job that failed: It was too long.|", "As the error of a job (422): No such record.|",
+		"|db.backup|Scope: admin. Tried up to 2 times.|Input|The input is an object.|",
 		`|token|{"text"}|`, "|done|the job|", "|Is the service well?|", "|data|*|list of|ContactView|",
 		"|Contacts|GET|/api/contacts|POST|/api/contacts|GET|/api/contacts/{id}|",
 	} {
@@ -44,6 +50,18 @@ func TestDocsTellOfJobsAndResources(t *testing.T) {
 	}
 	if _, err := build(Config{Kinds: []Kind{{Name: "x", Schema: json.RawMessage(`[]`)}}}); err == nil {
 		t.Error("a schema that can't be read is taken")
+	}
+	if _, err := build(Config{Kinds: []Kind{{Name: "x", Output: json.RawMessage(`[]`)}}}); err == nil {
+		t.Error("a schema of outputs that can't be read is taken")
+	}
+	for _, want := range []string{`"OutputOfAiChat":{`, `"x-output":{"$ref":"#/components/schemas/OutputOfAiChat"}`,
+		`"x-codes":["too_long","not_found"]`, `"description":"Goes on talking. Kept for a day."`} {
+		if !strings.Contains(string(s.documents.openAPI), want) {
+			t.Errorf("the OpenAPI document lacks %s", want)
+		}
+	}
+	if n := strings.Count(string(s.documents.docs), `id="not_found"`); n != 1 {
+		t.Errorf("%d places explain not_found", n)
 	}
 }
 

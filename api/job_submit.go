@@ -230,6 +230,7 @@ func accepted(schema *huma.Schema) *huma.Response {
 // submitSchema is the shape of a submitted job, with the inputs of the kinds.
 func (s *Server) submitSchema(api huma.API) *huma.Schema {
 	schema := schemaOf[submitBody](api)
+	documentOutputs(s.Kinds, api.OpenAPI().Components.Schemas.Map())
 	var kinds []*huma.Schema
 	for _, k := range s.Kinds {
 		input := &huma.Schema{Type: huma.TypeObject}
@@ -237,10 +238,7 @@ func (s *Server) submitSchema(api huma.API) *huma.Schema {
 		if json.Unmarshal(k.Schema, &given) == nil && given != nil {
 			input = &huma.Schema{Extensions: given}
 		}
-		kinds = append(kinds, &huma.Schema{
-			Title: k.Name, Type: huma.TypeObject,
-			Properties: map[string]*huma.Schema{"kind": {Type: huma.TypeString, Enum: []any{k.Name}}, "input": input},
-		})
+		kinds = append(kinds, k.describe(input))
 	}
 	if len(kinds) == 0 {
 		return schema

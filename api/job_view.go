@@ -18,7 +18,7 @@ type jobView struct {
 	Kind        string       `json:"kind"`
 	Status      string       `json:"status" enum:"queued,running,succeeded,failed,cancelled" doc:"Moves forward only, a retry by hand excepted"`
 	Input       jsonObject   `json:"input"`
-	Output      jsonObject   `json:"output" doc:"As the kind gives it; null until there is one"`
+	Output      jsonObject   `json:"output" doc:"As the kind gives it: x-output of the kind where jobs are submitted; of a job that failed what there is of it; null until there is one"`
 	Error       jsonObject   `json:"error" doc:"A problem object when the job failed, else null"`
 	Waiting     *waitingView `json:"waiting"`
 	Attempt     int          `json:"attempt" doc:"Of the present run; 0 before the first"`

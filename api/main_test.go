@@ -90,7 +90,9 @@ func testKinds() []Kind {
 	}
 	return []Kind{
 		{Name: "ai.completion", Queue: "ai", Scope: "jobs", Share: 1000, MaxAttempts: 3, Check: prompt,
-			Schema: json.RawMessage(`{"type":"object","properties":{"prompt":{"type":"string"},"n":{}},"required":["prompt"]}`)},
+			Schema:  json.RawMessage(`{"type":"object","properties":{"prompt":{"type":"string"},"n":{}},"required":["prompt"]}`),
+			Summary: "Answers.", Notes: "Waits.", Codes: []JobCode{{"too_long", 422, "It was too long."}},
+			Output: json.RawMessage(`{"type":"object","properties":{"text":{"type":"string"}},"required":["text"]}`)},
 		{Name: "mail.send", Queue: "mail", Scope: "jobs", Share: 3, MaxAttempts: 5},
 		{Name: "db.backup", Queue: "maintenance", Scope: "admin", Share: 10, MaxAttempts: 2},
 	}

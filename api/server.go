@@ -49,7 +49,19 @@ type Kind struct {
 	MaxAttempts int                                 // of one run
 	Check       func(input json.RawMessage) []Fault // nil or empty: fine; also refuses unknown fields
 	Changes     []string                            // cache tags of what its jobs change
-	Schema      json.RawMessage                     // JSON Schema of the input for the OpenAPI document, may be nil
+
+	// For the documents, each may be empty: what the kind does, in a sentence; what else to know; JSON Schemas of
+	// the input and of the output of jobs that succeeded; what jobs may fail with.
+	Summary, Notes string
+	Schema, Output json.RawMessage
+	Codes          []JobCode
+}
+
+// A JobCode names for good what a job failed of. Status is what the answer would have been, had the client waited.
+type JobCode struct {
+	Name    string
+	Status  int
+	Meaning string
 }
 
 // A Fault is one thing that is wrong with a request. Kind.Check gives the pointer relative to the input,

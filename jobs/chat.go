@@ -29,6 +29,9 @@ const maxMessages = 200
 
 var chatSpec = Spec{
 	Queue: AI, Timeout: aiTimeout, MaxAttempts: 4, Backoff: aiBackoff, Scope: "jobs",
+	Summary:      "Goes on with a conversation, with text or with a document by your schema.",
+	Notes:        "There are no rules for it: it waits for a model. An answer to the same words is kept for 24 hours at most.",
+	OutputSchema: answerSchema(freeDocument), Fails: modelCodes,
 	Check: func(input json.RawMessage) []Fault {
 		var in conversation
 		if faults := strict(input, &in); faults != nil {

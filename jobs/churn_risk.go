@@ -21,9 +21,20 @@ type churnRisk struct {
 	RecommendedAction string `json:"recommended_action"`
 }
 
+// churnDocument describes churnRisk for the API's document.
+var churnDocument = documentSchema(`
+		"reason_summary":{"type":"string","description":"why, in a sentence or two"},
+		"risk_score":{"type":"integer","minimum":0,"maximum":100,"description":"how likely the customer is to leave, in points"},
+		"risk_level":{"enum":["low","medium","high","critical"],"description":"what the score says: medium from 25, high from 50, critical from 75"},
+		"recommended_action":{"type":"string","description":"what to do about it"}`,
+	"reason_summary", "risk_score", "risk_level", "recommended_action")
+
 var riskOfChurn = inquiry[aboutContact, store.ContactFacts, churnRisk]{
 	template:   readTemplate("churn_risk.v1"),
-	does:       "Says how likely a customer is to leave. Answers {risk_score 0-100, risk_level low|medium|high|critical, reason_summary, recommended_action}.",
+	summary:    "Says how likely a customer is to leave, why, and what to do about it.",
+	rulesSay:   "points for overdue and late payments, silence, and deals that were lost.",
+	madeFrom:   "the contact, or one of its deals or invoices,",
+	document:   churnDocument,
 	properties: contactProperty,
 	required:   `"contact_id"`,
 	read:       readContact,

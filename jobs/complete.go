@@ -23,6 +23,9 @@ type completion struct {
 
 var completeSpec = Spec{
 	Queue: AI, Timeout: aiTimeout, MaxAttempts: 4, Backoff: aiBackoff, Scope: "jobs",
+	Summary:      "Answers one prompt, with text or with a document by your schema.",
+	Notes:        "There are no rules for it: it waits for a model. An answer to the same words is kept for 24 hours at most.",
+	OutputSchema: answerSchema(freeDocument), Fails: modelCodes,
 	Check: func(input json.RawMessage) []Fault {
 		var in completion
 		if faults := strict(input, &in); faults != nil {
@@ -34,6 +37,9 @@ var completeSpec = Spec{
 		"prompt":{"type":"string","minLength":1},
 		"system":{"type":["string","null"]},` + promptOptionsSchema + `}}`),
 }
+
+// freeDocument describes the document of answers to what clients write themselves.
+const freeDocument = `{"type":["object","array","string","number","integer","boolean","null"],"description":"what the input's schema asks for; null without one"}`
 
 // promptOptionsSchema describes promptOptions for the API's document.
 const promptOptionsSchema = `

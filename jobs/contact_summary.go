@@ -23,9 +23,19 @@ type contactSummary struct {
 	NextAction string   `json:"next_action"`
 }
 
+// summaryDocument describes contactSummary for the API's document.
+var summaryDocument = documentSchema(`
+		"summary":{"type":"string","description":"a few sentences"},
+		"highlights":{"type":"array","maxItems":5,"items":{"type":"string"},"description":"what stands out"},
+		"next_action":{"type":"string","description":"what to do next"}`,
+	"summary", "highlights", "next_action")
+
 var summaryOfContact = inquiry[aboutContact, store.ContactFacts, contactSummary]{
 	template:   readTemplate("contact_summary.v1"),
-	does:       "Says who a contact is and how things stand. Answers {summary, highlights: at most 5, next_action}.",
+	summary:    "Sums up who a contact is, how things stand, and what to do next.",
+	rulesSay:   "the contact's figures put into sentences.",
+	madeFrom:   "the contact, or one of its deals or invoices,",
+	document:   summaryDocument,
 	properties: contactProperty,
 	required:   `"contact_id"`,
 	read:       readContact,

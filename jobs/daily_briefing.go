@@ -30,9 +30,18 @@ type dailyBriefing struct {
 	Focus   string   `json:"focus"`   // the one thing to do today
 }
 
+// briefingDocument describes dailyBriefing for the API's document.
+var briefingDocument = documentSchema(`
+		"bullets":{"type":"array","minItems":2,"maxItems":5,"items":{"type":"string"},"description":"what to know"},
+		"focus":{"type":"string","description":"the one thing to do today"}`,
+	"bullets", "focus")
+
 var briefingOfDay = inquiry[aboutOrganization, store.BriefingFacts, dailyBriefing]{
 	template: readTemplate("daily_briefing.v1"),
-	does:     "Says what the business should know this morning. Answers {bullets: 2 to 5, focus}.",
+	summary:  "Says what a business should know this morning, and the one thing to do first.",
+	rulesSay: "the day's figures put into sentences: overdue invoices, deals that rot, follow-ups, yesterday's leads and payments.",
+	madeFrom: "a contact, a deal, an invoice or the organization",
+	document: briefingDocument,
 	read: func(ctx context.Context, db *store.DB, organizationID string, _ aboutOrganization, now time.Time) (store.BriefingFacts, error) {
 		return db.BriefingFacts(ctx, organizationID, rotLimits, now)
 	},

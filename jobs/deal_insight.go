@@ -44,9 +44,22 @@ type rot struct {
 	RotLimitDays *int `json:"rot_limit_days"` // null: a closed deal doesn't rot
 }
 
+// dealDocument describes dealInsight for the API's document.
+var dealDocument = documentSchema(`
+		"reason":{"type":"string","description":"why, in a sentence or two"},
+		"probability":{"type":"integer","minimum":0,"maximum":100,"description":"of winning it, in percent; 100 once it is won, 0 once it is lost"},
+		"next_action":{"type":"string","description":"what to do next"},
+		"rotting":{"type":"boolean","description":"whether it has been in its stage for longer than the limit; from the records, by whomever the rest is"},
+		"days_in_stage":{"type":"integer","minimum":0,"description":"days of the organization's calendar; from the records"},
+		"rot_limit_days":{"type":["integer","null"],"minimum":0,"description":"how many days it may be in this stage; null: a closed deal doesn't rot"}`,
+	"reason", "probability", "next_action", "rotting", "days_in_stage", "rot_limit_days")
+
 var insightOfDeal = inquiry[aboutDeal, store.DealFacts, dealInsight]{
 	template: readTemplate("deal_insight.v1"),
-	does:     "Says how likely a deal is to be won, and whether it rots in its stage. Answers {probability 0-100, reason, next_action, rotting, days_in_stage, rot_limit_days: null once it is closed}.",
+	summary:  "Says how likely a deal is to be won, whether it rots in its stage, and what to do next.",
+	rulesSay: "what is usual in the stage, more or less for rot, a date that has passed, the size, and how it went with the contact so far.",
+	madeFrom: "the deal or its contact, or another deal or an invoice of the contact,",
+	document: dealDocument,
 	properties: `
 		"deal_id":{"type":"string","format":"uuid"}`,
 	required: `"deal_id"`,

@@ -39,7 +39,10 @@ func (in emailWanted) faults() []Fault {
 
 var draftOfEmail = inquiry[emailWanted, store.ContactFacts, letter]{
 	template: readTemplate("email_draft.v1"),
-	does:     "Drafts an email to a contact, to be read before it is sent. Answers {subject, body}, plain text.",
+	summary:  "Drafts an email to a contact for a purpose, for somebody to read before it is sent; nothing is sent.",
+	rulesSay: "a plain draft in English or Hindi.",
+	madeFrom: "the contact, one of its deals or invoices, or the organization",
+	document: letterDocument,
 	properties: contactProperty + `,
 		"purpose":{"type":"string","minLength":1,"maxLength":1000,"description":"what the email is to be about"},` + wishProperties,
 	required: `"contact_id","purpose"`,

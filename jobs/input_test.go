@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"encoding/json"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -113,13 +114,17 @@ func TestInputSchemasAreJSON(t *testing.T) {
 	}
 }
 
-// Clients are told which fields the answers have.
+// Clients are told which fields the answers have, and of no others.
 func TestInquiriesSayWhatTheyAnswer(t *testing.T) {
 	t.Parallel()
 	for kind, answer := range map[string]any{"ai.lead_score": leadRating{}, "ai.contact_summary": contactSummary{}, "ai.churn_risk": churnRisk{},
 		"ai.deal_insight": dealInsight{}, "ai.email_draft": letter{}, "ai.invoice_reminder": invoiceReminder{}, "ai.daily_briefing": dailyBriefing{}} {
-		var schema struct{ Description string }
-		if err := json.Unmarshal(kinds()[kind].InputSchema, &schema); err != nil {
+		var schema struct {
+			Properties struct {
+				JSON struct{ Properties map[string]any }
+			}
+		}
+		if err := json.Unmarshal(kinds()[kind].OutputSchema, &schema); err != nil {
 			t.Fatal(err)
 		}
 		encoded, _ := json.Marshal(answer)
@@ -127,10 +132,9 @@ func TestInquiriesSayWhatTheyAnswer(t *testing.T) {
 		if err := json.Unmarshal(encoded, &fields); err != nil {
 			t.Fatal(err)
 		}
-		for field := range fields {
-			if !strings.Contains(schema.Description, field) {
-				t.Errorf("%s is described by %q, without %s", kind, schema.Description, field)
-			}
+		got, want := slices.Sorted(maps.Keys(schema.Properties.JSON.Properties)), slices.Sorted(maps.Keys(fields))
+		if len(got) == 0 || !slices.Equal(got, want) {
+			t.Errorf("%s is said to answer %v, and does %v", kind, got, want)
 		}
 	}
 }

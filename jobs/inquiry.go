@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -49,9 +48,12 @@ type inquiryInput interface {
 // its input, F are the facts that it reads, and Out is what clients get.
 type inquiry[In inquiryInput, F, Out any] struct {
 	template   template
-	does       string // what clients are told of it: what it does, and the document that it answers
-	properties string // of the input, for the API's document, the options left out
+	summary    string // what the kind does, in a sentence, for the API's document
+	rulesSay   string // what rules answer where no model does, in sentences, for the same
+	madeFrom   string // what a change of makes a kept answer void, in words, for the same
+	properties string // of the input, for the same, the options left out
 	required   string
+	document   string // JSON schema of Out
 	// read gives the facts, in one query; store.ErrNotFound when the subject doesn't exist.
 	read func(ctx context.Context, db *store.DB, organizationID string, in In, now time.Time) (F, error)
 	// refuse says why nothing can be answered from such facts, nil where something can; nil: always.
@@ -77,8 +79,17 @@ func (k inquiry[In, F, Out]) spec() Spec {
 	if k.properties != "" {
 		properties = k.properties + "," + properties
 	}
+	fails := modelCodes[:len(modelCodes):len(modelCodes)]
+	if k.required != "" {
+		fails = append(fails, codeOfNothing)
+	}
+	if k.refuse != nil {
+		fails = append(fails, codeOfState)
+	}
 	return Spec{
 		Queue: AI, Timeout: aiTimeout, MaxAttempts: 4, Backoff: aiBackoff, Scope: "jobs", Changes: k.changes,
+		Summary: k.summary, OutputSchema: answerSchema(k.document), Fails: fails,
+		Notes: "By rules: " + k.rulesSay + " An answer is kept for 12 hours at most, and until " + k.madeFrom + " changes; where days count, a day later is another question.",
 		Check: func(input json.RawMessage) []Fault {
 			var in In
 			if faults := strict(input, &in); faults != nil {
@@ -86,7 +97,7 @@ func (k inquiry[In, F, Out]) spec() Spec {
 			}
 			return in.faults()
 		},
-		InputSchema: json.RawMessage(`{"description":` + strconv.Quote(k.does) + `,"type":"object","required":[` + k.required + `],"additionalProperties":false,"properties":{` +
+		InputSchema: json.RawMessage(`{"type":"object","required":[` + k.required + `],"additionalProperties":false,"properties":{` +
 			properties + `}}`),
 	}
 }
@@ -101,7 +112,7 @@ func (k inquiry[In, F, Out]) run(ctx context.Context, w asker, t *Task) (Result,
 	now := time.Now()
 	facts, err := k.read(ctx, w.deps.DB, t.OrganizationID, in, now)
 	if errors.Is(err, store.ErrNotFound) && pointer != "" {
-		return Result{}, &Failure{Code: "not_found", Title: "Not found", Pointer: pointer,
+		return Result{}, &Failure{Code: codeNotFound, Title: "Not found", Pointer: pointer,
 			Detail: "There is no " + about.Type + " with this id."}
 	}
 	if err != nil {

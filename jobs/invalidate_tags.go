@@ -38,6 +38,11 @@ type invalidation struct {
 
 var invalidateTagsSpec = Spec{
 	Queue: Cache, Timeout: 10 * time.Second, MaxAttempts: 25, Backoff: exponential(time.Second, time.Minute), Scope: "admin",
+	Summary: "Makes void what is cached of an organization's records.",
+	Notes:   "Changes by the API do so by themselves; this is for changes by other ways. It waits while Redis is away.",
+	OutputSchema: json.RawMessage(documentSchema(`
+		"tags":{"type":"array","minItems":1,"items":{"type":"string"},"description":"what was made void, as in the input"}`, "tags")),
+	Fails: []Code{codeOfOthers},
 	Check: func(input json.RawMessage) []Fault {
 		var in invalidation
 		if faults := strict(input, &in); faults != nil {
@@ -108,7 +113,7 @@ func (w invalidateTags) Run(ctx context.Context, _ invalidateTagsArgs, t *Task) 
 		organizationID = strings.ToLower(*in.OrganizationID)
 	}
 	if organizationID != t.OrganizationID && t.OrganizationID != store.OperatorOrganization {
-		return Result{}, &Failure{Code: "forbidden", Title: "Forbidden", Pointer: "/organization_id",
+		return Result{}, &Failure{Code: codeForbidden, Title: "Forbidden", Pointer: "/organization_id",
 			Detail: "The cache of another organization is for the operator to invalidate."}
 	}
 	err := w.React(ctx, invalidateTagsArgs{Request: Request{OrganizationID: organizationID}, Tags: in.Tags})

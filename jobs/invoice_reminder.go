@@ -47,9 +47,19 @@ type dunning struct {
 	DaysOverdue int `json:"days_overdue"` // 0 until the day after the due date
 }
 
+// reminderDocument describes invoiceReminder for the API's document.
+var reminderDocument = documentSchema(letterProperties+`,
+		"stage_days":{"enum":[0,3,7,14,30],"description":"how firm the letter is: as for an invoice that is overdue for so many days; from the records, by whomever the rest is"},
+		"days_overdue":{"type":"integer","minimum":0,"description":"days of the organization's calendar since the due date; 0 until it has passed; from the records"},
+		"corrected":{"type":"boolean","description":"whether a model's letter named money, or a way to pay, that the invoice doesn't know, and rules wrote this one in its place"}`,
+	"subject", "body", "stage_days", "days_overdue", "corrected")
+
 var reminderOfInvoice = inquiry[reminderWanted, store.InvoiceFacts, invoiceReminder]{
 	template: readTemplate("invoice_reminder.v1"),
-	does:     "Writes to a customer about an invoice that is sent or overdue; others fail with invalid_state. Answers {subject, body, stage_days 0|3|7|14|30, days_overdue, corrected: the rules wrote it, as the letter of a model named money that the invoice does not know}.",
+	summary:  "Writes to the customer about an invoice that is sent or overdue; nothing is sent.",
+	rulesSay: "a letter in English or Hindi that is the firmer the later the invoice is.",
+	madeFrom: "the invoice, its contact, or the organization",
+	document: reminderDocument,
 	properties: `
 		"invoice_id":{"type":"string","format":"uuid"},` + wishProperties,
 	required: `"invoice_id"`,
@@ -85,7 +95,7 @@ func refuseReminder(f store.InvoiceFacts) *Failure {
 	if f.InvoiceStatus == store.InvoiceSent || f.InvoiceStatus == store.InvoiceOverdue {
 		return nil
 	}
-	return &Failure{Code: "invalid_state", Title: "Invalid state", Pointer: "/invoice_id",
+	return &Failure{Code: codeInvalidState, Title: "Invalid state", Pointer: "/invoice_id",
 		Detail: fmt.Sprintf("The invoice is %s; a reminder is for one that is sent or overdue.", f.InvoiceStatus)}
 }
 

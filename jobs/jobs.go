@@ -93,8 +93,12 @@ type Spec struct {
 	Scope string
 	// Check finds faults in a client's input.
 	Check func(input json.RawMessage) []Fault
-	// InputSchema describes the input for the API's document.
-	InputSchema json.RawMessage
+	// Summary is a sentence on what the kind does, Notes are what else its users should know: for the API's document.
+	Summary, Notes string
+	// InputSchema describes the input for the API's document, OutputSchema the output of jobs that succeeded.
+	InputSchema, OutputSchema json.RawMessage
+	// Fails are the codes that jobs of this kind may fail with beside those of all kinds; see Codes.
+	Fails []Code
 	// Changes are the tags of what is cached and shows what such a job changes. They go to the API, for who hears
 	// of a job's end by looking, and not by being told.
 	Changes []string

@@ -29,9 +29,21 @@ type leadRating struct {
 	PredictedMRR  int64  `json:"predicted_mrr"` // paise a month; the model gives rupees
 }
 
+// leadDocument describes leadRating for the API's document.
+var leadDocument = documentSchema(`
+		"reason":{"type":"string","description":"why, in a sentence or two"},
+		"score":{"type":"integer","minimum":0,"maximum":100,"description":"how likely the contact is to buy, in points"},
+		"stage":{"enum":["hot","warm","cold"],"description":"what the score says: hot from 70, warm from 40"},
+		"nurture_action":{"type":"string","description":"what to do next"},
+		"predicted_mrr":{"type":"integer","minimum":0,"description":"expected revenue, in paise a month"}`,
+	"reason", "score", "stage", "nurture_action", "predicted_mrr")
+
 var leadScore = inquiry[aboutContact, store.ContactFacts, leadRating]{
 	template:   readTemplate("lead_score.v1"),
-	does:       "Rates a contact as a lead; the score becomes its lead_score. Answers {score 0-100, stage hot|warm|cold, reason, nurture_action, predicted_mrr in paise a month}.",
+	summary:    "Rates a contact as a lead; the score becomes the contact's lead_score.",
+	rulesSay:   "points for fit, size, need and reach, from the contact's words, sums and ways to be reached.",
+	madeFrom:   "the contact, or one of its deals or invoices,",
+	document:   leadDocument,
 	properties: contactProperty,
 	required:   `"contact_id"`,
 	read:       readContact,

@@ -70,6 +70,13 @@ func (w letterWish) sounds(tones ...string) bool {
 	return slices.ContainsFunc(strings.Fields(strings.ToLower(w.Tone)), func(word string) bool { return slices.Contains(tones, word) })
 }
 
+// letterProperties describe letter for the API's document.
+const letterProperties = `
+		"subject":{"type":"string","description":"one line"},
+		"body":{"type":"string","description":"plain text with line breaks"}`
+
+var letterDocument = documentSchema(letterProperties, "subject", "body")
+
 // A letter is what models and rules write to customers.
 type letter struct {
 	Subject string `json:"subject"`

@@ -38,6 +38,13 @@ type pulledModel struct {
 var pullModelSpec = Spec{
 	// 70 GB by a slow line take a day; the model's puller notices by itself when nothing more comes.
 	Queue: Maintenance, Timeout: 24 * time.Hour, MaxAttempts: 3, Backoff: exponential(10*time.Second, time.Minute), Scope: "admin",
+	Summary: "Has the owner's Ollama fetch a model from a registry, and tells how far it is.",
+	Notes:   "One at a time in each worker; what came before a fault or a cancellation is kept, and the next pull goes on from there.",
+	OutputSchema: json.RawMessage(documentSchema(`
+		"model":{"type":"string","description":"as Ollama names it"},
+		"digest":{"type":"string","description":"which of the model's versions it is"},
+		"size":{"type":"integer","minimum":0,"description":"in bytes"}`, "model", "digest", "size")),
+	Fails: pullCodes,
 	Check: func(input json.RawMessage) []Fault {
 		var in pulling
 		if faults := strict(input, &in); faults != nil {

@@ -243,6 +243,7 @@ func (s *site) ends(id, status string) store.Job {
 	if j.Status != status {
 		s.t.Fatalf("the job %s with %s, want %s", j.Status, j.Error, status)
 	}
+	checkEnd(s.t, j)
 	return j
 }
 

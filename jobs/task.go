@@ -95,7 +95,7 @@ const (
 // with the request id to ask the operator with.
 func problemOf(j store.Job, err error) problem {
 	p := problem{
-		Type: "about:blank", Title: "Internal error", Status: statusInternal, Code: "internal",
+		Type: docsOf(codeInternal), Title: "Internal error", Status: statusInternal, Code: codeInternal,
 		Detail:   "The job failed for a reason on our side; quote the request id.",
 		Instance: "/api/jobs/" + j.ID, RequestID: j.RequestID,
 	}
@@ -103,7 +103,7 @@ func problemOf(j store.Job, err error) problem {
 	if !errors.As(err, &f) {
 		return p
 	}
-	p.Title, p.Detail, p.Code, p.Status = f.Title, f.Detail, f.Code, statusUnprocessable
+	p.Type, p.Title, p.Detail, p.Code, p.Status = docsOf(f.Code), f.Title, f.Detail, f.Code, statusUnprocessable
 	if f.Code == codeDeadline || f.Code == codeTimeout {
 		p.Status = statusTimeout
 	}
@@ -114,9 +114,16 @@ func problemOf(j store.Job, err error) problem {
 }
 
 const (
-	codeDeadline = "deadline_exceeded"
-	codeTimeout  = "timeout"
+	codeDeadline     = "deadline_exceeded"
+	codeTimeout      = "timeout"
+	codeInternal     = "internal"
+	codeNotFound     = "not_found"
+	codeInvalidState = "invalid_state"
+	codeForbidden    = "forbidden"
 )
+
+// docsOf is where the API's documents explain a code.
+func docsOf(code string) string { return "/docs#" + code }
 
 // Expired is the failure of a job whose deadline passed before it ended.
 func Expired(deadline time.Time) *Failure {

@@ -189,8 +189,16 @@ func kinds(table []jobs.Job) []api.Kind {
 		}
 		list = append(list, api.Kind{
 			Name: j.Kind, Queue: j.Spec.Queue.Name, Scope: j.Spec.Scope, Share: j.Spec.Queue.Share,
-			MaxAttempts: j.Spec.MaxAttempts, Schema: j.Spec.InputSchema, Check: faults(j.Spec.Check), Changes: j.Spec.Changes,
+			MaxAttempts: j.Spec.MaxAttempts, Check: faults(j.Spec.Check), Changes: j.Spec.Changes,
+			Summary: j.Spec.Summary, Notes: j.Spec.Notes, Schema: j.Spec.InputSchema, Output: j.Spec.OutputSchema, Codes: codes(j.Spec),
 		})
+	}
+	return list
+}
+
+func codes(spec jobs.Spec) (list []api.JobCode) {
+	for _, c := range spec.Codes() {
+		list = append(list, api.JobCode(c))
 	}
 	return list
 }
