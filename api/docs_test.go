@@ -31,6 +31,7 @@ func TestDocsTellOfJobsAndResources(t *testing.T) {
 	for _, want := range []string{
 		"|ai.chat|Goes on talking. Kept for a day.|Scope: jobs. Tried up to 3 times.|Input|Field|Type|Meaning|messages|*|list of object, not empty|messages[].role|*|one of user, system|cache|no-store|n|integer or null, 1 to 9|how many|Output|An|Answer|, with|Field|Type|Meaning|json.sum|*|integer|in paise|Fails with|too_long|,|not_found|.|",
 		"|Answer: what the AI kinds give|Field|Type|Meaning|text|*|string|json|*|object|why|slow or null|",
+		"|Asking models|", "|relaxed|: Ollama has minutes", "|reset|in the|stream|withdraws the text so far. With the reason|polished|",
 		"|422|too_long|Of a job that failed: It was too long.|", "As the error of a job (422): No such record.|",
 		"|db.backup|Scope: admin. Tried up to 2 times.|Input|The input is an object.|",
 		`|token|{"text"}|`, "|done|the job|", "|Is the service well?|", "|data|*|list of|ContactView|",

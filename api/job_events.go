@@ -270,7 +270,7 @@ var streamEvents = []streamEvent{
 	{"status", "the job", "At first, as it was when it was handed over; then whenever it begins, waits or goes on."},
 	{"provider", `{"provider","model","reason"}`, "Which model is asked now. The reason says why it is not the first choice, and is null if it is."},
 	{"token", `{"text"}`, "A piece of the answer's text, to be put behind the pieces before."},
-	{"reset", `{"provider","reason"}`, "The pieces so far are void, as the answer begins anew. The provider is the one that writes next, if that is known already."},
+	{"reset", `{"provider","reason"}`, "The pieces so far are void, as the answer begins anew. The provider is the one that writes next, if that is known already. With the reason polished or repaired the whole text, mended, follows."},
 	{"progress", `{"done","total"}`, "How much of how much is done."},
 	{"done", "the job", "The last: the job has ended, with its output or error."},
 }

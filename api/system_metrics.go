@@ -29,7 +29,7 @@ type aiMetricsView struct {
 	States         []workerStates    `json:"states" doc:"What each worker knows of its models"`
 	Tokens         tokensView        `json:"tokens"`
 	Cost           costView          `json:"cost"`
-	SavedINR       nanos             `json:"savedInr" doc:"In rupees: what the fallback provider would have taken, less what it took"`
+	SavedINR       nanos             `json:"savedInr" doc:"In rupees, as all money here, where GET /api/ai/usage has paise: what the fallback provider would have taken, less what it took"`
 	Savings        savingsView       `json:"savings"`
 	Unmeasured     []unmeasured      `json:"unmeasured" doc:"Why figures are null"`
 }

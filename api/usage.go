@@ -46,7 +46,7 @@ type UsageFigures struct {
 	PromptTokens     int64    `json:"prompt_tokens" doc:"That models read"`
 	CompletionTokens int64    `json:"completion_tokens" doc:"That models wrote"`
 	AverageLatencyMS *int64   `json:"average_latency_ms" doc:"Of models' answers, the wait for their turn included; null: none answered"`
-	Cost             int64    `json:"cost" doc:"What the fallback provider takes, in paise, rounded half up"`
+	Cost             int64    `json:"cost" doc:"What the fallback provider takes, in paise (rupees are in the system's metrics alone), rounded half up"`
 	Shadow           int64    `json:"shadow" doc:"What it would have taken for all answers of models and the cache, in paise, rounded half up"`
 	Saved            int64    `json:"saved" doc:"shadow less cost, in paise, rounded half up; below 0 where it billed for answers that were of no use"`
 	CostNano         int64    `json:"cost_nano_inr" doc:"The same exactly, in billionths of a rupee"`
