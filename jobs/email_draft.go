@@ -40,7 +40,7 @@ func (in emailWanted) faults() []Fault {
 var draftOfEmail = inquiry[emailWanted, store.ContactFacts, letter]{
 	template: readTemplate("email_draft.v1"),
 	summary:  "Drafts an email to a contact for a purpose, for somebody to read before it is sent; nothing is sent.",
-	rulesSay: "a plain draft in English or Hindi.",
+	rulesSay: "a plain draft in English or Hindi; one in another language waits for a model.",
 	madeFrom: "the contact, one of its deals or invoices, or the organization",
 	document: letterDocument,
 	properties: contactProperty + `,

@@ -57,7 +57,7 @@ var reminderDocument = documentSchema(letterProperties+`,
 var reminderOfInvoice = inquiry[reminderWanted, store.InvoiceFacts, invoiceReminder]{
 	template: readTemplate("invoice_reminder.v1"),
 	summary:  "Writes to the customer about an invoice that is sent or overdue; nothing is sent.",
-	rulesSay: "a letter in English or Hindi that is the firmer the later the invoice is.",
+	rulesSay: "a letter in English or Hindi that is the firmer the later the invoice is; one in another language waits for a model.",
 	madeFrom: "the invoice, its contact, or the organization",
 	document: reminderDocument,
 	properties: `
