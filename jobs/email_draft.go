@@ -44,7 +44,7 @@ var draftOfEmail = inquiry[emailWanted, store.ContactFacts, letter]{
 	madeFrom: "the contact, one of its deals or invoices, or the organization",
 	document: letterDocument,
 	properties: contactProperty + `,
-		"purpose":{"type":"string","minLength":1,"maxLength":1000,"description":"what the email is to be about"},` + wishProperties,
+		"purpose":{"type":"string","minLength":1,"maxLength":1000,"description":"what the email is to be about. Without a model, rules write what asks for thanks, a talk or a payment and for nothing else; for all other purposes they leave a marked place for a person to write"},` + wishProperties,
 	required: `"contact_id","purpose"`,
 	read: func(ctx context.Context, db *store.DB, organizationID string, in emailWanted, now time.Time) (store.ContactFacts, error) {
 		return readContact(ctx, db, organizationID, in.aboutContact, now)
