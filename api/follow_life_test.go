@@ -76,9 +76,14 @@ func TestStreamOutlivesWriteTimeout(t *testing.T) {
 	if _, ok := s.next(); !ok {
 		t.Fatal("no stream")
 	}
-	cancelled := time.AfterFunc(1200*time.Millisecond, func() { g.call(t, key, "POST", "/api/jobs/"+v.ID+"/cancel", "").want(200) })
-	defer cancelled.Stop()
-	if rest := s.rest(); fmt.Sprint(rest) != "[2 done]" || s.beats < 5 {
+	cancelled := make(chan struct{}) // the stream may end before the cancelling call does
+	time.AfterFunc(1200*time.Millisecond, func() {
+		defer close(cancelled)
+		g.call(t, key, "POST", "/api/jobs/"+v.ID+"/cancel", "").want(200)
+	})
+	rest := s.rest()
+	<-cancelled
+	if fmt.Sprint(rest) != "[2 done]" || s.beats < 5 {
 		t.Errorf("got %v after %d heartbeats", rest, s.beats)
 	}
 }
