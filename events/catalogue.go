@@ -39,6 +39,14 @@ func Catalogue() []Kind {
 		kind[InvoiceCancelled]("An invoice asks for nothing any more."),
 		kind[InvoiceDeleted]("A draft of an invoice was deleted."),
 		kind[InsightUpdated]("A model, or the rules in its place, found out something about a record."),
+		kind[MailAccepted]("The mail server took a mail for a recipient."),
+		kind[MailFailed]("A mail was not taken for a recipient, and will not be tried again by itself."),
+		kind[MailUnknown]("Nobody knows whether the mail server took a mail for a recipient."),
+		kind[MailDelivered]("A mail server reported the delivery of a mail."),
+		kind[MailBounced]("A mail that was accepted came back."),
+		kind[MailComplained]("A recipient called a mail spam."),
+		kind[MailSuppressed]("A mail was not sent to a recipient whose address is on the organization's list."),
+		kind[MailUnsubscribed]("A recipient wants no more mails of a stream."),
 	}
 }
 

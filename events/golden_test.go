@@ -67,6 +67,14 @@ var facts = []Fact{
 	InvoiceDeleted{InvoiceID: invoice, ContactID: contact, Version: 2},
 	InsightUpdated{InsightID: insight, Kind: "ai.lead_score", SubjectType: "contact", SubjectID: contact, JobID: job,
 		Provider: "ollama", Model: "mistral:7b", Version: 2},
+	MailAccepted{MessageID: job, Recipient: 2, Stream: "transactional", QueueID: "4jXKk96hrCz3S", Attempts: 2, Version: 4},
+	MailFailed{MessageID: job, Recipient: 2, Stream: "transactional", Reason: "rejected", Code: 550, Status: "5.1.1", Attempts: 1, Version: 4},
+	MailUnknown{MessageID: job, Recipient: 2, Stream: "transactional", Policy: "resend", Attempts: 1, Version: 4},
+	MailDelivered{MessageID: job, Recipient: 2, Stream: "transactional", Action: "relayed", Version: 5},
+	MailBounced{MessageID: job, Recipient: 2, Stream: "transactional", Class: "hard", Status: "5.1.1", Version: 5},
+	MailComplained{MessageID: job, Recipient: 2, Stream: "reminders", Feedback: "abuse", Version: 6},
+	MailSuppressed{MessageID: job, Recipient: 2, Stream: "reminders", Reason: "complaint", Version: 3},
+	MailUnsubscribed{MessageID: job, Recipient: 2, Stream: "reminders", Version: 7},
 }
 
 func sampleOf(t *testing.T, f Fact) sample {

@@ -89,6 +89,7 @@ var structure = map[string]fault{
 			'idx_jobs_deadline',   -- as well
 			'idx_ai_reservations_created', 'idx_ai_calls_begun_started',
 			'idx_jobs_ai_finished', 'idx_ai_usage_hours_hour', -- the operator's figures of all
+			'idx_mail_messages_id', -- what comes back from mail servers names no organization
 			'idx_jobs_created', 'idx_job_events_created', 'idx_ai_calls_created', 'idx_idempotency_keys_created') -- cleaned up by age`,
 		`CREATE INDEX faulty ON contacts (city, organization_id)`,
 		"faulty"},
@@ -103,6 +104,8 @@ var structure = map[string]fault{
 			'job_events.updated_at', 'job_events.version',
 			'job_effects.created_at', 'job_effects.updated_at', 'job_effects.version',           -- started_at and finished_at
 			'idempotency_keys.updated_at', 'idempotency_keys.version',                           -- nobody changes an answer
+			'mail_recipients.version', 'mail_events.updated_at', 'mail_events.version',            -- go with their mail
+			'invoice_reminders.version',
 			'invoice_items.version')                                                             -- change with their invoice`,
 		`ALTER TABLE deals ALTER COLUMN updated_at DROP NOT NULL`,
 		"deals.updated_at"},

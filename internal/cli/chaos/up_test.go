@@ -259,7 +259,7 @@ func TestTheDoctor(t *testing.T) {
 	s.superuser(`UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'idx_jobs_org_kind'::regclass`)
 	ends(t, worker, 25*time.Second)
 	// Down to the newest migration that the program can't do without: those after it only make it quick.
-	for output := ""; !strings.Contains(output, "ai_usage"); {
+	for output := ""; !strings.Contains(output, "reminders"); {
 		var status int
 		if status, output = s.once("migrate", "down", "--yes"); status != 0 {
 			t.Fatalf("migrate down: %s", output)
