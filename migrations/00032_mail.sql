@@ -144,6 +144,8 @@ CREATE FUNCTION mail_job_ended() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     told integer;
 BEGIN
+    -- Everybody locks a mail before its recipients.
+    PERFORM FROM mail_messages WHERE organization_id = NEW.organization_id AND id = NEW.id FOR UPDATE;
     UPDATE mail_recipients
     SET state = CASE WHEN state = 'sending' THEN 'unknown' WHEN NEW.status = 'cancelled' THEN 'cancelled' ELSE 'failed' END,
         unknown_at = CASE WHEN state = 'sending' THEN now() ELSE unknown_at END,
