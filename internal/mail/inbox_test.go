@@ -1,0 +1,409 @@
+package mail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/textproto"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// ledger is what the inbox hands over to, in tests.
+type ledger struct {
+	take func(ctx context.Context, address string) error
+
+	mu    sync.Mutex
+	taken []string
+}
+
+func (l *ledger) Expects(_ context.Context, address string) (bool, error) {
+	if strings.HasPrefix(address, "away") {
+		return false, errors.New("no key")
+	}
+	return strings.HasPrefix(address, "bounces+"), nil
+}
+
+func (l *ledger) Take(ctx context.Context, address string, r Report) error {
+	if l.take != nil {
+		if err := l.take(ctx, address); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.taken = append(l.taken, fmt.Sprint(address, " ", r.Kind))
+	return nil
+}
+
+func (l *ledger) got() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.taken)
+}
+
+// serveInbox runs an inbox until the test ends, or until stop, which waits for it.
+func serveInbox(t *testing.T, c InboxConfig) (addr string, stop func()) {
+	t.Helper()
+	c.Log = slog.New(slog.DiscardHandler)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- NewInbox(c).Serve(ctx, listener) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return listener.Addr().String(), stop
+}
+
+// A caller is a client that says what it is told to, and a minute is its patience.
+type caller struct {
+	t *testing.T
+	c net.Conn
+	*textproto.Conn
+}
+
+func call(t *testing.T, addr string) *caller {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	t.Cleanup(func() { _ = c.Close() })
+	return &caller{t, c, textproto.NewConn(c)}
+}
+
+// hello greets, and says where the report comes from.
+func (c *caller) hello() *caller {
+	c.t.Helper()
+	c.wants(220)
+	c.says(250, "LHLO test")
+	c.says(250, "MAIL FROM:<>")
+	return c
+}
+
+func (c *caller) says(code int, format string, args ...any) string {
+	c.t.Helper()
+	if err := c.PrintfLine(format, args...); err != nil {
+		c.t.Fatalf("%s: %v", fmt.Sprintf(format, args...), err)
+	}
+	return c.wants(code)
+}
+
+func (c *caller) wants(code int) string {
+	c.t.Helper()
+	_, text, err := c.ReadResponse(code)
+	if err != nil {
+		c.t.Fatalf("want %d: %v", code, err)
+	}
+	return text
+}
+
+func (c *caller) sends(raw []byte) {
+	c.t.Helper()
+	c.says(354, "DATA")
+	w := c.DotWriter()
+	if _, err := w.Write(raw); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// hungUp says that the server closed the connection, after whatever it had still to say.
+func (c *caller) hungUp() (said string) {
+	c.t.Helper()
+	for {
+		line, err := c.ReadLine()
+		if t := net.Error(nil); errors.As(err, &t) && t.Timeout() {
+			c.t.Fatal("the connection is still open")
+		}
+		if err != nil {
+			return said
+		}
+		said += line + "\n"
+	}
+}
+
+func TestInboxAnswersEachRecipientByItself(t *testing.T) {
+	t.Parallel()
+	book := &ledger{take: func(_ context.Context, address string) error {
+		if address == "bounces+later@example.com" {
+			return errors.New("the database is away")
+		}
+		return nil
+	}}
+	addr, _ := serveInbox(t, InboxConfig{Reports: book})
+	c := call(t, addr).hello()
+	c.says(250, "RCPT TO:<bounces+a@example.com>")
+	if got := c.says(550, "RCPT TO:<nobody@example.com>"); !strings.HasPrefix(got, "5.1.1") {
+		t.Errorf("answer to a foreign address: %s", got)
+	}
+	if got := c.says(451, "RCPT TO:<away@example.com>"); !strings.HasPrefix(got, "4.3.0") || strings.Contains(got, "key") {
+		t.Errorf("answer when nothing can be told: %s", got)
+	}
+	c.says(250, "RCPT TO:<bounces+later@example.com>")
+	c.says(250, "RCPT TO:<bounces+a@example.com>") // twice is twice an answer
+	c.sends(sample(t, "postfix-550"))
+	c.wants(250)
+	if got := c.wants(451); strings.Contains(got, "database") {
+		t.Errorf("the answer tells of our affairs: %s", got)
+	}
+	c.wants(250)
+
+	c.says(250, "MAIL FROM:<>")
+	c.says(250, "RCPT TO:<bounces+later@example.com>")
+	c.sends(sample(t, "vacation"))
+	c.wants(250) // it means nothing, so nothing is needed for it
+	c.says(250, "MAIL FROM:<asha@example.org>")
+	c.says(250, "RCPT TO:<bounces+c@example.com>")
+	c.sends(sample(t, "arf-yahoo"))
+	c.wants(250)
+	c.says(221, "QUIT")
+	want := []string{"bounces+a@example.com delivery", "bounces+a@example.com delivery", "bounces+c@example.com feedback"}
+	if got := book.got(); !slices.Equal(got, want) {
+		t.Errorf("taken: %q", got)
+	}
+}
+
+func TestInboxActsOnWholeMessagesOnly(t *testing.T) {
+	t.Parallel()
+	book := &ledger{}
+	addr, stop := serveInbox(t, InboxConfig{Reports: book})
+	c := call(t, addr).hello()
+	c.says(250, "RCPT TO:<bounces+a@example.com>")
+	c.says(354, "DATA")
+	if _, err := c.c.Write(sample(t, "postfix-550")); err != nil { // all of it but the dot
+		t.Fatal(err)
+	}
+	_ = c.c.Close()
+	stop()
+	if got := book.got(); len(got) > 0 {
+		t.Errorf("half a message was acted on: %q", got)
+	}
+}
+
+func TestInboxHasLimits(t *testing.T) {
+	t.Parallel()
+	book := &ledger{}
+	addr, _ := serveInbox(t, InboxConfig{Reports: book, MaxMessage: 10000})
+	long := append(sample(t, "postfix-550"), []byte(strings.Repeat("0123456789abcdef\r\n", 1000))...)
+	t.Run("message", func(t *testing.T) {
+		t.Parallel()
+		c := call(t, addr).hello()
+		c.says(250, "RCPT TO:<bounces+a@example.com>")
+		c.sends(long)
+		c.wants(552)
+		c.says(552, "MAIL FROM:<> SIZE=10001")
+		c.says(250, "NOOP")
+	})
+	t.Run("recipients", func(t *testing.T) {
+		t.Parallel()
+		c := call(t, addr).hello()
+		for i := range maxInboxRecipients {
+			c.says(250, "RCPT TO:<bounces+%d@example.com>", i)
+		}
+		c.says(452, "RCPT TO:<bounces+more@example.com>")
+	})
+	t.Run("line of a command", func(t *testing.T) {
+		t.Parallel()
+		c := call(t, addr)
+		go func() { _, _ = c.c.Write([]byte(strings.Repeat("a", 2*maxInboxLine))) }()
+		c.hungUp()
+	})
+	t.Run("line of a message", func(t *testing.T) {
+		t.Parallel()
+		addr, _ := serveInbox(t, InboxConfig{Reports: book})
+		c := call(t, addr).hello()
+		c.says(250, "RCPT TO:<bounces+a@example.com>")
+		c.says(354, "DATA")
+		go func() { _, _ = c.c.Write([]byte(strings.Repeat("a", 2*maxInboxLine))) }()
+		c.wants(554)
+	})
+	t.Run("wrong protocol", func(t *testing.T) {
+		t.Parallel()
+		c := call(t, addr)
+		c.wants(220)
+		c.says(500, "EHLO test")
+		c.says(502, "AUTH PLAIN AGEAYg==")
+	})
+	t.Cleanup(func() {
+		if got := book.got(); len(got) > 0 {
+			t.Errorf("taken: %q", got)
+		}
+	})
+}
+
+func TestInboxTakesItsTimeFromNobody(t *testing.T) {
+	t.Parallel()
+	t.Run("silence", func(t *testing.T) {
+		t.Parallel()
+		addr, _ := serveInbox(t, InboxConfig{Reports: &ledger{}, Patience: 100 * time.Millisecond})
+		c := call(t, addr).hello()
+		if said := c.hungUp(); !strings.HasPrefix(said, "421 ") {
+			t.Errorf("said %q", said)
+		}
+	})
+	t.Run("silence in a message", func(t *testing.T) {
+		t.Parallel()
+		addr, _ := serveInbox(t, InboxConfig{Reports: &ledger{}, Patience: 100 * time.Millisecond})
+		c := call(t, addr).hello()
+		c.says(250, "RCPT TO:<bounces+a@example.com>")
+		c.says(354, "DATA")
+		if _, err := c.c.Write([]byte("Subject: wait")); err != nil {
+			t.Fatal(err)
+		}
+		c.wants(451)
+		c.hungUp()
+	})
+	t.Run("talk", func(t *testing.T) {
+		t.Parallel()
+		addr, _ := serveInbox(t, InboxConfig{Reports: &ledger{}, Lifetime: 200 * time.Millisecond})
+		c := call(t, addr).hello()
+		begun := time.Now()
+		for time.Since(begun) < 30*time.Second {
+			if c.PrintfLine("NOOP") != nil {
+				return
+			}
+			if line, err := c.ReadLine(); err != nil || strings.HasPrefix(line, "421") {
+				return
+			}
+		}
+		t.Error("the connection outlived its time")
+	})
+}
+
+func TestInboxLetsSoManyIn(t *testing.T) {
+	t.Parallel()
+	addr, _ := serveInbox(t, InboxConfig{Reports: &ledger{}, Connections: 2})
+	first := call(t, addr).hello()
+	call(t, addr).hello()
+	third := call(t, addr)
+	third.wants(421)
+	third.hungUp()
+	first.says(221, "QUIT")
+	first.hungUp()
+	for range 1000 { // its place is free as soon as the server has closed it
+		c := call(t, addr)
+		if code, _, err := c.ReadResponse(0); err == nil && code == 220 {
+			return
+		}
+	}
+	t.Error("a place that was left stays taken")
+}
+
+func TestInboxEndsWithAnswers(t *testing.T) {
+	t.Parallel()
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	book := &ledger{take: func(context.Context, string) error {
+		close(begun)
+		<-goOn
+		return nil
+	}}
+	addr, stop := serveInbox(t, InboxConfig{Reports: book})
+	idle := call(t, addr).hello()
+	c := call(t, addr).hello()
+	c.says(250, "RCPT TO:<bounces+a@example.com>")
+	c.sends(sample(t, "postfix-550"))
+	<-begun
+	stopped := make(chan struct{})
+	go func() { stop(); close(stopped) }()
+	idle.hungUp()
+	select {
+	case <-stopped:
+		t.Error("it ended without an answer")
+	default:
+	}
+	close(goOn)
+	c.wants(250)
+	c.hungUp()
+	<-stopped
+	if got := book.got(); len(got) != 1 {
+		t.Errorf("taken: %q", got)
+	}
+}
+
+func TestInboxWaitsNotForEver(t *testing.T) {
+	t.Parallel()
+	begun := make(chan struct{})
+	book := &ledger{take: func(ctx context.Context, _ string) error {
+		close(begun)
+		<-ctx.Done()
+		return ctx.Err()
+	}}
+	addr, stop := serveInbox(t, InboxConfig{Reports: book, Grace: 50 * time.Millisecond})
+	c := call(t, addr).hello()
+	c.says(250, "RCPT TO:<bounces+a@example.com>")
+	c.sends(sample(t, "postfix-550"))
+	<-begun
+	stop()
+	if said := c.hungUp(); strings.HasPrefix(said, "250") {
+		t.Errorf("said %q of what was not taken", said)
+	}
+}
+
+func TestInboxSurvivesPanics(t *testing.T) {
+	t.Parallel()
+	addr, _ := serveInbox(t, InboxConfig{Reports: &ledger{take: func(context.Context, string) error { panic("oh") }}})
+	c := call(t, addr).hello()
+	c.says(250, "RCPT TO:<bounces+a@example.com>")
+	c.sends(sample(t, "postfix-550"))
+	c.wants(451)
+	call(t, addr).hello()
+}
+
+// TestInboxStandsBy: two processes on one machine have the same setting; one takes the reports, and the other when
+// the first is gone.
+func TestInboxStandsBy(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	second := NewInbox(InboxConfig{Listen: addr, Reports: &ledger{}, Log: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- second.Run(ctx) }()
+	first, stop := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
+	go func() { gone <- NewInbox(second.InboxConfig).Serve(first, listener) }()
+	call(t, addr).hello()
+	stop()
+	if err := <-gone; err != nil {
+		t.Error(err)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = c.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nobody took over")
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	odd := NewInbox(InboxConfig{Listen: "192.0.2.1:24", Reports: &ledger{}, Log: slog.New(slog.DiscardHandler)})
+	if err := odd.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "LMTP_LISTEN") {
+		t.Errorf("an address that can't be had: %v", err)
+	}
+}
