@@ -33,6 +33,7 @@ type upCmd struct {
 	adminSettings
 	gstSettings
 	aiSettings
+	linkSettings
 	logSettings
 }
 
@@ -63,6 +64,7 @@ type upSetup struct {
 	limits   limits
 	aiRates  []aiRate
 	model    model
+	links    string // PUBLIC_URL
 	services upServices
 	log      *slog.Logger
 }
@@ -100,7 +102,7 @@ func (c *upCmd) check(a *app) (upSetup, error) {
 	level, format := c.logSettings.check(&p)
 	s := upSetup{
 		data: c.Data, listen: c.listenSettings.check(&p), adminKey: c.adminSettings.check(&p),
-		rates: c.gstSettings.check(&p), limits: c.limitSettings.check(&p), aiRates: c.aiLimitSettings.check(&p), model: c.aiSettings.check(&p, rulesOn), services: c.upServices,
+		rates: c.gstSettings.check(&p), limits: c.limitSettings.check(&p), aiRates: c.aiLimitSettings.check(&p), model: c.aiSettings.check(&p, rulesOn), links: c.linkSettings.check(&p), services: c.upServices,
 	}
 	if c.Exit && !c.Demo {
 		p.add("--exit", "ends after the demo, so it needs --demo")
@@ -198,7 +200,7 @@ func (a *app) keepWorking(ctx context.Context, s upSetup, p pool, services *serv
 	for _, j := range a.table(jobs.Deps{}) {
 		queues[j.Spec.Queue.Name] = j.Spec.Queue.Workers
 	}
-	setup := workerSetup{pool: p, natsURL: services.natsURL, redisURL: services.redisURL, model: s.model, queues: queues}
+	setup := workerSetup{pool: p, natsURL: services.natsURL, redisURL: services.redisURL, model: s.model, queues: queues, publicURL: s.links}
 	for {
 		err := a.runWorker(ctx, setup, s.log.With("process", "worker"))
 		if !errors.Is(err, workers.ErrGivenAway) || ctx.Err() != nil {

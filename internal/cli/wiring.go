@@ -18,6 +18,7 @@ import (
 	"github.com/payaid/payaid/internal/cachetag"
 	"github.com/payaid/payaid/internal/inference"
 	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/internal/ticket"
 	"github.com/payaid/payaid/jobs"
 	"github.com/payaid/payaid/workers"
 )
@@ -93,6 +94,11 @@ type silence struct{}
 // Printf implements the logger of go-redis.
 func (silence) Printf(context.Context, string, ...any) {}
 
+// tickets makes and reads what mails carry, with the key that all processes of the installation share.
+func tickets(db *store.DB) *ticket.Maker {
+	return ticket.NewMaker(func(ctx context.Context) ([]byte, error) { return db.Secret(ctx, "mail") })
+}
+
 // table is all the jobs, and those that the program was built with besides.
 func (a *app) table(d jobs.Deps) []jobs.Job {
 	table := jobs.All(d)
@@ -139,6 +145,8 @@ type workerSetup struct {
 	redisURL string // "": nothing is cached
 	model    model
 	queues   map[string]int
+	// publicURL is where links in mails lead, without a slash at its end; "": mails have none.
+	publicURL string
 }
 
 // runWorker works queues until ctx ends.

@@ -18,6 +18,7 @@ type workerCmd struct {
 	dataSettings
 	redisSettings
 	aiSettings
+	linkSettings
 	logSettings
 }
 
@@ -40,7 +41,7 @@ func (c *workerCmd) Run(ctx context.Context, a *app) error {
 	level, format := c.logSettings.check(&p)
 	setup := workerSetup{
 		pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p), redisURL: c.redisSettings.check(&p), model: c.aiSettings.check(&p, rulesOff),
-		queues: readQueues(c.Queue, a.table(jobs.Deps{}), &p),
+		queues: readQueues(c.Queue, a.table(jobs.Deps{}), &p), publicURL: c.linkSettings.check(&p),
 	}
 	if err := p.err(); err != nil {
 		return err
