@@ -91,7 +91,7 @@ func BenchmarkCommit(b *testing.B) {
 			sub.runAt = now
 			j := newJob(x, sub, outbox.NewID(), outbox.NewID(), now)
 			batch := store.BatchAs(j.OrganizationID)
-			if err := queueJobs(batch, x, []store.Job{j}); err != nil {
+			if err := queueJobs(batch, x, nil, []store.Job{j}); err != nil {
 				b.Fatal(err)
 			}
 			if err := s.DB.Send(b.Context(), batch); err != nil {

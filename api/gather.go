@@ -23,7 +23,8 @@ const (
 // times what the rows of a job cost, so a machine takes more of them together than one by one; a submit
 // that comes alone waits for nobody.
 type gatherer struct {
-	db *store.DB
+	db    *store.DB
+	kinds map[string]*Kind
 
 	mu      sync.Mutex
 	senders int
@@ -123,7 +124,7 @@ func (g *gatherer) send(ctx context.Context, together []*gathered) error {
 			store.QueueActAs(b, organizationID)
 			acting = organizationID
 		}
-		if err := queueJobs(b, one.x, one.jobs); err != nil {
+		if err := queueJobs(b, one.x, g.kinds, one.jobs); err != nil {
 			return err
 		}
 	}

@@ -143,7 +143,7 @@ func (s *Server) storeJobs(ctx context.Context, x *exchange, js []store.Job, ai 
 				return a, err
 			}
 			b := &pgx.Batch{}
-			if err := queueJobs(b, x, js); err != nil {
+			if err := queueJobs(b, x, s.kinds, js); err != nil {
 				return a, err
 			}
 			return a, tx.SendBatch(ctx, b).Close()
@@ -157,9 +157,14 @@ func (s *Server) storeJobs(ctx context.Context, x *exchange, js []store.Job, ai 
 	return a, err
 }
 
-func queueJobs(b *pgx.Batch, x *exchange, js []store.Job) error {
+func queueJobs(b *pgx.Batch, x *exchange, kinds map[string]*Kind, js []store.Job) error {
 	for i := range js {
 		store.QueueJob(b, js[i])
+		if k := kinds[js[i].Kind]; k != nil && k.Beside != nil {
+			if err := k.Beside(b, js[i]); err != nil {
+				return err
+			}
+		}
 		if err := outbox.QueueAs(b, js[i].EventID, x.origin(), requested(js[i])); err != nil {
 			return err
 		}

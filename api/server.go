@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/payaid/payaid/internal/gst"
 	"github.com/payaid/payaid/internal/ratelimit"
@@ -51,6 +52,7 @@ type Kind struct {
 	MaxAttempts int                                 // of one run
 	Check       func(input json.RawMessage) []Fault // nil or empty: fine; also refuses unknown fields
 	Changes     []string                            // cache tags of what its jobs change
+	Beside      func(*pgx.Batch, store.Job) error   // adds what is written with a job of the kind; nil: nothing
 
 	// For the documents, each may be empty: what the kind does, in a sentence; what else to know; JSON Schemas of
 	// the input and of the output of jobs that succeeded; what jobs may fail with.
@@ -134,7 +136,6 @@ func build(c Config) (*Server, error) {
 		Config:   c,
 		kinds:    make(map[string]*Kind, len(c.Kinds)),
 		keys:     newKeyCache(),
-		gather:   &gatherer{db: c.DB},
 		beat:     heartbeat,
 		patience: searchTime,
 		draining: make(chan struct{}),
@@ -143,6 +144,7 @@ func build(c Config) (*Server, error) {
 	for i := range c.Kinds {
 		s.kinds[c.Kinds[i].Name] = &c.Kinds[i]
 	}
+	s.gather = &gatherer{db: c.DB, kinds: s.kinds}
 	if c.AdminKey != "" {
 		sum := sha256.Sum256([]byte(c.AdminKey))
 		s.adminKey = &sum

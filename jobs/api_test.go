@@ -41,7 +41,7 @@ func (s *site) client() *client {
 	for _, j := range jobs.All(s.deps) {
 		if j.Spec.Scope != "" {
 			kinds = append(kinds, api.Kind{Name: j.Kind, Queue: j.Spec.Queue.Name, Scope: j.Spec.Scope,
-				Share: j.Spec.Queue.Share, MaxAttempts: j.Spec.MaxAttempts, Changes: j.Spec.Changes})
+				Share: j.Spec.Queue.Share, MaxAttempts: j.Spec.MaxAttempts, Changes: j.Spec.Changes, Beside: j.Spec.Beside})
 		}
 	}
 	server, err := api.New(api.Config{DB: db, Kinds: kinds, Hints: hint.New(s.nc), Cache: cache, AdminKey: operatorKey,

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
 	"github.com/payaid/payaid/events"
@@ -52,6 +53,7 @@ type Deps struct {
 	RupeesPerDollar float64
 	Cache           Invalidator // nil: nothing is cached
 	Answers         Answers     // nil: every question is asked
+	Mailing         Mailing
 	Log             *slog.Logger
 }
 
@@ -74,6 +76,7 @@ func All(d Deps) []Job {
 		Requested(d, remindOfInvoice{asker{d}}, reminderOfInvoice.spec()),
 		Requested(d, briefDaily{asker{d}}, briefingOfDay.spec()),
 		Requested(d, pullModel{d.Puller, make(chan struct{}, 1)}, pullModelSpec),
+		Requested(d, sendMail{d}, sendMailSpec),
 		Reacting(d, invalidateTags{d.Cache}, invalidateTagsSpec, on(tagsOf)),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
 		Scheduled(cleanUp{db: d.DB}, cleanUpSpec),
@@ -102,6 +105,8 @@ type Spec struct {
 	// Changes are the tags of what is cached and shows what such a job changes. They go to the API, for who hears
 	// of a job's end by looking, and not by being told.
 	Changes []string
+	// Beside adds the rows that are written in the transaction that makes a job of the kind; nil: none.
+	Beside func(*pgx.Batch, store.Job) error
 	// Cron is the wall-clock schedule in UTC, "" for none.
 	Cron string
 }

@@ -189,7 +189,7 @@ func kinds(table []jobs.Job) []api.Kind {
 		}
 		list = append(list, api.Kind{
 			Name: j.Kind, Queue: j.Spec.Queue.Name, Scope: j.Spec.Scope, Share: j.Spec.Queue.Share,
-			MaxAttempts: j.Spec.MaxAttempts, Check: faults(j.Spec.Check), Changes: j.Spec.Changes,
+			MaxAttempts: j.Spec.MaxAttempts, Check: faults(j.Spec.Check), Changes: j.Spec.Changes, Beside: j.Spec.Beside,
 			Summary: j.Spec.Summary, Notes: j.Spec.Notes, Schema: j.Spec.InputSchema, Output: j.Spec.OutputSchema, Codes: codes(j.Spec),
 		})
 	}
