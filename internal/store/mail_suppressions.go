@@ -41,16 +41,32 @@ const suppressionColumns = `organization_id::text, id::text, address, stream, re
 
 const rankOfReason = `array_position(ARRAY['complaint', 'hard_bounce', 'manual', 'unsubscribe', 'soft_bounce'], `
 
+// over is whether what comes takes the place of what is there; lasts is when both together end. What is there and
+// counts ends no sooner for what comes after it, unless that has the same reason: who has unsubscribed for good stays
+// so when the address bounces for a week, or is listed by hand for a day.
+const (
+	expired = `old.expires_at <= now()`
+	over    = `(` + expired + ` OR ` + rankOfReason + `excluded.reason) <= ` + rankOfReason + `old.reason))`
+	lasts   = `CASE WHEN ` + expired + ` OR excluded.reason = old.reason THEN excluded.expires_at
+         WHEN old.expires_at IS NULL OR excluded.expires_at IS NULL THEN NULL
+         ELSE greatest(old.expires_at, excluded.expires_at) END`
+)
+
 const upsertSuppression = `
 INSERT INTO mail_suppressions AS old (organization_id, id, address, stream, reason, detail, message_id, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (organization_id, address, stream) DO UPDATE
-SET reason = excluded.reason, detail = excluded.detail, message_id = excluded.message_id, expires_at = excluded.expires_at,
-    version = old.version + 1, updated_at = now()
-WHERE old.expires_at < now() OR ` + rankOfReason + `excluded.reason) <= ` + rankOfReason + `old.reason)
+SET id = CASE WHEN ` + expired + ` THEN excluded.id ELSE old.id END,
+    created_at = CASE WHEN ` + expired + ` THEN now() ELSE old.created_at END,
+    reason = CASE WHEN ` + over + ` THEN excluded.reason ELSE old.reason END,
+    detail = CASE WHEN ` + over + ` THEN excluded.detail ELSE old.detail END,
+    message_id = CASE WHEN ` + over + ` THEN excluded.message_id ELSE old.message_id END,
+    expires_at = ` + lasts + `, version = old.version + 1, updated_at = now()
+WHERE ` + over + ` OR ` + lasts + ` IS DISTINCT FROM old.expires_at
 RETURNING ` + suppressionColumns
 
-// Suppress puts an address on the list, or what is there in its place: false when a graver reason keeps its own.
+// Suppress puts an address on the list, or what is there in its place: false when a graver reason keeps its own, and
+// lasts longer if need be. An entry that has taken no other's place has the given id.
 func Suppress(ctx context.Context, db Execer, s Suppression) (Suppression, bool, error) {
 	rows, err := db.Query(ctx, upsertSuppression, s.OrganizationID, s.ID, strings.ToLower(s.Address), s.Stream, s.Reason,
 		s.Detail, s.MessageID, s.ExpiresAt)
@@ -64,5 +80,5 @@ func Suppress(ctx context.Context, db Execer, s Suppression) (Suppression, bool,
 	case err != nil:
 		return s, false, fmt.Errorf("suppress an address of %s: %w", s.OrganizationID, err)
 	}
-	return kept, true, nil
+	return kept, kept.Reason == s.Reason, nil
 }

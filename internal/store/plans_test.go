@@ -67,7 +67,21 @@ INSERT INTO payments (organization_id, id, invoice_id, amount, paid_at)
 SELECT organization_id, id, id, 118, now() FROM many WHERE n <= 20000 AND NOT rare;
 
 INSERT INTO invoice_items (organization_id, invoice_id, position, description, quantity, unit_price, gst_rate, amount, cgst, sgst, igst, total)
-SELECT organization_id, id, 1, 'x', 1, 100, 1800, 100, 0, 0, 18, 118 FROM many WHERE n <= 20000`
+SELECT organization_id, id, 1, 'x', 1, 100, 1800, 100, 0, 0, 18, 118 FROM many WHERE n <= 20000;
+
+INSERT INTO mail_messages (organization_id, id, state, stream, template, contact_id, invoice_id)
+SELECT organization_id, id, CASE WHEN rare THEN 'failed' ELSE 'accepted' END, CASE WHEN rare THEN 'news' ELSE 'transactional' END,
+       CASE WHEN rare THEN 'report_ready' ELSE 'invoice' END, contact_id, id
+FROM many WHERE n <= 20000;
+
+INSERT INTO mail_recipients (organization_id, message_id, position, field, address, state)
+SELECT organization_id, id, 1, 'to', CASE WHEN n % 100 = 0 THEN 'Busy' ELSE 'c' || n END || '@example.in', 'accepted' FROM many WHERE n <= 20000;
+
+INSERT INTO mail_events (organization_id, id, message_id, position, type)
+SELECT organization_id, id, id, 1, 'accepted' FROM many WHERE n <= 20000;
+
+INSERT INTO mail_suppressions (organization_id, id, address, stream, reason)
+SELECT organization_id, id, 'c' || n || '@example.in', '*', 'hard_bounce' FROM many WHERE n <= 2000`
 
 // A tape records the statements that go through a pool.
 type tape struct {
@@ -184,6 +198,35 @@ func lists(ctx context.Context, db *store.DB) map[string]func() error {
 	insights("of a contact and a kind", store.InsightFilter{Kind: "ai.lead_score", Subject: ofContact})
 	insights("of a deal", store.InsightFilter{Subject: store.Subject{Type: store.SubjectDeal, ID: middleInvoice}})
 	insights("of an invoice", store.InsightFilter{Subject: store.Subject{Type: store.SubjectInvoice, ID: middleInvoice}})
+	mails := func(name string, f store.MailFilter) {
+		f.Limit = pageOfTheLists
+		all["mails "+name] = func() error { _, err := db.Mails(ctx, crowded, f); return err }
+	}
+	mails("", store.MailFilter{})
+	mails("page", store.MailFilter{Before: middleInvoice})
+	mails("of a state", store.MailFilter{State: "accepted"})
+	mails("of a rare state", store.MailFilter{State: "failed"})
+	mails("of a state, page", store.MailFilter{State: "accepted", Before: middleInvoice})
+	mails("of a stream", store.MailFilter{Stream: "transactional"})
+	mails("of a rare stream", store.MailFilter{Stream: "news"})
+	mails("of a template", store.MailFilter{Template: "invoice"})
+	mails("of a rare template", store.MailFilter{Template: "report_ready"})
+	mails("of a contact", store.MailFilter{ContactID: busyContact})
+	mails("of a contact and a state", store.MailFilter{ContactID: busyContact, State: "accepted"})
+	mails("of an invoice", store.MailFilter{InvoiceID: middleInvoice})
+	mails("to an address", store.MailFilter{Address: "c77@example.in"})
+	mails("to a busy address", store.MailFilter{Address: "BUSY@example.in"})
+	mails("to a busy address, page", store.MailFilter{Address: "busy@example.in", Before: middleInvoice})
+	mails("to a busy address, of a state", store.MailFilter{Address: "busy@example.in", State: "accepted"})
+	all["mail"] = func() error { _, err := db.Mail(ctx, crowded, middleInvoice); return err }
+
+	suppressions := func(name string, f store.SuppressionFilter) {
+		f.Limit = pageOfTheLists
+		all["suppressions "+name] = func() error { _, err := db.Suppressions(ctx, crowded, f); return err }
+	}
+	suppressions("", store.SuppressionFilter{})
+	suppressions("page", store.SuppressionFilter{Before: middleOfAll})
+	suppressions("of an address", store.SuppressionFilter{Address: "c77@example.in"})
 	return all
 }
 
@@ -283,6 +326,8 @@ func literals(args []any) string {
 	var all []string
 	for _, arg := range args {
 		switch v := arg.(type) {
+		case nil:
+			all = append(all, `NULL`)
 		case int:
 			all = append(all, strconv.Itoa(v))
 		case time.Time:
