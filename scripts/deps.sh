@@ -8,6 +8,8 @@ if ! command -v initdb >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/ini
 	packages+=(postgresql postgresql-contrib)
 fi
 command -v redis-server >/dev/null || packages+=(redis-server)
+# With its programs, tests read the invoices that were drawn.
+command -v pdftotext >/dev/null || packages+=(poppler-utils)
 # The race detector, with which the tests run, needs a C compiler.
 command -v cc >/dev/null || packages+=(gcc libc6-dev)
 [ ${#packages[@]} -gt 0 ] || exit 0
