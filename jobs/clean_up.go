@@ -19,9 +19,9 @@ var cleanUpSpec = Spec{
 }
 
 // cleanUp deletes what has outlived its use: answers kept for repeated requests (a day), events of ended
-// jobs (an hour), ended jobs, their effects and calls (90 days), keys that ended long ago (90 days), the usage
-// of models by hours (25 months, so that there is a year to compare the last one with). Calls whose process died
-// become lost ones, after twice the time that an attempt may take.
+// jobs (an hour), ended jobs, their effects, calls and mails (90 days), keys that ended long ago (90 days), the usage
+// of models by hours (25 months, so that there is a year to compare the last one with), suppressions that expired
+// (30 days). Calls whose process died become lost ones, after twice the time that an attempt may take.
 type cleanUp struct{ db *store.DB }
 
 // Run implements Chore.
@@ -33,5 +33,6 @@ func (w cleanUp) Run(ctx context.Context, _ cleanUpArgs) error {
 		APIKeys:         90 * 24 * time.Hour,
 		BegunCalls:      2 * aiTimeout,
 		UsageHours:      762 * 24 * time.Hour,
+		Suppressions:    30 * 24 * time.Hour,
 	})
 }

@@ -13,10 +13,11 @@ import (
 type Retention struct {
 	IdempotencyKeys time.Duration
 	JobEvents       time.Duration // after the job's end
-	Jobs            time.Duration // after their end, with effects and calls
+	Jobs            time.Duration // after their end, with effects, calls and mails
 	APIKeys         time.Duration // after revocation or expiry
 	BegunCalls      time.Duration // of providers, whose process died; they become lost ones
 	UsageHours      time.Duration // of models, added up
+	Suppressions    time.Duration // after their expiry
 }
 
 // deleteAtOnce keeps a transaction short and its locks few.
@@ -51,6 +52,8 @@ WITH old AS (
     DELETE FROM job_effects e USING old WHERE e.organization_id = old.organization_id AND e.job_id = old.id
 ), calls AS (
     DELETE FROM ai_calls c USING old WHERE c.organization_id = old.organization_id AND c.job_id = old.id
+), mails AS (
+    DELETE FROM mail_messages m USING old WHERE m.organization_id = old.organization_id AND m.id = old.id
 ), told AS (
     DELETE FROM job_events t USING old WHERE t.organization_id = old.organization_id AND t.job_id = old.id
 )
@@ -70,6 +73,10 @@ const deleteUsageHours = `
 DELETE FROM ai_usage_hours WHERE ctid IN (
     SELECT ctid FROM ai_usage_hours WHERE hour < $1 LIMIT $2)`
 
+const deleteSuppressions = `
+DELETE FROM mail_suppressions WHERE ctid IN (
+    SELECT ctid FROM mail_suppressions WHERE expires_at < $1 LIMIT $2)`
+
 // CleanUp deletes what is older than its retention, a few thousand rows at a time.
 func (db *DB) CleanUp(ctx context.Context, r Retention) error {
 	now := time.Now()
@@ -83,6 +90,7 @@ func (db *DB) CleanUp(ctx context.Context, r Retention) error {
 		{"jobs", deleteJobs, r.Jobs},
 		{"usage", deleteUsageHours, r.UsageHours},
 		{"API keys", deleteAPIKeys, r.APIKeys},
+		{"suppressions", deleteSuppressions, r.Suppressions},
 	} {
 		if err := db.deleteAll(ctx, step.sql, now.Add(-step.kept)); err != nil {
 			return fmt.Errorf("clean up %s: %w", step.what, err)
