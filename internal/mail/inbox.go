@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -38,7 +39,8 @@ type Reports interface {
 
 // InboxConfig says where the inbox listens, and to whom it hands over.
 type InboxConfig struct {
-	Listen  string // host:port
+	Listen  string         // host:port
+	Allow   []netip.Prefix // who may come, besides this machine
 	Reports Reports
 	Log     *slog.Logger
 	// What follows has a default where it is 0.
@@ -110,7 +112,7 @@ func (in *Inbox) Run(ctx context.Context) error {
 func (in *Inbox) Serve(ctx context.Context, l net.Listener) error {
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
-	door := &door{Listener: l, most: in.Connections, lifetime: in.Lifetime, open: make(map[*visitor]struct{})}
+	door := &door{Listener: l, allow: in.Allow, most: in.Connections, lifetime: in.Lifetime, open: make(map[*visitor]struct{})}
 	server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
 		return &delivery{inbox: in, ctx: work, from: c.Conn().(*visitor)}, nil
 	}))

@@ -2,6 +2,8 @@ package mail
 
 import (
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -9,6 +11,7 @@ import (
 // A door lets so many visitors in at a time, each for so long.
 type door struct {
 	net.Listener
+	allow    []netip.Prefix // besides this machine
 	most     int
 	lifetime time.Duration
 
@@ -17,12 +20,16 @@ type door struct {
 	stopping bool
 }
 
-// Accept implements net.Listener. Who comes when there is no place is told so.
+// Accept implements net.Listener. Who comes when there is no place is told so, and who may not come is told nothing.
 func (d *door) Accept() (net.Conn, error) {
 	for {
 		c, err := d.Listener.Accept()
 		if err != nil {
 			return nil, err
+		}
+		if !d.admits(c.RemoteAddr()) {
+			_ = c.Close()
+			continue
 		}
 		if v := d.enter(c); v != nil {
 			return v, nil
@@ -31,6 +38,15 @@ func (d *door) Accept() (net.Conn, error) {
 		_, _ = c.Write([]byte("421 4.3.2 Too many connections, come again later\r\n"))
 		_ = c.Close()
 	}
+}
+
+func (d *door) admits(from net.Addr) bool {
+	tcp, ok := from.(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	address := tcp.AddrPort().Addr().Unmap().WithZone("")
+	return address.IsLoopback() || slices.ContainsFunc(d.allow, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
 func (d *door) enter(c net.Conn) *visitor {

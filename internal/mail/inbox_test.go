@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/textproto"
 	"slices"
 	"strings"
@@ -405,5 +406,19 @@ func TestInboxStandsBy(t *testing.T) {
 	odd := NewInbox(InboxConfig{Listen: "192.0.2.1:24", Reports: &ledger{}, Log: slog.New(slog.DiscardHandler)})
 	if err := odd.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "LMTP_LISTEN") {
 		t.Errorf("an address that can't be had: %v", err)
+	}
+}
+
+func TestInboxAdmitsWhoWasNamed(t *testing.T) {
+	t.Parallel()
+	d := &door{allow: []netip.Prefix{netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("2001:db8::7/128")}}
+	for from, want := range map[string]bool{"127.0.0.1:9": true, "[::1]:9": true, "[::ffff:127.0.0.1]:9": true, "172.20.0.3:9": true,
+		"[::ffff:172.20.0.3]:9": true, "[2001:db8::7]:9": true, "[2001:db8::8]:9": false, "192.0.2.1:9": false, "10.0.0.1:9": false} {
+		if got := d.admits(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from))); got != want {
+			t.Errorf("%s is admitted: %v, want %v", from, got, want)
+		}
+	}
+	if d.admits(&net.UnixAddr{}) {
+		t.Error("an address of no network is admitted")
 	}
 }
