@@ -20,9 +20,9 @@ type Mailer interface {
 type Mailing struct {
 	Mailer Mailer          // nil: no server is configured, and mail waits
 	From   netmail.Address // whose mail it is to servers; its name stands where the organization has none
-	// Bounces is the address to which what can't be delivered comes back, with a ticket as its extension; "": it
-	// comes back to From, where nobody but people reads it.
-	Bounces   string
+	// Bounces is the address to which what can't be delivered comes back, with a ticket as its extension; the zero
+	// value: it comes back to From, where nobody but people reads it.
+	Bounces   ticket.Bounces
 	Tickets   *ticket.Maker
 	PublicURL string // where links in mails lead, without a slash at its end; "": mails have none
 	// Evidence is how long a report may take that tells whether the server took a mail of which nobody knows.

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/payaid/payaid/events/outbox"
@@ -114,15 +113,15 @@ func (s *posting) ref(r *store.RecipientToSend) ticket.Ref {
 // envelope is what the server is told. What comes back names the recipient by a ticket that nobody else can make.
 func (s *posting) envelope(ctx context.Context, r *store.RecipientToSend) (mail.Envelope, error) {
 	e := mail.Envelope{ID: fmt.Sprintf("%s/%d", s.task.ID, r.Position), From: s.Mailing.From.Address, To: r.Address}
-	if s.Mailing.Bounces == "" {
+	if s.Mailing.Bounces.IsZero() {
 		return e, nil
 	}
 	t, err := s.Mailing.Tickets.ReturnPath(ctx, s.ref(r))
 	if err != nil {
 		return e, err
 	}
-	local, domain, _ := strings.Cut(s.Mailing.Bounces, "@")
-	e.From = local + "+" + t + "@" + domain
+	// The ticket is also the envelope's id: a server on the way may drop the return path's extension.
+	e.ID, e.From = t, s.Mailing.Bounces.With(t)
 	// A report of success costs a mail coming in for each going out: where not to know is a matter of hands.
 	e.Success = s.mail.OnUnknown == store.UnknownHold
 	return e, nil

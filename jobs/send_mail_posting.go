@@ -76,7 +76,7 @@ func (s *posting) unknown(ctx context.Context, r *store.RecipientToSend) error {
 
 // evidenceBy is when a report that settles an unknown recipient should have come.
 func (s *posting) evidenceBy(r *store.RecipientToSend) time.Time {
-	if r.UnknownAt == nil || s.Mailing.Bounces == "" {
+	if r.UnknownAt == nil || s.Mailing.Bounces.IsZero() {
 		return time.Time{}
 	}
 	return r.UnknownAt.Add(s.Mailing.Evidence)

@@ -34,6 +34,10 @@ func newPost(t *testing.T, change ...func(*jobs.Deps)) *post {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sink.Stop(context.Background()) })
+	bounces, err := ticket.ParseBounces("bounces@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := newSite(t, func(_ *inference.Config, d *jobs.Deps) {
 		pool, err := mail.New(configOf(t, sink.Addr()))
 		if err != nil {
@@ -41,7 +45,7 @@ func newPost(t *testing.T, change ...func(*jobs.Deps)) *post {
 		}
 		d.Mailing = jobs.Mailing{Mailer: pool, From: netmail.Address{Name: "PayAid", Address: "noreply@example.com"},
 			Tickets: ticket.NewMaker(func(ctx context.Context) ([]byte, error) { return d.DB.Secret(ctx, "mail") }),
-			Bounces: "bounces@example.com", PublicURL: "https://crm.example.com"}
+			Bounces: bounces, PublicURL: "https://crm.example.com"}
 		for _, c := range change {
 			c(d)
 		}

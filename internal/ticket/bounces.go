@@ -1,7 +1,6 @@
 package ticket
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -51,14 +50,8 @@ func (b Bounces) String() string {
 	return b.local + "@" + b.domain
 }
 
-// Of is the return path for a mail to a recipient.
-func (b Bounces) Of(ctx context.Context, m *Maker, r Ref) (string, error) {
-	t, err := m.ReturnPath(ctx, r)
-	if err != nil {
-		return "", err
-	}
-	return b.local + "+" + t + "@" + b.domain, nil
-}
+// With is the return path that carries a ticket.
+func (b Bounces) With(ticket string) string { return b.local + "+" + ticket + "@" + b.domain }
 
 // Split takes an address apart that may be one of these: the ticket in it, "" where it has none, and whether it is
 // ours at all. The ticket may be forged.

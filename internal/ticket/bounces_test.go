@@ -16,10 +16,11 @@ func TestReturnPathsAreAddresses(t *testing.T) {
 		if b.IsZero() || b.String() != strings.ToLower(in) {
 			t.Errorf("%q became %q", in, b)
 		}
-		address, err := b.Of(t.Context(), maker("k"), ref)
+		made, err := maker("k").ReturnPath(t.Context(), ref)
 		if err != nil {
 			t.Fatal(err)
 		}
+		address := b.With(made)
 		if local, _, _ := strings.Cut(address, "@"); len(local) > 64 {
 			t.Errorf("%q has %d characters before its @", address, len(local))
 		}
