@@ -18,7 +18,8 @@ import (
 
 // What a template may be at most. Gmail shows the first 102 kB of a mail, so none needs more than Rendered.
 const (
-	MaxSource  = 64 << 10  // bytes of subject, text or HTML of a template
+	MaxSource  = 64 << 10  // bytes of text or HTML of a template
+	MaxHeading = 2000      // characters of the subject of a template
 	MaxData    = 64 << 10  // bytes of the JSON that a letter is made from
 	MaxOutput  = 256 << 10 // bytes of text or HTML of a letter
 	MaxSubject = 250       // characters of the subject of a letter

@@ -32,6 +32,9 @@ func read(part, source string) (*sheet, error) {
 	if len(source) > MaxSource {
 		return nil, &Error{Part: part, Detail: "is longer than 64 KiB"}
 	}
+	if part == partSubject && utf8.RuneCountInString(source) > MaxHeading {
+		return nil, &Error{Part: part, Detail: "is longer than 2000 characters"}
+	}
 	if !utf8.ValidString(source) {
 		return nil, &Error{Part: part, Detail: "is no Unicode text"}
 	}
@@ -52,7 +55,7 @@ func read(part, source string) (*sheet, error) {
 	s.tree = tree
 	w := walk{sheet: s}
 	w.list(tree.Root, place{})
-	w.markupWhole()
+	w.pieces()
 	if w.err != nil {
 		return nil, w.err
 	}
@@ -66,10 +69,7 @@ type walk struct {
 	nodes  int
 	weight int // of what has been seen since the innermost range began
 	err    *Error
-
-	loose   int             // < that begin no tag
-	special bool            // there is an element whose inside is no HTML
-	dense   *parse.TextNode // that is too much where there is one
+	markup markup
 }
 
 // A place is where the walk is.
@@ -115,7 +115,7 @@ func (w *walk) node(n parse.Node, p place) {
 	case *parse.CommentNode, *parse.BreakNode, *parse.ContinueNode:
 	case *parse.TextNode:
 		if w.sheet.part == partHTML {
-			w.markup(n)
+			w.piece(n, p)
 		}
 	case *parse.ActionNode:
 		name := written(n.Pipe)

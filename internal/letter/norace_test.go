@@ -1,0 +1,5 @@
+//go:build !race
+
+package letter_test
+
+const slowness = 1
