@@ -114,7 +114,6 @@ var escapeFaults = map[html.ErrorCode]string{
 	html.ErrRangeLoopReentry:  "the body of a range leaves the HTML at another place than where it began, such as inside of a tag or of quotes",
 	html.ErrSlashAmbig:        "a / in a script may be a division or a regular expression",
 	html.ErrPredefinedEscaper: "html and urlquery aren't needed: values are escaped by where they stand",
-	html.ErrJSTemplate:        "a value can't stand in a script's template literal",
 }
 
 // escapeError is what is wrong with the HTML around the values, nil if nothing is.
