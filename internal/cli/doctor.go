@@ -22,6 +22,7 @@ type doctorCmd struct {
 	RedisURL string `env:"REDIS_URL" secret:"" help:"Redis."`
 	aiSettings
 	aiLimitSettings
+	mailSettings
 	JSON bool `help:"As JSON."`
 }
 
@@ -55,7 +56,7 @@ func (d *doctor) say(state, check, remedy, format string, args ...any) {
 // Run examines everything.
 func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 	p := a.problems()
-	model, limits := c.aiSettings.check(&p, rulesOff), c.aiLimitSettings.check(&p)
+	model, limits, server := c.aiSettings.check(&p, rulesOff), c.aiLimitSettings.check(&p), c.mailSettings.check(&p)
 	if err := p.err(); err != nil {
 		return err
 	}
@@ -74,6 +75,7 @@ func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 	d.redis(ctx, r.RedisURL)
 	d.model(ctx, model)
 	d.aiSettings(c.aiSettings, model, len(limits))
+	d.mail(ctx, server.orSink(r.SinkPort))
 	return d.report(a, c.JSON)
 }
 

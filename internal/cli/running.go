@@ -19,6 +19,7 @@ type running struct {
 	DatabaseURL string `json:"database_url"`
 	NATSURL     string `json:"nats_url"`
 	RedisURL    string `json:"redis_url"`
+	SinkPort    int    `json:"sink_port,omitempty"` // of the mail sink, where mail goes to one
 }
 
 const runningFile = "running.json"
@@ -115,4 +116,16 @@ func (s dataSettings) join(database *databaseSettings, nats *natsSettings, redis
 	database.DatabaseURL = r.DatabaseURL
 	nats.NATSURL, redis.RedisURL = cmp.Or(nats.NATSURL, r.NATSURL), cmp.Or(redis.RedisURL, r.RedisURL)
 	return nil
+}
+
+// sink is the port of the mail sink that an `up` has; 0 without one.
+func (s dataSettings) sink() int {
+	if s.Data == "" {
+		return 0
+	}
+	r, err := readRunning(s.Data)
+	if err != nil {
+		return 0 // join has reported it
+	}
+	return r.SinkPort
 }

@@ -24,10 +24,12 @@ var secretSettings = map[string][]string{
 		"DATABASE_URL=postgres://user:" + canary + "@127.0.0.1:1/payaid?sslmode=disable",
 		"NATS_URL=nats://user:" + canary + "@127.0.0.1:1", "REDIS_URL=redis://:" + canary + "@127.0.0.1:1/0",
 		"PAYAID_ADMIN_KEY=" + canary, "GROQ_API_KEY_FALLBACK=" + canary,
+		"SMTP_HOST=127.0.0.1", "SMTP_PORT=1", "SMTP_FROM=a@example.com", "SMTP_USER=user", "SMTP_PASS=" + canary,
 	},
 	"no URLs": {
 		"DATABASE_URL=postgres://user:" + canary + "@127.0.0.1:port/payaid", "NATS_URL=nats://user:" + canary + "@%zz",
 		"REDIS_URL=redis://:" + canary + "@[::1/0", "PAYAID_ADMIN_KEY=" + canary, "GROQ_API_KEY_FALLBACK=" + canary + "\x01",
+		"SMTP_HOST=127.0.0.1", "SMTP_PASS=" + canary,
 	},
 	"other schemes": {
 		"DATABASE_URL=" + canary + "://user:" + canary + "@host/payaid", "NATS_URL=" + canary, "REDIS_URL=" + canary + "://host",

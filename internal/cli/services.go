@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,13 +23,14 @@ import (
 type services struct {
 	databaseURL, redisURL, natsURL string
 	mail                           string // where mail goes
+	sinkPort                       int    // of the private mail sink, 0 where there is none
 	stops                          []func(context.Context) error
 }
 
 // startServices starts what is not configured, all at once.
 func startServices(ctx context.Context, s upSetup) (*services, error) {
 	out := &services{databaseURL: s.services.DatabaseURL, redisURL: s.services.RedisURL, natsURL: s.services.NATSURL,
-		mail: s.services.SMTPHost}
+		mail: s.mail.describe()}
 	started := make(chan func(context.Context) error, 4)
 	group, starting := errgroup.WithContext(ctx)
 	if out.databaseURL == "" {
@@ -39,7 +42,7 @@ func startServices(ctx context.Context, s upSetup) (*services, error) {
 	if out.natsURL == "" {
 		group.Go(func() error { return out.startNATS(starting, s, started) })
 	}
-	if out.mail == "" {
+	if s.mail.server.Host == "" {
 		group.Go(func() error { return out.startSink(starting, s, started) })
 	}
 	err := group.Wait()
@@ -102,7 +105,12 @@ func (v *services) startSink(ctx context.Context, s upSetup, started chan<- func
 	}
 	started <- sink.Stop
 	v.mail = sink.Addr() + " (a sink: mail is kept, not sent)"
-	return nil
+	_, port, err := net.SplitHostPort(sink.Addr())
+	if err != nil {
+		return err
+	}
+	v.sinkPort, err = strconv.Atoi(port)
+	return err
 }
 
 // stop ends the private services.

@@ -34,6 +34,7 @@ type upCmd struct {
 	gstSettings
 	aiSettings
 	linkSettings
+	mailSettings
 	logSettings
 }
 
@@ -45,7 +46,6 @@ type upServices struct {
 	DBPoolTimeout  string `name:"db-pool-timeout" env:"DB_POOL_TIMEOUT" default:"30s" help:"Longest wait for a free connection."`
 	RedisURL       string `env:"REDIS_URL" secret:"" help:"Redis to use instead of a private one."`
 	NATSURL        string `name:"nats-url" env:"NATS_URL" secret:"" help:"NATS to use instead of the one inside."`
-	SMTPHost       string `name:"smtp-host" env:"SMTP_HOST" help:"Mail server to use instead of the sink."`
 }
 
 // Help implements kong.HelpProvider.
@@ -65,6 +65,7 @@ type upSetup struct {
 	aiRates  []aiRate
 	model    model
 	links    string // PUBLIC_URL
+	mail     mailServer
 	services upServices
 	log      *slog.Logger
 }
@@ -102,7 +103,8 @@ func (c *upCmd) check(a *app) (upSetup, error) {
 	level, format := c.logSettings.check(&p)
 	s := upSetup{
 		data: c.Data, listen: c.listenSettings.check(&p), adminKey: c.adminSettings.check(&p),
-		rates: c.gstSettings.check(&p), limits: c.limitSettings.check(&p), aiRates: c.aiLimitSettings.check(&p), model: c.aiSettings.check(&p, rulesOn), links: c.linkSettings.check(&p), services: c.upServices,
+		rates: c.gstSettings.check(&p), limits: c.limitSettings.check(&p), aiRates: c.aiLimitSettings.check(&p), model: c.aiSettings.check(&p, rulesOn), links: c.linkSettings.check(&p), mail: c.mailSettings.check(&p),
+		services: c.upServices,
 	}
 	if c.Exit && !c.Demo {
 		p.add("--exit", "ends after the demo, so it needs --demo")
@@ -164,7 +166,7 @@ func (c *upCmd) work(ctx context.Context, a *app, s upSetup, services *services,
 	}
 	address := "http://" + listener.Addr().String()
 	here := running{PID: os.Getpid(), API: address, DatabaseURL: services.databaseURL, NATSURL: services.natsURL,
-		RedisURL: services.redisURL}
+		RedisURL: services.redisURL, SinkPort: services.sinkPort}
 	if err := here.write(s.data); err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -200,7 +202,8 @@ func (a *app) keepWorking(ctx context.Context, s upSetup, p pool, services *serv
 	for _, j := range a.table(jobs.Deps{}) {
 		queues[j.Spec.Queue.Name] = j.Spec.Queue.Workers
 	}
-	setup := workerSetup{pool: p, natsURL: services.natsURL, redisURL: services.redisURL, model: s.model, queues: queues, publicURL: s.links}
+	setup := workerSetup{pool: p, natsURL: services.natsURL, redisURL: services.redisURL, model: s.model, queues: queues, publicURL: s.links,
+		mail: s.mail.orSink(services.sinkPort)}
 	for {
 		err := a.runWorker(ctx, setup, s.log.With("process", "worker"))
 		if !errors.Is(err, workers.ErrGivenAway) || ctx.Err() != nil {

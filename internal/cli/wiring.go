@@ -144,6 +144,7 @@ type workerSetup struct {
 	natsURL  string
 	redisURL string // "": nothing is cached
 	model    model
+	mail     mailServer
 	queues   map[string]int
 	// publicURL is where links in mails lead, without a slash at its end; "": mails have none.
 	publicURL string

@@ -18,6 +18,7 @@ type workerCmd struct {
 	dataSettings
 	redisSettings
 	aiSettings
+	mailSettings
 	linkSettings
 	logSettings
 }
@@ -42,6 +43,7 @@ func (c *workerCmd) Run(ctx context.Context, a *app) error {
 	setup := workerSetup{
 		pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p), redisURL: c.redisSettings.check(&p), model: c.aiSettings.check(&p, rulesOff),
 		queues: readQueues(c.Queue, a.table(jobs.Deps{}), &p), publicURL: c.linkSettings.check(&p),
+		mail: c.mailSettings.check(&p).orSink(c.sink()),
 	}
 	if err := p.err(); err != nil {
 		return err
