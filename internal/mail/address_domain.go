@@ -15,8 +15,7 @@ const maxLabel = 63 // bytes between two dots (RFC 1035, 2.3.4)
 // (RFC 5890). Joiners, which some of those may hold, are refused: registries of India's scripts refuse them as well.
 func asciiDomain(s string) (string, error) {
 	s = strings.ToLower(norm.NFKC.String(s))
-	s = norm.NFC.String(strings.ReplaceAll(s, "。", "."))
-	labels := strings.Split(s, ".")
+	labels := strings.Split(strings.ReplaceAll(s, "。", "."), ".")
 	for i, label := range labels {
 		var err error
 		if labels[i], err = asciiLabel(label); err != nil {
@@ -105,37 +104,37 @@ func punycode(label string) string {
 
 // Parameters of RFC 3492, section 5.
 const (
-	base        = 36
-	lowestDigit = 1
-	topDigit    = 26
-	skew        = 38
-	damp        = 700
+	punyBase = 36
+	punyMin  = 1 // the lowest threshold, and the highest
+	punyMax  = 26
+	punySkew = 38
+	punyDamp = 700
 )
 
 // appendDelta writes a number as digits whose weights depend on the bias, so that the last can be told.
 func appendDelta(out []byte, delta, bias int) []byte {
 	const digits = "abcdefghijklmnopqrstuvwxyz0123456789"
-	for k := base; ; k += base {
-		threshold := min(max(k-bias, lowestDigit), topDigit)
+	for k := punyBase; ; k += punyBase {
+		threshold := min(max(k-bias, punyMin), punyMax)
 		if delta < threshold {
 			return append(out, digits[delta])
 		}
-		out = append(out, digits[threshold+(delta-threshold)%(base-threshold)])
-		delta = (delta - threshold) / (base - threshold)
+		out = append(out, digits[threshold+(delta-threshold)%(punyBase-threshold)])
+		delta = (delta - threshold) / (punyBase - threshold)
 	}
 }
 
 // adapt fits the bias to the size of the deltas so far.
 func adapt(delta, points int, first bool) int {
 	if first {
-		delta /= damp
+		delta /= punyDamp
 	} else {
 		delta /= 2
 	}
 	delta += delta / points
 	k := 0
-	for ; delta > (base-lowestDigit)*topDigit/2; k += base {
-		delta /= base - lowestDigit
+	for ; delta > (punyBase-punyMin)*punyMax/2; k += punyBase {
+		delta /= punyBase - punyMin
 	}
-	return k + (base-lowestDigit+1)*delta/(delta+skew)
+	return k + (punyBase-punyMin+1)*delta/(delta+punySkew)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 )
@@ -31,6 +32,35 @@ func TestTheSameMessageGivesTheSameBytes(t *testing.T) {
 		if bytes.Equal(first, compose(t, again)) {
 			t.Errorf("%s: another ID made no difference", c.name)
 		}
+	}
+}
+
+// TestAMailWithinAnother: who forwards one of ours in another has the boundaries of both in one mail.
+func TestAMailWithinAnother(t *testing.T) {
+	t.Parallel()
+	one, other := plain(func(*Message) {}), plain(func(m *Message) { m.ID = "0199f3a2-7c11-7000-8000-000000000000" })
+	for _, kind := range []string{"mixed", "alternative", "related"} {
+		if a, b := one.multipart(kind, nil).boundary, other.multipart(kind, nil).boundary; a == b {
+			t.Errorf("both have %q about their parts", a)
+		}
+	}
+}
+
+func TestComposeLeavesTheMessageAlone(t *testing.T) {
+	t.Parallel()
+	list := func() []mail.Address { return []mail.Address{{Name: "A  B", Address: "a@B.example"}} }
+	m := plain(func(m *Message) {
+		m.To, m.Cc, m.ReplyTo, m.HTML = list(), list(), list(), "<p>"
+		m.Attachments = []Attachment{{Filename: "x"}}
+	})
+	compose(t, m)
+	for _, got := range [][]mail.Address{m.To, m.Cc, m.ReplyTo} {
+		if !slices.Equal(got, list()) {
+			t.Errorf("addresses became %v", got)
+		}
+	}
+	if got := m.Attachments[0].ContentType; got != "" {
+		t.Errorf("the content type became %q", got)
 	}
 }
 
@@ -56,6 +86,9 @@ func wireFault(b []byte) string {
 		limit := encodedLine
 		if _, token, _ := strings.Cut(line, " "); !inBody && !strings.Contains(token, " ") && strings.Contains(token, "<") {
 			limit = 998 // an address, an id or a URL can't be divided
+		}
+		if strings.HasPrefix(line, "Content-Type: ") {
+			limit = 998
 		}
 		switch {
 		case strings.ContainsAny(line, "\r\n"):
@@ -265,8 +298,21 @@ func TestBodiesDecode(t *testing.T) {
 					t.Fatalf("%q as %s: %s in %q", text, encoding, fault, body)
 				}
 			}
+			if encoding == "quoted-printable" {
+				checkCharacters(t, body)
+			}
 		}
 	})
+}
+
+// checkCharacters finds a character that is divided between two lines.
+func checkCharacters(t *rapid.T, body []byte) {
+	for line := range strings.Lines(string(body)) {
+		got, err := io.ReadAll(quotedprintable.NewReader(strings.NewReader(line)))
+		if err != nil || !utf8.Valid(got) {
+			t.Fatalf("line %q is read as %q, %v", line, got, err)
+		}
+	}
 }
 
 // FuzzCompose: whatever is composed holds to what is said of every mail, and a boundary ends what it should alone.

@@ -76,7 +76,7 @@ func encodedWords(s string) []string {
 	for _, r := range s {
 		if len(encode([]byte(word+string(r)))) > room {
 			cut := len(word)
-			if space := strings.LastIndexByte(word, ' '); space >= 0 && r != ' ' {
+			if space := strings.LastIndexByte(word, ' '); space >= 0 {
 				cut = space + 1
 			}
 			words = append(words, prefix+encode([]byte(word[:cut]))+"?=")

@@ -73,6 +73,7 @@ var subjects = []hardCase{
 	{"mostly ASCII", subject("₹ 4,72,000.00 received – thank you for your business, Señor Núñez")},
 	{"looks encoded", subject("=?utf-8?q?not=20encoded?= and =?us-ascii?b?eA==?=")},
 	{"spaces", subject("  two  before,   three within, one after ")},
+	{"spaces at folds", subject(strings.Repeat("123456789  ", 7) + strings.Repeat("12345678   ", 20) + ".")},
 	{"headers in a subject", subject("Bcc: victim@elsewhere.example; Subject: other")},
 	{"punctuation", subject(`"quoted" <bracket> (comment) [list] \ ; , : @ % = ? _ ~`)},
 }
@@ -140,6 +141,8 @@ var files = []hardCase{
 	{"quotes in name of file", file(`the "final" one; it's 100% = done, *really*.csv`, "text/csv; charset=utf-8; header=present", "a,b\n")},
 	{"name of file looks encoded", file("=?utf-8?q?x?=.pdf", "application/pdf", "x")},
 	{"spaces in name of file", file("two  spaces .pdf", "application/pdf", "x")},
+	{"long type of file", file("b.xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet; "+
+		`a="; b=c"; d=`+strings.Repeat("e", 90), "x")},
 	{"file of no bytes", file("empty.bin", "application/octet-stream", "")},
 	{"file of every byte", file("all.bin", "", everyByte)},
 	{"text file with bare ends of lines", file("notes.txt", "text/plain", "a\nb\rc\r\n.\n")},
