@@ -56,6 +56,15 @@ func NewNATS(tb testing.TB) *NATSProcess {
 	})
 }
 
+// NewOpenDKIM is a private milter that signs, with a folder of its own; o.Dir is left empty.
+func NewOpenDKIM(tb testing.TB, o OpenDKIMOptions) *OpenDKIM {
+	tb.Helper()
+	return private(tb, "opendkim", func(ctx context.Context, dir string) (*OpenDKIM, error) {
+		o.Dir = dir
+		return StartOpenDKIM(ctx, o)
+	})
+}
+
 var databases atomic.Int64
 
 // NewDatabase is the name of a new database, a copy of template where one is
