@@ -17,6 +17,9 @@ func TestAMissingServerSaysWhatToInstall(t *testing.T) {
 	if _, err := choosePostgres(nil, 0); err == nil || !strings.Contains(err.Error(), "apt-get install postgresql`") {
 		t.Errorf("without postgres: %v", err)
 	}
+	if err := PostfixMissing(); err == nil || !strings.Contains(err.Error(), "apt-get install dovecot-core`") {
+		t.Errorf("without dovecot: %v", err)
+	}
 }
 
 func TestTheServerIsOfTheVersionThatWroteTheData(t *testing.T) {

@@ -88,13 +88,18 @@ func (w *workdir) secret(name string) (string, error) {
 
 // port is the one asked for, else the one of the last start, else a free one.
 func (w *workdir) port(ctx context.Context, asked int) (int, error) {
+	return w.portOf(ctx, "port", asked)
+}
+
+// portOf is the port of a service that has several, remembered in a file of this name.
+func (w *workdir) portOf(ctx context.Context, file string, asked int) (int, error) {
 	if asked != 0 {
 		if !freeSoon(ctx, asked) {
 			return 0, fmt.Errorf("port %d is taken by %s: stop it, or choose another port", asked, portHolder(asked))
 		}
 		return asked, nil
 	}
-	raw, _ := os.ReadFile(w.join("port"))
+	raw, _ := os.ReadFile(w.join(file))
 	remembered, _ := strconv.Atoi(strings.TrimSpace(string(raw)))
 	if remembered != 0 && freeSoon(ctx, remembered) {
 		return remembered, nil
@@ -108,7 +113,7 @@ func (w *workdir) port(ctx context.Context, asked int) (int, error) {
 			w.log.Warn("port of the last start is taken, using another", "folder", w.path,
 				"taken", remembered, "by", portHolder(remembered), "port", port)
 		}
-		return port, writeAtomic(w.join("port"), []byte(strconv.Itoa(port)+"\n"), 0o600)
+		return port, writeAtomic(w.join(file), []byte(strconv.Itoa(port)+"\n"), 0o600)
 	}
 	return 0, fmt.Errorf("no free port between %d and %d", firstPort, lastPort)
 }

@@ -1,0 +1,136 @@
+package localstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+)
+
+// PostfixMail is a mail that Postfix accepted, as its log has it.
+type PostfixMail struct {
+	QueueID, MessageID, From string
+	// To is the recipient of its last delivery, and Status what that came to: sent, deferred, bounced or expired;
+	// "" while there was none.
+	To, Status string
+}
+
+// Log is what the mail server has written so far.
+func (p *Postfix) Log() string {
+	raw, _ := os.ReadFile(p.dir.join("mail.log"))
+	return string(raw)
+}
+
+var (
+	logMessage  = regexp.MustCompile(`/cleanup\[\d+\]: ([0-9A-Za-z]+): message-id=<?([^>\s]*)>?`)
+	logAccepted = regexp.MustCompile(`/qmgr\[\d+\]: ([0-9A-Za-z]+): from=<([^>]*)>, size=\d+, nrcpt=\d+ \(queue active\)`)
+	logDelivery = regexp.MustCompile(`: ([0-9A-Za-z]+): to=<([^>]*)>,.* status=(\w+)`)
+)
+
+// Accepted is what it has taken the responsibility for, in that order. A mail that broke off is not among them,
+// though the log names it: only the queue manager's word counts. Drain waits until its word is complete.
+func (p *Postfix) Accepted() []PostfixMail {
+	var all []PostfixMail
+	ids, at := make(map[string]string), make(map[string]int)
+	for line := range strings.Lines(p.Log()) {
+		if m := logMessage.FindStringSubmatch(line); m != nil {
+			ids[m[1]] = m[2]
+		}
+		if m := logAccepted.FindStringSubmatch(line); m != nil {
+			if _, again := at[m[1]]; !again {
+				at[m[1]] = len(all)
+				all = append(all, PostfixMail{QueueID: m[1], From: m[2]})
+			}
+		}
+		if m := logDelivery.FindStringSubmatch(line); m != nil {
+			if i, ok := at[m[1]]; ok {
+				all[i].To, all[i].Status = m[2], m[3]
+			}
+		}
+	}
+	for i := range all {
+		all[i].MessageID = ids[all[i].QueueID]
+	}
+	return all
+}
+
+// Drain waits until all that was accepted has been delivered and logged. Mail that is deferred keeps it waiting.
+func (p *Postfix) Drain(ctx context.Context) error {
+	err := poll(ctx, func(context.Context) error {
+		queued, err := p.queued()
+		switch {
+		case err != nil:
+			return final{err}
+		case queued > 0:
+			return fmt.Errorf("%d mails are in the queue", queued)
+		}
+		log := p.Log()
+		for _, m := range p.Accepted() {
+			if !strings.Contains(log, ": "+m.QueueID+": removed") {
+				return errors.New("the log is behind")
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for postfix's queue: %w", err)
+	}
+	return nil
+}
+
+// queued counts whole mails. Postfix marks those by the right to execute their files.
+func (p *Postfix) queued() (n int, err error) {
+	for _, name := range []string{"maildrop", "incoming", "active", "deferred"} {
+		err = filepath.WalkDir(p.dir.join("queue/"+name), func(_ string, d fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err != nil || d.IsDir() {
+				return err
+			}
+			info, err := d.Info()
+			if err == nil && info.Mode()&0o100 != 0 {
+				n++
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// AwaitLog waits until a pattern has come n times in the log.
+func (p *Postfix) AwaitLog(ctx context.Context, pattern *regexp.Regexp, n int) error {
+	err := poll(ctx, func(context.Context) error {
+		if found := len(pattern.FindAllStringIndex(p.Log(), -1)); found < n {
+			return fmt.Errorf("it came %d times", found)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for %s %d times in postfix's log: %w", pattern, n, err)
+	}
+	return nil
+}
+
+// KillWorkers kills all its processes of one name, such as smtpd, the hard way, and says how many there were.
+// Postfix starts new ones when they are needed.
+func (p *Postfix) KillWorkers(name string) (n int) {
+	for _, pid := range descendants(p.Pid()) {
+		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if err == nil && strings.TrimSpace(string(comm)) == name && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			n++
+		}
+	}
+	return n
+}
