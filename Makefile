@@ -1,7 +1,7 @@
 # PayAid. `make help` lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz bench chaos ollama build deps
+.PHONY: help run test check fuzz bench chaos ollama build deps testdeps
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -12,7 +12,7 @@ build: ## Build bin/payaid
 run: deps build ## Start the whole product here and run its main jobs (ARGS="--exit" ends after them)
 	bin/payaid up --demo $(ARGS)
 
-test: deps ollama ## Run all tests
+test: testdeps ollama ## Run all tests
 	go tool gotestsum --format pkgname-and-test-fails --jsonfile test.json -- -race -timeout 20m ./...
 
 check: ## Formatting, vet, staticcheck
@@ -20,13 +20,13 @@ check: ## Formatting, vet, staticcheck
 	go vet ./...
 	go tool staticcheck ./...
 
-fuzz: deps ## Fuzz what reads foreign bytes, 30 s for each target (FUZZTIME=5m)
+fuzz: testdeps ## Fuzz what reads foreign bytes, 30 s for each target (FUZZTIME=5m)
 	@scripts/fuzz.sh
 
-bench: deps build ## Measure this machine against the bare parts (BENCH="--duration 20s")
+bench: testdeps build ## Measure this machine against the bare parts (BENCH="--duration 20s")
 	bin/payaid bench $(BENCH)
 
-chaos: deps ## Kill every process again and again under load, a few minutes long
+chaos: testdeps ## Kill every process again and again under load, a few minutes long
 	go test -race -count 1 -timeout 15m -v -run TestChaos ./internal/cli/chaos -args -jobs 2000 -kills 25
 
 ollama: ## Build the real Ollama that tests use, once
@@ -34,3 +34,6 @@ ollama: ## Build the real Ollama that tests use, once
 
 deps: ## Install the programs that the product needs here: Postgres and Redis
 	@scripts/deps.sh
+
+testdeps: ## Install those that the tests need besides, such as Postfix
+	@scripts/deps.sh tests

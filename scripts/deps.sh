@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Installs the programs that run beside the product: Postgres and Redis. Their packages would also start
-# servers of their own; that is kept from happening, as the product starts private ones.
+# Installs the programs that run beside the product: Postgres and Redis. With the argument "tests" also those
+# that the tests and measurements look at it with: a mail server with a login, a signer of mail, a second reader
+# of mail, and one of PDFs. Their packages would also start servers of their own; that is kept from happening,
+# as private ones are started.
 set -euo pipefail
 
 packages=()
@@ -10,8 +12,15 @@ fi
 command -v redis-server >/dev/null || packages+=(redis-server)
 # With its programs, tests read the invoices that were drawn.
 command -v pdftotext >/dev/null || packages+=(poppler-utils)
-# The race detector, with which the tests run, needs a C compiler.
-command -v cc >/dev/null || packages+=(gcc libc6-dev)
+if [ "${1:-}" = tests ]; then
+	# The race detector needs a C compiler.
+	command -v cc >/dev/null || packages+=(gcc libc6-dev)
+	command -v postfix >/dev/null || [ -x /usr/sbin/postfix ] || packages+=(postfix)
+	command -v dovecot >/dev/null || [ -x /usr/sbin/dovecot ] || packages+=(dovecot-core)
+	command -v opendkim >/dev/null || [ -x /usr/sbin/opendkim ] || packages+=(opendkim)
+	command -v python3 >/dev/null || packages+=(python3)
+	command -v pdftotext >/dev/null || packages+=(poppler-utils)
+fi
 [ ${#packages[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
