@@ -215,6 +215,33 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+func TestOutcomeIsThatOfTheAddress(t *testing.T) {
+	t.Parallel()
+	one := func(address, action, status string) ReportedRecipient {
+		return ReportedRecipient{Final: address, Action: action, Status: status}
+	}
+	rows := []struct {
+		name  string
+		about []ReportedRecipient
+		want  Verdict
+	}{
+		{"named", []ReportedRecipient{one("b@x", "delivered", "2.0.0"), one("a@x", "failed", "5.1.1")}, VerdictHard},
+		{"none is named", []ReportedRecipient{one("b@x", "failed", "5.1.1"), one("c@x", "delivered", "2.0.0")}, VerdictDelivered},
+		{"a forwarding", []ReportedRecipient{one("b@x", "failed", "5.1.1")}, VerdictHard},
+		{"all of a list", []ReportedRecipient{one("b@x", "failed", "5.1.1"), one("c@x", "failed", "5.1.1")}, VerdictHard},
+		{"some of a list", []ReportedRecipient{one("b@x", "failed", "5.1.1"), one("c@x", "failed", "4.2.2")}, VerdictSoft},
+		{"twice", []ReportedRecipient{one("a@x", "failed", "5.7.1"), one("a@x", "failed", "5.1.1")}, VerdictBlocked},
+		{"odd ones don't count", []ReportedRecipient{one("b@x", "", ""), one("c@x", "failed", "5.1.1")}, VerdictHard},
+		{"nothing", []ReportedRecipient{one("a@x", "", "")}, VerdictNone},
+		{"nobody", nil, VerdictNone},
+	}
+	for _, row := range rows {
+		if _, got := (Report{Recipients: row.about}).Outcome("a@x"); got != row.want {
+			t.Errorf("%s: %q, want %q", row.name, got, row.want)
+		}
+	}
+}
+
 func TestComplaintsAreTold(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[string]bool{"abuse": true, "fraud": true, "opt-out": true, "not-spam": false, "virus": false,

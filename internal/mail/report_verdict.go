@@ -2,6 +2,7 @@ package mail
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -40,6 +41,25 @@ func (r ReportedRecipient) Verdict() Verdict {
 	}
 	return VerdictNone
 }
+
+// Outcome judges a delivery report for the address that a mail was sent to. Where it is about several, those that
+// name the address count, and else all of them, as the address stood for them: an alias, a list. What reached
+// anybody was delivered; the gravest verdict needs everybody's.
+func (r Report) Outcome(address string) (ReportedRecipient, Verdict) {
+	about := r.Recipients
+	if named := slices.DeleteFunc(slices.Clone(about), func(one ReportedRecipient) bool { return !one.Names(address) }); len(named) > 0 {
+		about = named
+	}
+	best, verdict := ReportedRecipient{}, VerdictNone
+	for _, one := range about {
+		if v := one.Verdict(); v != VerdictNone && (verdict == VerdictNone || slices.Index(mildest, v) < slices.Index(mildest, verdict)) {
+			best, verdict = one, v
+		}
+	}
+	return best, verdict
+}
+
+var mildest = []Verdict{VerdictDelivered, VerdictDelayed, VerdictSoft, VerdictBlocked, VerdictHard}
 
 // replyAtStart is a reply of SMTP: its code and, where there is one, the enhanced code. qmail and others put
 // a number sign before that.
