@@ -63,21 +63,21 @@ func (s dropSession) Data(r io.Reader) error {
 }
 
 // submit sends mails over one connection.
-func submit(t *testing.T, addr string, mails ...[]byte) {
-	t.Helper()
+func submit(addr string, mails ...[]byte) error {
 	c, err := smtp.Dial(addr)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer c.Close()
 	if err := c.Hello("localhost"); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	for i, b := range mails {
 		if err := c.SendMail("billing@rao.example", []string{"asha@customer.example"}, bytes.NewReader(b)); err != nil {
-			t.Fatalf("send mail %d: %v", i, err)
+			return fmt.Errorf("send mail %d: %w", i, err)
 		}
 	}
+	return nil
 }
 
 // composeCorpus gives each case an ID of its own, so that it is found again, and the headers to unsubscribe.
@@ -99,7 +99,9 @@ func TestServersKeepTheBytes(t *testing.T) {
 	t.Parallel()
 	d := newMaildrop(t)
 	mails := composeCorpus(t)
-	submit(t, d.addr, mails...)
+	if err := submit(d.addr, mails...); err != nil {
+		t.Fatal(err)
+	}
 	for i, c := range corpus {
 		if got := d.next(t); !bytes.Equal(got, mails[i]) {
 			t.Errorf("%s: sent\n%q\nreceived\n%q", c.name, mails[i], got)
