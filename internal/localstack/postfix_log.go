@@ -126,7 +126,11 @@ func (p *Postfix) AwaitLog(ctx context.Context, pattern *regexp.Regexp, n int) e
 // KillWorkers kills all its processes of one name, such as smtpd, the hard way, and says how many there were.
 // Postfix starts new ones when they are needed.
 func (p *Postfix) KillWorkers(name string) (n int) {
-	for _, pid := range descendants(p.Pid()) {
+	master := p.Pid()
+	if master == 0 {
+		return 0 // it has none now, and below 0 are all processes of the machine
+	}
+	for _, pid := range descendants(master) {
 		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		if err == nil && strings.TrimSpace(string(comm)) == name && syscall.Kill(pid, syscall.SIGKILL) == nil {
 			n++
