@@ -180,10 +180,10 @@ func TestPages(t *testing.T) {
 // TestSameBytes: an invoice has one file, whoever draws it and whatever is drawn beside it.
 func TestSameBytes(t *testing.T) {
 	t.Parallel()
-	v := sample(t, 20)
+	v := sample(t, 7)
 	want := drawn(t, v)
 	var g sync.WaitGroup
-	for range 8 {
+	for range 3 {
 		g.Go(func() {
 			if b, err := v.PDF(); err != nil || !bytes.Equal(b, want) {
 				t.Errorf("another file, %v", err)
