@@ -38,6 +38,7 @@ type ContactFields struct {
 	Status          optional[string]    `json:"status,omitzero" nullable:"true" enum:"active,inactive,lost" doc:"active by default"`
 	Source          optional[string]    `json:"source,omitzero" nullable:"true" minLength:"1" maxLength:"100" doc:"Where the contact came from"`
 	GSTIN           optional[string]    `json:"gstin,omitzero" nullable:"true"`
+	Address         optional[string]    `json:"address,omitzero" nullable:"true" minLength:"1" maxLength:"500" doc:"At most 8 lines as on an envelope"`
 	City            optional[string]    `json:"city,omitzero" nullable:"true" minLength:"1" maxLength:"100"`
 	State           optional[string]    `json:"state,omitzero" nullable:"true" minLength:"1" maxLength:"64"`
 	Tags            optional[[]string]  `json:"tags,omitzero" nullable:"true" doc:"At most 50 of 1 to 50 characters, all different"`
@@ -60,6 +61,7 @@ func (f ContactFields) apply(c *store.Contact, name optional[string]) (changed [
 	m.choice("status", &c.Status, f.Status, standardStatus)
 	m.optionalText("source", &c.Source, f.Source, line)
 	m.optionalText("gstin", &c.GSTIN, f.GSTIN, gstin)
+	m.optionalText("address", &c.Address, f.Address, envelope)
 	m.optionalText("city", &c.City, f.City, line)
 	m.optionalText("state", &c.State, f.State, line)
 	m.tags(&c.Tags, f.Tags)
@@ -181,6 +183,31 @@ func line(text string) (string, error) {
 		return "", errors.New("has line breaks or other control characters")
 	}
 	return text, nil
+}
+
+// An address has no more lines than an envelope has room for.
+const maxAddressLines = 8
+
+// envelope takes the lines of an address, each trimmed, and those without any text left out.
+func envelope(text string) (string, error) {
+	var lines []string
+	for given := range strings.SplitSeq(strings.ReplaceAll(text, "\r\n", "\n"), "\n") {
+		if strings.TrimSpace(given) == "" {
+			continue
+		}
+		tidied, err := line(given)
+		if err != nil {
+			return "", err
+		}
+		lines = append(lines, tidied)
+	}
+	switch {
+	case len(lines) == 0:
+		return "", errors.New("must not be blank")
+	case len(lines) > maxAddressLines:
+		return "", fmt.Errorf("has more than %d lines", maxAddressLines)
+	}
+	return strings.Join(lines, "\n"), nil
 }
 
 func anyText(text string) (string, error) { return text, nil }

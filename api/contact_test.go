@@ -41,7 +41,7 @@ func TestCreateContact(t *testing.T) {
 	r := g.call(t, key, "POST", "/api/contacts", `{"name":"  Asha Rao ","email":" Asha@Example.com","phone":"(+91) 98450-12345"}`)
 	r.want(422)
 	r = g.call(t, key, "POST", "/api/contacts", `{"name":"  Asha Rao ","email":"Asha@Example.com","phone":"+91 (98450) 12345",
-		"gstin":"29aaacr5055k1z3","tags":[" vip ","Mysore"],"last_contacted_at":"2026-11-01T10:00:00.123456789+05:30","notes":"a\nb"}`).want(201)
+		"gstin":"29aaacr5055k1z3","tags":[" vip ","Mysore"],"last_contacted_at":"2026-11-01T10:00:00.123456789+05:30","notes":"a\nb","address":" 12, MG Road\r\n\n मैसूर "}`).want(201)
 	var v contactDetailView
 	r.json(&v)
 	if tag := g.call(t, key, "GET", "/api/contacts/"+v.ID, "").header.Get("ETag"); tag == "" || r.header.Get("ETag") != tag {
@@ -54,7 +54,7 @@ func TestCreateContact(t *testing.T) {
 	r.json(&fields)
 	for name, want := range map[string]any{
 		"name": "Asha Rao", "email": "Asha@Example.com", "phone": "+91 (98450) 12345", "company": nil, "type": "lead",
-		"stage": "prospect", "status": "active", "source": nil, "gstin": "29AAACR5055K1Z3", "city": nil, "state": nil,
+		"stage": "prospect", "status": "active", "source": nil, "gstin": "29AAACR5055K1Z3", "address": "12, MG Road\nमैसूर", "city": nil, "state": nil,
 		"lead_score": nil, "notes": "a\nb", "last_contacted_at": "2026-11-01T04:30:00.123456Z", "next_follow_up": nil,
 		"version": json.Number("1"),
 	} {
@@ -115,6 +115,10 @@ func TestContactIsChecked(t *testing.T) {
 		`"gstin":"29AAACR5055K1ZX"`:                    "/gstin",
 		`"gstin":"29"`:                                 "/gstin",
 		`"city":"` + long(101) + `"`:                   "/city",
+		`"address":"` + long(501) + `"`:                "/address",
+		`"address":" \n "`:                             "/address",
+		`"address":"a\tb"`:                             "/address",
+		`"address":"` + strings.Repeat(`a\n`, 9) + `"`: "/address",
 		`"state":"` + long(65) + `"`:                   "/state",
 		`"source":""`:                                  "/source",
 		`"tags":"vip"`:                                 "/tags",

@@ -19,6 +19,7 @@ type ContactView struct {
 	Status          string     `json:"status" enum:"active,inactive,lost"`
 	Source          *string    `json:"source"`
 	GSTIN           *string    `json:"gstin"`
+	Address         *string    `json:"address" doc:"Lines as on an envelope"`
 	City            *string    `json:"city"`
 	State           *string    `json:"state"`
 	LeadScore       *int       `json:"lead_score" minimum:"0" maximum:"100" doc:"Set by ai.lead_score; null until then"`
@@ -37,7 +38,7 @@ type ContactView struct {
 func contactViewOf(c store.Contact) ContactView {
 	return ContactView{
 		ID: c.ID, Name: c.Name, Email: c.Email, Phone: c.Phone, Company: c.Company, Type: c.Type, Stage: c.Stage,
-		Status: c.Status, Source: c.Source, GSTIN: c.GSTIN, City: c.City, State: c.State, LeadScore: c.LeadScore,
+		Status: c.Status, Source: c.Source, GSTIN: c.GSTIN, Address: c.Address, City: c.City, State: c.State, LeadScore: c.LeadScore,
 		Tags: c.Tags, Notes: c.Notes, LastContactedAt: utc(c.LastContactedAt), NextFollowUp: utc(c.NextFollowUp),
 		Version: c.Version, CreatedAt: c.CreatedAt.UTC(), UpdatedAt: c.UpdatedAt.UTC(),
 	}

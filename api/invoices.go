@@ -53,6 +53,7 @@ type invoiceItemView struct {
 	Description string  `json:"description"`
 	HSNSAC      *string `json:"hsn_sac"`
 	Quantity    string  `json:"quantity" doc:"A decimal"`
+	Unit        *string `json:"unit" doc:"In what the quantity is counted"`
 	UnitPrice   int64   `json:"unit_price"`
 	GSTRate     decimal `json:"gst_rate" doc:"In per cent"`
 	Amount      int64   `json:"amount" doc:"Quantity times price, rounded half up to the paisa"`
@@ -76,7 +77,7 @@ type supplierView store.Supplier
 // Schema implements huma.SchemaProvider, as huma has no nullable objects of its own.
 func (*supplierView) Schema(huma.Registry) *huma.Schema {
 	return snapshotSchema("The organization as it was when the invoice was sent, null before",
-		[]string{"name", "state", "state_code"}, []string{"gstin"})
+		[]string{"name", "state", "state_code"}, []string{"gstin", "email", "address"})
 }
 
 type customerView store.Customer
@@ -84,7 +85,7 @@ type customerView store.Customer
 // Schema implements huma.SchemaProvider.
 func (*customerView) Schema(huma.Registry) *huma.Schema {
 	return snapshotSchema("The contact as it was when the invoice was sent, null before",
-		[]string{"name"}, []string{"company", "email", "gstin", "state", "state_code", "city"})
+		[]string{"name"}, []string{"company", "email", "gstin", "state", "state_code", "city", "address"})
 }
 
 // snapshotSchema describes a nullable object of texts, some of which may be null.
@@ -133,7 +134,7 @@ func invoiceDetailOf(v store.Invoice) *versioned[invoiceDetail] {
 		Items: make([]invoiceItemView, len(v.Items)), Payments: make([]paymentView, len(v.Payments))}
 	for i, item := range v.Items {
 		d.Items[i] = invoiceItemView{
-			Description: item.Description, HSNSAC: item.HSNSAC, Quantity: gst.Quantity(item.Quantity).String(),
+			Description: item.Description, HSNSAC: item.HSNSAC, Quantity: gst.Quantity(item.Quantity).String(), Unit: item.Unit,
 			UnitPrice: item.UnitPrice, GSTRate: decimal(gst.Rate(item.GSTRate).String()), Amount: item.Amount,
 			CGST: item.CGST, SGST: item.SGST, IGST: item.IGST, Total: item.Total,
 		}

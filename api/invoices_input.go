@@ -24,6 +24,7 @@ type invoiceItemInput struct {
 	Description string  `json:"description" minLength:"1" maxLength:"500"`
 	HSNSAC      *string `json:"hsn_sac,omitempty" nullable:"true" pattern:"^([0-9]{4}|[0-9]{6}|[0-9]{8})$" doc:"4, 6 or 8 digits"`
 	Quantity    string  `json:"quantity" minLength:"1" maxLength:"15" doc:"A decimal with at most three decimals"`
+	Unit        *string `json:"unit,omitempty" nullable:"true" minLength:"1" maxLength:"20" doc:"In what the quantity is counted, such as NOS, KGS or HRS"`
 	UnitPrice   int64   `json:"unit_price" minimum:"0" maximum:"9007199254740991" doc:"In paise, without tax"`
 	GSTRate     decimal `json:"gst_rate" doc:"In per cent, one of the rates that there are"`
 }
@@ -152,13 +153,20 @@ func (e *invoiceEdit) item(pointer string, in invoiceItemInput) store.InvoiceIte
 	if err != nil || !e.rates.Allows(rate) {
 		e.fault(pointer+"/gst_rate", "must be one of the rates "+strings.ReplaceAll(e.rates.String(), ",", ", "))
 	}
-	return store.InvoiceItem{Description: in.Description, HSNSAC: in.HSNSAC, Quantity: int64(quantity),
+	if in.Unit != nil {
+		unit, err := line(*in.Unit)
+		if err != nil {
+			e.fault(pointer+"/unit", err.Error())
+		}
+		in.Unit = &unit
+	}
+	return store.InvoiceItem{Description: in.Description, HSNSAC: in.HSNSAC, Quantity: int64(quantity), Unit: in.Unit,
 		UnitPrice: in.UnitPrice, GSTRate: int32(rate)}
 }
 
 // sameItem compares what a client says about an item.
 func sameItem(a, b store.InvoiceItem) bool {
-	return a.Description == b.Description && equal(a.HSNSAC, b.HSNSAC) && a.Quantity == b.Quantity &&
+	return a.Description == b.Description && equal(a.HSNSAC, b.HSNSAC) && a.Quantity == b.Quantity && equal(a.Unit, b.Unit) &&
 		a.UnitPrice == b.UnitPrice && a.GSTRate == b.GSTRate
 }
 

@@ -43,7 +43,8 @@ func placeOfContact(c store.Customer, seller gst.State) (gst.State, error) {
 // supplierOf is who sells, as a sent invoice keeps it.
 func supplierOf(o store.Organization) (*store.Supplier, error) {
 	state, err := sellerOf(o)
-	return &store.Supplier{Name: o.Name, GSTIN: o.GSTIN, State: state.Name, StateCode: state.Code}, err
+	return &store.Supplier{Name: o.Name, GSTIN: o.GSTIN, State: state.Name, StateCode: state.Code,
+		Email: o.Email, Address: o.Address}, err
 }
 
 // customerOf is who buys, as a sent invoice keeps it: with a state that can't be read as it is.

@@ -12,10 +12,12 @@ import (
 func TestCreateOrganization(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
-	r := g.call(t, testAdminKey, "POST", "/api/organizations", `{"name":"Acme","state":"Karnataka","gstin":"29ABCDE1234F1ZW","plan":"pro"}`).want(201)
+	r := g.call(t, testAdminKey, "POST", "/api/organizations", `{"name":"Acme","state":"Karnataka","gstin":"29ABCDE1234F1ZW","plan":"pro",
+		"email":"accounts@acme.example","address":" 1, MG Road \n Bengaluru 560001"}`).want(201)
 	var o map[string]any
 	r.json(&o)
-	for name, want := range map[string]any{"name": "Acme", "state": "Karnataka", "gstin": "29ABCDE1234F1ZW", "plan": "pro", "currency": "INR", "timezone": "Asia/Kolkata"} {
+	for name, want := range map[string]any{"name": "Acme", "state": "Karnataka", "gstin": "29ABCDE1234F1ZW", "plan": "pro", "currency": "INR", "timezone": "Asia/Kolkata",
+		"email": "accounts@acme.example", "address": "1, MG Road\nBengaluru 560001"} {
 		if o[name] != want {
 			t.Errorf("%s is %v", name, o[name])
 		}
@@ -50,6 +52,8 @@ func TestCreateOrganization(t *testing.T) {
 		`{"name":"x","state":"Other Country"}`:                    {"/state"},
 		`{"name":"x","state":"Bombay","gstin":"29ABCDE1234F1ZX"}`: {"/state", "/gstin"},
 		`{"name":"x","state":"x","plan":"gold"}`:                  {"/plan"},
+		`{"name":"x","state":"KA","email":"x"}`:                   {"/email"},
+		`{"name":"x","state":"KA","email":"acme","address":" "}`:  {"/email", "/address"},
 		`{"name":"x","state":"x","currency":"EUR"}`:               {"/currency"},
 		`{"name":"x\u0000","state":"x"}`:                          {"/name"},
 		`{"name":"` + strings.Repeat("x", 201) + `","state":"x"}`: {"/name"},
@@ -111,6 +115,14 @@ func TestPatchOrganization(t *testing.T) {
 	if o.GSTIN != nil || o.Settings.AI.Mode != "interactive" || o.Settings.AI.MonthlyBudget != nil || !o.Settings.AI.LocalOnly {
 		t.Errorf("got %+v", o)
 	}
+	patch(`{"email":"a@acme.example","address":"Here"}`).want(200).json(&o)
+	if *o.Email != "a@acme.example" || *o.Address != "Here" {
+		t.Errorf("got %+v", o)
+	}
+	patch(`{"email":null,"address":null}`).want(200).json(&o)
+	if o.Email != nil || o.Address != nil {
+		t.Errorf("got %+v", o)
+	}
 	patch(`{"settings":{"ai":null}}`).want(200).json(&o)
 	if o.Settings.AI.LocalOnly || !o.Settings.Reminders.Enabled {
 		t.Errorf("got %+v", o.Settings)
@@ -130,6 +142,8 @@ func TestPatchOrganization(t *testing.T) {
 		`{"settings":{"reminders":{"enabled":"yes"}}}`: "/settings/reminders/enabled",
 		`{"settings":[]}`:                              "/settings",
 		`{"gstin":"x"}`:                                "/gstin",
+		`{"email":"Acme <a@acme.example>"}`:            "/email",
+		`{"address":""}`:                               "/address",
 		`{"gstin":"27AAPFU0939F1ZV"}`:                  "/gstin",
 		`{"state":"Bombay"}`:                           "/state",
 		`{"state":null}`:                               "/state",

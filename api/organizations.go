@@ -23,6 +23,8 @@ type OrganizationView struct {
 	Name      string    `json:"name"`
 	State     string    `json:"state"`
 	GSTIN     *string   `json:"gstin"`
+	Email     *string   `json:"email" doc:"Where its people read mail"`
+	Address   *string   `json:"address" doc:"Lines as on an envelope, for its invoices"`
 	Plan      string    `json:"plan"`
 	Currency  string    `json:"currency"`
 	Timezone  string    `json:"timezone"`
@@ -35,7 +37,7 @@ type OrganizationView struct {
 func organizationViewOf(o store.Organization) (OrganizationView, error) {
 	set, err := parseSettings(o.Settings)
 	return OrganizationView{
-		ID: o.ID, Name: o.Name, State: o.State, GSTIN: o.GSTIN, Plan: o.Plan, Currency: o.Currency,
+		ID: o.ID, Name: o.Name, State: o.State, GSTIN: o.GSTIN, Email: o.Email, Address: o.Address, Plan: o.Plan, Currency: o.Currency,
 		Timezone: o.Timezone, Settings: set, Version: o.Version,
 		CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(),
 	}, err
@@ -55,16 +57,19 @@ type firstKey struct {
 
 type createOrganizationInput struct {
 	Body struct {
-		Name  string  `json:"name" minLength:"1" maxLength:"200"`
-		State string  `json:"state" minLength:"1" maxLength:"64" doc:"Of India: its name, GST's code or its letters"`
-		GSTIN *string `json:"gstin,omitempty" nullable:"true" doc:"Of that state, with the right checksum"`
-		Plan  string  `json:"plan,omitempty" nullable:"true" enum:"free,basic,pro,enterprise" default:"free"`
+		Name    string  `json:"name" minLength:"1" maxLength:"200"`
+		State   string  `json:"state" minLength:"1" maxLength:"64" doc:"Of India: its name, GST's code or its letters"`
+		GSTIN   *string `json:"gstin,omitempty" nullable:"true" doc:"Of that state, with the right checksum"`
+		Email   *string `json:"email,omitempty" nullable:"true" minLength:"3" maxLength:"254" doc:"One bare address"`
+		Address *string `json:"address,omitempty" nullable:"true" minLength:"1" maxLength:"500" doc:"At most 8 lines as on an envelope"`
+		Plan    string  `json:"plan,omitempty" nullable:"true" enum:"free,basic,pro,enterprise" default:"free"`
 	}
 }
 
 // identify takes over who the organization is.
 func (in *createOrganizationInput) identify(o *store.Organization) error {
-	p := organizationPatch{Name: given(&in.Body.Name), State: given(&in.Body.State), GSTIN: given(in.Body.GSTIN)}
+	p := organizationPatch{Name: given(&in.Body.Name), State: given(&in.Body.State), GSTIN: given(in.Body.GSTIN),
+		Email: given(in.Body.Email), Address: given(in.Body.Address)}
 	_, faults := p.identify(o)
 	if faults = append(faults, checkTaxpayer(o.State, o.GSTIN)...); len(faults) > 0 {
 		return invalid(faults...)
@@ -85,7 +90,7 @@ func (s *Server) createOrganization(ctx context.Context, in *createOrganizationI
 			return answer{}, err
 		}
 		o, err := store.CreateOrganization(ctx, tx, store.Organization{ID: id, Name: who.Name, State: who.State,
-			GSTIN: who.GSTIN, Plan: in.Body.Plan, Settings: json.RawMessage("{}")})
+			GSTIN: who.GSTIN, Email: who.Email, Address: who.Address, Plan: in.Body.Plan, Settings: json.RawMessage("{}")})
 		if err != nil {
 			return answer{}, err
 		}
@@ -135,6 +140,8 @@ type organizationPatch struct {
 	Name     optional[string]        `json:"name,omitzero" minLength:"1" maxLength:"200"`
 	State    optional[string]        `json:"state,omitzero" minLength:"1" maxLength:"64"`
 	GSTIN    optional[string]        `json:"gstin,omitzero" nullable:"true"`
+	Email    optional[string]        `json:"email,omitzero" nullable:"true" minLength:"3" maxLength:"254" doc:"One bare address"`
+	Address  optional[string]        `json:"address,omitzero" nullable:"true" minLength:"1" maxLength:"500" doc:"At most 8 lines as on an envelope"`
 	Settings optional[settingsPatch] `json:"settings,omitzero"`
 }
 
@@ -190,6 +197,8 @@ func (p organizationPatch) identify(o *store.Organization) (changed []string, fa
 	m.text("name", &o.Name, p.Name, line)
 	m.text("state", &o.State, p.State, trimmed)
 	m.optionalText("gstin", &o.GSTIN, p.GSTIN, func(text string) (string, error) { return trimmed(strings.ToUpper(text)) })
+	m.optionalText("email", &o.Email, p.Email, bareAddress)
+	m.optionalText("address", &o.Address, p.Address, envelope)
 	if p.Name.null {
 		m.fault("/name", "can't be taken away")
 	}

@@ -23,6 +23,7 @@ type Contact struct {
 	Status          string     `db:"status"` // active, inactive or lost
 	Source          *string    `db:"source"`
 	GSTIN           *string    `db:"gstin"`
+	Address         *string    `db:"address"` // lines as on an envelope
 	City            *string    `db:"city"`
 	State           *string    `db:"state"`
 	LeadScore       *int       `db:"lead_score"` // 0 to 100
@@ -39,18 +40,18 @@ type Contact struct {
 var ErrInUse = errors.New("in use")
 
 const contactColumns = `organization_id::text, id::text, name, email, phone, company, type, stage, status, source, gstin,
-    city, state, lead_score, tags, notes, last_contacted_at, next_follow_up, version, created_at, updated_at`
+    address, city, state, lead_score, tags, notes, last_contacted_at, next_follow_up, version, created_at, updated_at`
 
 const insertContact = `
 INSERT INTO contacts (organization_id, id, name, email, phone, company, type, stage, status, source, gstin, city, state,
-                      tags, notes, last_contacted_at, next_follow_up)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                      tags, notes, last_contacted_at, next_follow_up, address)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 RETURNING ` + contactColumns
 
 // CreateContact inserts a contact.
 func CreateContact(ctx context.Context, tx pgx.Tx, c Contact) (Contact, error) {
 	created, err := writeContact(ctx, tx, insertContact, c.OrganizationID, c.ID, c.Name, c.Email, c.Phone, c.Company,
-		c.Type, c.Stage, c.Status, c.Source, c.GSTIN, c.City, c.State, c.Tags, c.Notes, c.LastContactedAt, c.NextFollowUp)
+		c.Type, c.Stage, c.Status, c.Source, c.GSTIN, c.City, c.State, c.Tags, c.Notes, c.LastContactedAt, c.NextFollowUp, c.Address)
 	if err != nil {
 		return c, fmt.Errorf("create contact %s: %w", c.ID, err)
 	}
@@ -61,6 +62,7 @@ const updateContact = `
 UPDATE contacts
 SET name = $4, email = $5, phone = $6, company = $7, type = $8, stage = $9, status = $10, source = $11, gstin = $12,
     city = $13, state = $14, tags = $15, notes = $16, last_contacted_at = $17, next_follow_up = $18,
+    address = $19,
     version = version + 1, updated_at = now()
 WHERE organization_id = $1 AND id = $2 AND version = $3
 RETURNING ` + contactColumns
@@ -69,7 +71,7 @@ RETURNING ` + contactColumns
 func UpdateContact(ctx context.Context, tx pgx.Tx, c Contact) (Contact, error) {
 	updated, err := writeContact(ctx, tx, updateContact, c.OrganizationID, c.ID, c.Version, c.Name, c.Email, c.Phone,
 		c.Company, c.Type, c.Stage, c.Status, c.Source, c.GSTIN, c.City, c.State, c.Tags, c.Notes, c.LastContactedAt,
-		c.NextFollowUp)
+		c.NextFollowUp, c.Address)
 	if errors.Is(err, ErrNotFound) {
 		err = ErrConflict
 	}

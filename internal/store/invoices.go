@@ -59,6 +59,7 @@ type InvoiceItem struct {
 	Description string  `db:"description"`
 	HSNSAC      *string `db:"hsn_sac"`
 	Quantity    int64   `db:"quantity"`   // thousandths
+	Unit        *string `db:"unit"`       // of the quantity
 	UnitPrice   int64   `db:"unit_price"` // paise, as all that follow but the rate
 	GSTRate     int32   `db:"gst_rate"`   // hundredths of a per cent
 	Amount      int64   `db:"amount"`
@@ -74,6 +75,8 @@ type Supplier struct {
 	GSTIN     *string `json:"gstin"`
 	State     string  `json:"state"`
 	StateCode string  `json:"state_code"`
+	Email     *string `json:"email"`
+	Address   *string `json:"address"` // nil as well in those of before there were any
 }
 
 // A Customer is a contact as it was when it was sent an invoice.
@@ -85,6 +88,7 @@ type Customer struct {
 	State     *string `json:"state"`
 	StateCode *string `json:"state_code"` // GST's code of State; nil where that is none of India
 	City      *string `json:"city"`
+	Address   *string `json:"address"`
 }
 
 // What was cancelled asks for nothing, while the column of the table is what was not paid.
@@ -99,7 +103,7 @@ const invoiceColumns = `invoices.id::text, invoices.contact_id::text, invoices.s
 const selectInvoice = `SELECT ` + invoiceColumns + ` FROM invoices WHERE organization_id = $1 AND id = $2`
 
 const selectItems = `
-SELECT description, hsn_sac, (quantity * 1000)::bigint AS quantity, unit_price, gst_rate, amount, cgst, sgst, igst, total
+SELECT description, hsn_sac, (quantity * 1000)::bigint AS quantity, unit, unit_price, gst_rate, amount, cgst, sgst, igst, total
 FROM invoice_items WHERE organization_id = $1 AND invoice_id = $2 ORDER BY position`
 
 // Invoice reads one invoice with its items, payments and insights.

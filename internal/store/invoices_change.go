@@ -19,7 +19,7 @@ const selectToday = `SELECT (now() AT TIME ZONE timezone)::date::text FROM organ
 
 // The contact can't be deleted until the transaction ends.
 const selectCustomer = `
-SELECT name, company, email, gstin, state, city FROM contacts WHERE organization_id = $1 AND id = $2 FOR KEY SHARE`
+SELECT name, company, email, gstin, state, city, address FROM contacts WHERE organization_id = $1 AND id = $2 FOR KEY SHARE`
 
 // PartiesOfInvoice reads who an invoice is between. ErrNotFound: there is no such contact.
 func PartiesOfInvoice(ctx context.Context, tx pgx.Tx, organizationID, contactID string) (InvoiceParties, error) {
@@ -32,7 +32,7 @@ func PartiesOfInvoice(ctx context.Context, tx pgx.Tx, organizationID, contactID 
 	b.Queue(selectToday, organizationID).QueryRow(func(row pgx.Row) error { return row.Scan(&p.Today) })
 	b.Queue(selectCustomer, organizationID, contactID).QueryRow(func(row pgx.Row) error {
 		c := &p.Contact
-		return notFound(row.Scan(&c.Name, &c.Company, &c.Email, &c.GSTIN, &c.State, &c.City))
+		return notFound(row.Scan(&c.Name, &c.Company, &c.Email, &c.GSTIN, &c.State, &c.City, &c.Address))
 	})
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return p, fmt.Errorf("read the parties of an invoice to %s: %w", contactID, err)
@@ -63,23 +63,23 @@ const deleteItems = `DELETE FROM invoice_items WHERE organization_id = $1 AND in
 
 const insertItems = `
 INSERT INTO invoice_items (organization_id, invoice_id, position, description, hsn_sac, quantity, unit_price, gst_rate,
-    amount, cgst, sgst, igst, total)
-SELECT $1, $2, position, description, hsn_sac, quantity::numeric / 1000, unit_price, gst_rate, amount, cgst, sgst, igst, total
+    amount, cgst, sgst, igst, total, unit)
+SELECT $1, $2, position, description, hsn_sac, quantity::numeric / 1000, unit_price, gst_rate, amount, cgst, sgst, igst, total, unit
 FROM unnest($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::integer[], $8::bigint[], $9::bigint[], $10::bigint[],
-        $11::bigint[], $12::bigint[])
-    WITH ORDINALITY AS item (description, hsn_sac, quantity, unit_price, gst_rate, amount, cgst, sgst, igst, total, position)`
+        $11::bigint[], $12::bigint[], $13::text[])
+    WITH ORDINALITY AS item (description, hsn_sac, quantity, unit_price, gst_rate, amount, cgst, sgst, igst, total, unit, position)`
 
 func queueItems(b *pgx.Batch, organizationID string, v Invoice) {
 	n := len(v.Items)
-	descriptions, codes, rates := make([]string, n), make([]*string, n), make([]int32, n)
+	descriptions, codes, units, rates := make([]string, n), make([]*string, n), make([]*string, n), make([]int32, n)
 	quantities, prices := make([]int64, n), make([]int64, n)
 	amounts, cgst, sgst, igst, totals := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	for i, item := range v.Items {
 		descriptions[i], codes[i], quantities[i], prices[i] = item.Description, item.HSNSAC, item.Quantity, item.UnitPrice
-		rates[i], amounts[i], totals[i] = item.GSTRate, item.Amount, item.Total
+		rates[i], amounts[i], totals[i], units[i] = item.GSTRate, item.Amount, item.Total, item.Unit
 		cgst[i], sgst[i], igst[i] = item.CGST, item.SGST, item.IGST
 	}
-	b.Queue(insertItems, organizationID, v.ID, descriptions, codes, quantities, prices, rates, amounts, cgst, sgst, igst, totals)
+	b.Queue(insertItems, organizationID, v.ID, descriptions, codes, quantities, prices, rates, amounts, cgst, sgst, igst, totals, units)
 }
 
 const updateInvoice = `

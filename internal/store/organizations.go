@@ -18,6 +18,8 @@ type Organization struct {
 	Name      string          `db:"name"`
 	State     string          `db:"state"`
 	GSTIN     *string         `db:"gstin"`
+	Email     *string         `db:"email"`   // where its people read mail
+	Address   *string         `db:"address"` // lines as on an envelope
 	Plan      string          `db:"plan"`
 	Currency  string          `db:"currency"`
 	Timezone  string          `db:"timezone"`
@@ -27,16 +29,16 @@ type Organization struct {
 	UpdatedAt time.Time       `db:"updated_at"`
 }
 
-const organizationColumns = `id::text, name, state, gstin, plan, currency, timezone, settings, version, created_at, updated_at`
+const organizationColumns = `id::text, name, state, gstin, email, address, plan, currency, timezone, settings, version, created_at, updated_at`
 
 const insertOrganization = `
-INSERT INTO organizations (id, name, state, gstin, plan, settings)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO organizations (id, name, state, gstin, email, address, plan, settings)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 RETURNING ` + organizationColumns
 
 // CreateOrganization inserts an organization in a transaction that sees it (TxAs with its id).
 func CreateOrganization(ctx context.Context, tx pgx.Tx, o Organization) (Organization, error) {
-	rows, err := tx.Query(ctx, insertOrganization, o.ID, o.Name, o.State, o.GSTIN, o.Plan, o.Settings)
+	rows, err := tx.Query(ctx, insertOrganization, o.ID, o.Name, o.State, o.GSTIN, o.Email, o.Address, o.Plan, o.Settings)
 	if err != nil {
 		return o, fmt.Errorf("create organization %s: %w", o.ID, err)
 	}
@@ -78,13 +80,14 @@ func LockOrganization(ctx context.Context, tx pgx.Tx, id string) (Organization, 
 
 const updateOrganization = `
 UPDATE organizations
-SET name = $3, state = $4, gstin = $5, settings = $6, version = version + 1, updated_at = now()
+SET name = $3, state = $4, gstin = $5, settings = $6, email = $7, address = $8, version = version + 1, updated_at = now()
 WHERE id = $1 AND version = $2
 RETURNING ` + organizationColumns
 
 // UpdateOrganization writes the changeable fields if the version is still o.Version, else ErrConflict.
 func UpdateOrganization(ctx context.Context, tx pgx.Tx, o Organization) (Organization, error) {
-	rows, err := tx.Query(ctx, updateOrganization, o.ID, o.Version, o.Name, o.State, o.GSTIN, o.Settings)
+	rows, err := tx.Query(ctx, updateOrganization, o.ID, o.Version, o.Name, o.State, o.GSTIN, o.Settings,
+		o.Email, o.Address)
 	if err != nil {
 		return o, fmt.Errorf("update organization %s: %w", o.ID, err)
 	}
