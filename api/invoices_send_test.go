@@ -17,18 +17,21 @@ func TestSendInvoice(t *testing.T) {
 	g.act(t, key, v.ID, "send", "", "If-Match", `"2"`).problem(412, "precondition_failed")
 
 	// What is sent is what organization and contact are then.
-	g.set(t, `UPDATE organizations SET state = 'mh', name = 'Acme Pvt' WHERE id = $1`, org)
-	g.set(t, `UPDATE contacts SET name = 'Asha R.' WHERE id = $1`, contact)
+	g.set(t, `UPDATE organizations SET state = 'mh', name = 'Acme Pvt', email = 'us@acme.example', address = 'Here' WHERE id = $1`, org)
+	g.set(t, `UPDATE contacts SET name = 'Asha R.', address = 'There' WHERE id = $1`, contact)
 	r := g.act(t, key, v.ID, "send", "").want(200)
 	s := r.invoice()
 	if s.Status != "sent" || *s.Number != "INV/25-26/00001" || s.InterState || s.CGST != 9000 || s.Items[0].SGST != 9000 || s.IGST != 0 || s.SentAt == nil || r.header.Get("ETag") != `"2"` {
 		t.Errorf("got %s", r.body)
 	}
-	company, email, gstin, state, code, city := "Rao Traders", "asha@example.in", "27AAPFU0939F1ZV", "Maharashtra", "27", "Pune"
-	wantCustomer, _ := json.Marshal(customerView{Name: "Asha R.", Company: &company, Email: &email, GSTIN: &gstin, State: &state, StateCode: &code, City: &city})
+	company, email, gstin, state, code, city, address := "Rao Traders", "asha@example.in", "27AAPFU0939F1ZV", "Maharashtra", "27", "Pune", "There"
+	wantCustomer, _ := json.Marshal(customerView{Name: "Asha R.", Company: &company, Email: &email, GSTIN: &gstin, State: &state, StateCode: &code, City: &city, Address: &address})
 	gotCustomer, _ := json.Marshal(s.Customer)
-	if string(gotCustomer) != string(wantCustomer) || *s.Supplier != (supplierView{Name: "Acme Pvt", State: "Maharashtra", StateCode: "27"}) {
-		t.Errorf("parties %s, %+v", gotCustomer, s.Supplier)
+	ours, here := "us@acme.example", "Here"
+	wantSupplier, _ := json.Marshal(supplierView{Name: "Acme Pvt", State: "Maharashtra", StateCode: "27", Email: &ours, Address: &here})
+	gotSupplier, _ := json.Marshal(s.Supplier)
+	if string(gotCustomer) != string(wantCustomer) || string(gotSupplier) != string(wantSupplier) {
+		t.Errorf("parties %s, %s", gotCustomer, gotSupplier)
 	}
 	if read := g.call(t, key, "GET", "/api/invoices/"+v.ID, "").want(200); strings.TrimSpace(string(read.body)) != strings.TrimSpace(string(r.body)) {
 		t.Errorf("read %s\nsent %s", read.body, r.body)

@@ -33,6 +33,7 @@ var queriesAsked = map[string][]string{
 	"/api/deals/{id}":        {""},
 	"/api/invoices":          {"limit=%d", "limit=%d&include=contact", "limit=%d&q=crowd&include=contact", "limit=%d&status=draft"},
 	"/api/invoices/{id}":     {""},
+	"/api/invoices/{id}/pdf": {""},
 	"/api/dashboard/metrics": {""},
 	"/api/ai/usage":          {"", "group_by=model", "from=2026-01-01&to=2026-03-31"},
 	"/api/system/metrics":    {""},

@@ -74,6 +74,8 @@ func (s *Server) routes() []route {
 			summary: "Make a draft of an invoice", register: typed(s.createInvoice, http.StatusCreated)},
 		{method: get, path: "/api/invoices/{id}", scopes: read,
 			summary: "Read an invoice", register: typed(s.getInvoice, http.StatusOK)},
+		{method: get, path: "/api/invoices/{id}/pdf", scopes: read,
+			summary: "Read an invoice as a PDF", register: raw(s.getInvoicePDF, documentInvoicePDF)},
 		{method: patch, path: "/api/invoices/{id}", scopes: write, body: patchBody,
 			summary: "Change a draft; when it is sent, its notes and due date", register: typed(s.patchInvoice, http.StatusOK)},
 		{method: del, path: "/api/invoices/{id}", scopes: write,

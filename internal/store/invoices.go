@@ -56,17 +56,17 @@ type Invoice struct {
 
 // An InvoiceItem is a line of an invoice.
 type InvoiceItem struct {
-	Description string  `db:"description"`
-	HSNSAC      *string `db:"hsn_sac"`
-	Quantity    int64   `db:"quantity"`   // thousandths
-	Unit        *string `db:"unit"`       // of the quantity
-	UnitPrice   int64   `db:"unit_price"` // paise, as all that follow but the rate
-	GSTRate     int32   `db:"gst_rate"`   // hundredths of a per cent
-	Amount      int64   `db:"amount"`
-	CGST        int64   `db:"cgst"`
-	SGST        int64   `db:"sgst"`
-	IGST        int64   `db:"igst"`
-	Total       int64   `db:"total"`
+	Description string  `db:"description" json:"description"`
+	HSNSAC      *string `db:"hsn_sac" json:"hsn_sac"`
+	Quantity    int64   `db:"quantity" json:"quantity"`     // thousandths
+	Unit        *string `db:"unit" json:"unit"`             // of the quantity
+	UnitPrice   int64   `db:"unit_price" json:"unit_price"` // paise, as all that follow but the rate
+	GSTRate     int32   `db:"gst_rate" json:"gst_rate"`     // hundredths of a per cent
+	Amount      int64   `db:"amount" json:"amount"`
+	CGST        int64   `db:"cgst" json:"cgst"`
+	SGST        int64   `db:"sgst" json:"sgst"`
+	IGST        int64   `db:"igst" json:"igst"`
+	Total       int64   `db:"total" json:"total"`
 }
 
 // A Supplier is an organization as it was when it sent an invoice.
