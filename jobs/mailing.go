@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/payaid/payaid/internal/mail"
+	"github.com/payaid/payaid/internal/ratelimit"
 	"github.com/payaid/payaid/internal/ticket"
 )
 
@@ -27,6 +28,16 @@ type Mailing struct {
 	PublicURL string // where links in mails lead, without a slash at its end; "": mails have none
 	// Evidence is how long a report may take that tells whether the server took a mail of which nobody knows.
 	Evidence time.Duration
+	// Receipts asks for a report of success of every mail, at the cost of one coming in for each going out. Without
+	// it only those have one that are held where nobody knows.
+	Receipts bool
+	Rate     MailRate
+}
+
+// A MailRate bounds how many mails an organization may send, counted by recipients.
+type MailRate struct {
+	Limiter *ratelimit.Limiter // nil: as many as it likes
+	Limit   int                // within the limiter's window
 }
 
 const (

@@ -50,7 +50,7 @@ func (w sendMail) Run(ctx context.Context, _ sendMailArgs, t *Task) (Result, err
 	if err := t.Follow.Started(ctx); err != nil {
 		return Result{}, err
 	}
-	s := &posting{sendMail: w, task: t, input: in, mail: m}
+	s := &posting{sendMail: w, task: t, input: in, mail: m, began: time.Now()}
 	if err := s.all(ctx); err != nil {
 		return Result{}, err
 	}

@@ -123,7 +123,7 @@ func (s *posting) envelope(ctx context.Context, r *store.RecipientToSend) (mail.
 	// The ticket is also the envelope's id: a server on the way may drop the return path's extension.
 	e.ID, e.From = t, s.Mailing.Bounces.With(t)
 	// A report of success costs a mail coming in for each going out: where not to know is a matter of hands.
-	e.Success = s.mail.OnUnknown == store.UnknownHold
+	e.Success = s.Mailing.Receipts || s.mail.OnUnknown == store.UnknownHold
 	return e, nil
 }
 

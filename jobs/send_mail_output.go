@@ -1,10 +1,8 @@
 package jobs
 
 import (
-	"fmt"
 	"time"
 
-	"github.com/payaid/payaid/internal/mail"
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -75,50 +73,12 @@ func (s *posting) state() string {
 	return store.MailFailed
 }
 
-// wait is why the mail is not at its end; nil: it is.
-func (s *posting) wait() *Wait {
-	var next time.Time
-	reason := ""
-	sooner := func(at time.Time, why string) {
-		if next.IsZero() || at.Before(next) {
-			next, reason = at, why
-		}
-	}
-	for _, r := range s.mail.Recipients {
-		switch {
-		case r.State == store.MailUnknown && s.mail.OnUnknown == store.UnknownResend,
-			r.State == store.MailUnknown && time.Until(s.evidenceBy(&r)) > 0:
-			sooner(s.evidenceBy(&r), "Nobody knows whether the mail server took the mail; a report that tells is waited for.")
-		case r.State == store.MailDeferred && r.NextAttemptAt != nil:
-			sooner(*r.NextAttemptAt, fmt.Sprintf("The mail server put the mail off: %s", valueOr(r.Reply, "it gave no reason")))
-		case (r.State == store.MailQueued || r.State == store.MailDeferred) && s.until != nil:
-			sooner(time.Now().Add(s.until.After), s.until.Reason)
-		}
-	}
-	if reason == "" {
-		return nil
-	}
-	return (&Wait{Reason: reason, After: time.Until(next)}).before(s.task.Deadline)
-}
-
-// channelWait is the pause after a fault between us and the server.
-func (s *posting) channelWait(r *mail.Refusal) *Wait {
-	after := time.Until(r.Until)
-	if r.Until.IsZero() {
-		after = channelPause
-	}
-	return &Wait{Reason: "The mail server can't be used now, which is no recipient's fault: " + r.Error(), After: after}
-}
-
-// channelPause is after a fault of the channel for which the breaker names no time.
-const channelPause = 30 * time.Second
-
-// expires is when a mail that is put off again and again is given up.
+// expires is when a mail that is put off again and again is given up. A retry by hand has all the time again.
 func (s *posting) expires() time.Time {
-	if s.mail.DatedAt == nil {
-		return time.Now().Add(mailLifetime)
+	if s.task.StartedAt == nil {
+		return s.began.Add(mailLifetime)
 	}
-	return s.mail.DatedAt.Add(mailLifetime)
+	return s.task.StartedAt.Add(mailLifetime)
 }
 
 // failure is why nobody got the mail.
@@ -132,8 +92,13 @@ func (s *posting) failure() *Failure {
 			Detail: "Every recipient is on the organization's list of addresses that get no mail; nothing was sent."}
 	}
 	for _, r := range s.mail.Recipients {
-		if r.NextAttemptAt == nil && valueOr(r.Code, 0)/100 == 4 {
+		switch status := valueOr(r.Status, ""); {
+		case r.State != store.MailFailed:
+		case valueOr(r.Code, 0)/100 == 4:
 			return &Failure{Code: codeMailExpired, Title: "Expired", Detail: "The mail server put the mail off until it was given up."}
+		case status == statusTooLarge || status == statusOverLimit:
+			return &Failure{Code: codeMailContent, Title: "Too large",
+				Detail: "The mail is larger than the mail server takes; without its attachments it may go. The server said: " + valueOr(r.Reply, "nothing")}
 		}
 	}
 	return &Failure{Code: codeMailRejected, Title: "Rejected", Detail: "The mail server refused the mail for every recipient; the output has its replies."}
@@ -154,22 +119,4 @@ func timelineOf(s store.Sent, reason string, attempts int) map[string]any {
 		detail["next_attempt_at"] = s.NextAttemptAt.UTC().Format(time.RFC3339)
 	}
 	return detail
-}
-
-// remember keeps what was written down of a recipient.
-func remember(r *store.MailRecipient, s store.Sent) {
-	r.State, r.NextAttemptAt = s.State, s.NextAttemptAt
-	if s.Code != 0 {
-		r.Code = &s.Code
-	}
-	if s.Reply != "" {
-		r.Reply = &s.Reply
-	}
-	if s.QueueID != "" {
-		r.QueueID = &s.QueueID
-	}
-	if s.State == store.MailUnknown {
-		now := time.Now()
-		r.UnknownAt = &now
-	}
 }

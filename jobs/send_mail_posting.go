@@ -11,6 +11,7 @@ import (
 	"github.com/payaid/payaid/events"
 	"github.com/payaid/payaid/events/outbox"
 	"github.com/payaid/payaid/internal/mail"
+	"github.com/payaid/payaid/internal/ratelimit"
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -20,12 +21,18 @@ type posting struct {
 	task  *Task
 	input mailInput
 	mail  store.MailToSend
+	began time.Time
 
-	content *content // composed when the first recipient needs it
-	until   *Wait    // the channel is ill: nothing more is tried in this attempt
+	content *content         // composed when the first recipient needs it
+	until   *Wait            // nothing more is tried in this attempt, for a reason that is no recipient's
+	counted *ratelimit.Taken // the mail that is under way, as its organization's rate counts it
 }
 
-// all tries every recipient that is due. Its error is one of ours, or the end of the attempt.
+// turn is how long a mail with many recipients may hold a place that others wait for.
+const turn = 10 * time.Second
+
+// all tries every recipient that is due, as long as its turn lasts. Its error is one of ours, or the end of the
+// attempt.
 func (s *posting) all(ctx context.Context) error {
 	for i := range s.mail.Recipients {
 		if err := s.one(ctx, &s.mail.Recipients[i]); err != nil {
@@ -45,8 +52,17 @@ func (s *posting) one(ctx context.Context, r *store.RecipientToSend) error {
 	case r.State != store.MailQueued && r.State != store.MailDeferred:
 		return nil
 	case r.Suppressed != nil:
-		return s.settle(ctx, r, store.Sent{State: store.MailSuppressed, Uncounted: true}, *r.Suppressed)
-	case s.until != nil, r.NextAttemptAt != nil && time.Until(*r.NextAttemptAt) > time.Second:
+		return s.settle(ctx, r, store.Sent{Claim: newEventID(), State: store.MailSuppressed, Uncounted: true}, outcome{reason: *r.Suppressed})
+	case r.NextAttemptAt != nil && time.Until(*r.NextAttemptAt) > time.Second:
+		return nil
+	}
+	if s.until == nil && time.Since(s.began) > turn {
+		s.until = &Wait{Reason: "The mail has many recipients; others come in between."}
+	}
+	if s.until == nil {
+		s.until = s.overRate(ctx)
+	}
+	if s.until != nil {
 		return nil
 	}
 	return s.send(ctx, r)
@@ -54,7 +70,7 @@ func (s *posting) one(ctx context.Context, r *store.RecipientToSend) error {
 
 // unknown sends again to a recipient of whom nobody knows, when no evidence came in time and the sender wants it so.
 func (s *posting) unknown(ctx context.Context, r *store.RecipientToSend) error {
-	if s.mail.OnUnknown == store.UnknownHold || time.Until(s.evidenceBy(r)) > 0 {
+	if at := s.resendAt(r); at == nil || time.Until(*at) > 0 {
 		return nil
 	}
 	err := s.DB.Tx(ctx, func(tx pgx.Tx) error {
@@ -65,22 +81,65 @@ func (s *posting) unknown(ctx context.Context, r *store.RecipientToSend) error {
 			ID: newEventID(), Position: r.Position, Type: "resent"})
 		return err
 	})
-	if err != nil && !errors.Is(err, store.ErrConflict) {
-		return err
+	if errors.Is(err, store.ErrConflict) {
+		return s.look(ctx, r) // it is known meanwhile
 	}
 	if err == nil {
-		r.State = store.MailQueued
+		r.State, r.UnknownAt, r.NextAttemptAt = store.MailQueued, nil, nil
 	}
-	return nil
+	return err
+}
+
+// resendAt is when a recipient of whom nobody knows is sent to again; nil: never by itself.
+func (s *posting) resendAt(r *store.RecipientToSend) *time.Time {
+	if r.NextAttemptAt != nil {
+		return r.NextAttemptAt // by hand
+	}
+	if s.mail.OnUnknown == store.UnknownHold {
+		return nil
+	}
+	at := s.evidenceBy(r)
+	return &at
 }
 
 // evidenceBy is when a report that settles an unknown recipient should have come.
 func (s *posting) evidenceBy(r *store.RecipientToSend) time.Time {
-	if r.UnknownAt == nil || s.Mailing.Bounces.IsZero() {
-		return time.Time{}
+	if r.UnknownAt == nil {
+		return s.began
+	}
+	if s.Mailing.Bounces.IsZero() {
+		return *r.UnknownAt
 	}
 	return r.UnknownAt.Add(s.Mailing.Evidence)
 }
+
+// look reads a recipient that somebody else has changed. ErrConflict: the job is not this attempt's any more.
+func (s *posting) look(ctx context.Context, r *store.RecipientToSend) error {
+	held, err := store.IsHeld(ctx, s.DB.Pool(), s.task.Hold())
+	if err != nil {
+		return err
+	}
+	if !held {
+		return fmt.Errorf("send mail %s: %w", s.task.ID, store.ErrConflict)
+	}
+	m, err := s.DB.MailToSend(ctx, s.task.OrganizationID, s.task.ID, s.mail.Stream)
+	if err != nil {
+		return err
+	}
+	for _, now := range m.Recipients {
+		if now.Position == r.Position {
+			*r = now
+		}
+	}
+	s.mail.Mail = m.Mail
+	return nil
+}
+
+// stale is how long the note that a mail is being sent may take. Others take the jobs of a process that was frozen
+// for longer, and it must not go on when it wakes up.
+const stale = 8 * time.Second
+
+var errStale = errors.New("this process was away for too long")
 
 func (s *posting) send(ctx context.Context, r *store.RecipientToSend) error {
 	c, err := s.compose(ctx)
@@ -95,106 +154,124 @@ func (s *posting) send(ctx context.Context, r *store.RecipientToSend) error {
 	if err != nil {
 		return err
 	}
-	claim, begun := newEventID(), false
+	try := store.Sent{Claim: newEventID()}
 	receipt, err := s.Mailing.Mailer.Send(ctx, envelope, content, func(ctx context.Context) error {
 		// Once it was asked for it may be done, whatever came back.
-		begun = true
-		return s.DB.BeginSending(ctx, s.task.Hold(), r.Position, claim)
+		try.Begun = true
+		asked := time.Now()
+		if err := s.DB.BeginSending(ctx, s.task.Hold(), r.Position, try.Claim); err != nil {
+			return err
+		}
+		if time.Since(asked) > stale {
+			return errStale
+		}
+		return nil
 	})
-	if !begun {
-		claim = ""
-	}
-	return s.answered(ctx, r, claim, receipt, err)
+	return s.answered(ctx, r, try, receipt, err)
 }
 
 // answered writes down what became of a try.
-func (s *posting) answered(ctx context.Context, r *store.RecipientToSend, claim string, receipt mail.Receipt, err error) error {
-	if err == nil {
-		return s.settle(ctx, r, store.Sent{Claim: claim, State: store.MailAccepted, Code: receipt.Code, Reply: receipt.Reply,
-			QueueID: receipt.QueueID}, "")
-	}
+func (s *posting) answered(ctx context.Context, r *store.RecipientToSend, try store.Sent, receipt mail.Receipt, err error) error {
 	var refusal *mail.Refusal
-	if !errors.As(err, &refusal) {
-		if errors.Is(err, store.ErrConflict) {
-			return err // the job was ended, or somebody else has it
-		}
+	switch {
+	case err == nil:
+		try.State, try.Code, try.Reply, try.QueueID = store.MailAccepted, receipt.Code, receipt.Reply, receipt.QueueID
+		return s.settle(ctx, r, try, outcome{})
+	case errors.Is(err, store.ErrConflict):
+		return s.look(ctx, r) // the recipient, or the job, was settled by somebody else
+	case !errors.As(err, &refusal):
 		// Nothing was sent: the process stops, or the database is away.
-		if again := s.back(ctx, r, claim); again != nil {
-			return errors.Join(err, again)
-		}
-		return fmt.Errorf("send mail %s to recipient %d: %w", s.task.ID, r.Position, err)
-	}
-	sent := store.Sent{Claim: claim, Code: refusal.Code, Status: refusal.Enhanced, Reply: refusal.Reply}
-	switch refusal.Class {
-	case mail.Channel:
+		err = fmt.Errorf("send mail %s to recipient %d: %w", s.task.ID, r.Position, err)
+		return errors.Join(err, s.back(ctx, r, try))
+	case refusal.Class == mail.Channel:
 		s.until = s.channelWait(refusal)
-		return s.back(ctx, r, claim)
-	case mail.Unknown:
-		sent.State = store.MailUnknown
-	case mail.Deferred:
-		if next := time.Now().Add(mailBackoff(r.Attempts + 1)); next.Before(s.expires()) {
-			sent.State, sent.NextAttemptAt = store.MailDeferred, &next
-			break
-		}
-		sent.State = store.MailFailed
-		return s.settle(ctx, r, sent, "expired")
-	default:
-		sent.State = store.MailFailed
+		return s.back(ctx, r, try)
 	}
-	return s.settle(ctx, r, sent, string(refusal.Class), refusal)
+	try.Code, try.Status, try.Reply = refusal.Code, refusal.Enhanced, refusal.Reply
+	o := outcome{reason: string(refusal.Class), refusal: refusal}
+	switch refusal.Class {
+	case mail.Unknown:
+		try.State = store.MailUnknown
+	case mail.Deferred:
+		try.State = store.MailDeferred
+		next := time.Now().Add(mailBackoff(r.Attempts + 1))
+		if try.NextAttemptAt = &next; next.After(s.expires()) {
+			try.State, try.NextAttemptAt, o.reason = store.MailFailed, nil, "expired"
+		}
+	case mail.TooLarge:
+		try.State = store.MailFailed
+		if refusal.Code == 0 { // found out here, by what the server says it takes
+			try.Status, try.Reply = statusTooLarge, refusal.Cause.Error()
+		}
+	default:
+		try.State = store.MailFailed
+	}
+	return s.settle(ctx, r, try, o)
 }
 
+// Statuses of RFC 3463 for a mail that is too big: for the system, or for the mailbox.
+const statusTooLarge, statusOverLimit = "5.3.4", "5.2.3"
+
 // back gives a recipient back as it was, when a try says nothing about it.
-func (s *posting) back(ctx context.Context, r *store.RecipientToSend, claim string) error {
-	if claim == "" {
+func (s *posting) back(ctx context.Context, r *store.RecipientToSend, try store.Sent) error {
+	if s.counted != nil {
+		s.counted.GiveBack(ctx)
+		s.counted = nil
+	}
+	if !try.Begun {
 		return nil
 	}
-	state := store.MailQueued
+	try.State, try.Uncounted = store.MailQueued, true
 	if r.Attempts > 0 {
-		state = store.MailDeferred
+		try.State = store.MailDeferred
 	}
-	return s.settle(ctx, r, store.Sent{Claim: claim, State: state, Uncounted: true}, "")
+	return s.settle(ctx, r, try, outcome{})
+}
+
+// An outcome is why a recipient is in its new state: a word for programs, and what the server said against it.
+type outcome struct {
+	reason  string
+	refusal *mail.Refusal
 }
 
 // settle writes down a recipient's new state, with its line in the timeline and the fact that tells of it. It goes on
 // when the attempt's own time is over: what the server said can't be asked again.
-func (s *posting) settle(ctx context.Context, r *store.RecipientToSend, sent store.Sent, reason string, refusal ...*mail.Refusal) error {
+func (s *posting) settle(ctx context.Context, r *store.RecipientToSend, sent store.Sent, o outcome) error {
 	sent.OrganizationID, sent.MailID, sent.Position = s.task.OrganizationID, s.task.ID, r.Position
-	// As two attempts of the same write must be one, the timeline names the try.
-	event := store.MailEvent{ID: newEventID(), Position: r.Position, Type: sent.State}
-	if sent.Claim != "" {
-		event.Source = sent.Claim + "/" + sent.State
-	}
+	var settled store.Settled
 	err := persist(ctx, func(ctx context.Context) error {
-		return s.DB.Tx(ctx, func(tx pgx.Tx) error {
-			m, attempts, err := store.SettleSending(ctx, tx, sent)
-			if err != nil {
+		return s.DB.Tx(ctx, func(tx pgx.Tx) (err error) {
+			if settled, err = store.SettleSending(ctx, tx, sent); err != nil || !settled.Wrote {
 				return err
 			}
-			s.mail.Mail, r.Attempts = m, attempts
-			b := &pgx.Batch{}
-			if event.Type != store.MailQueued && event.Type != store.MailDeferred || !sent.Uncounted {
-				event.Detail = timelineOf(sent, reason, attempts)
-				store.QueueMailEvent(b, sent.OrganizationID, sent.MailID, event)
+			if err := s.suppress(ctx, tx, r, o.refusal); err != nil {
+				return err
 			}
-			if f := factOf(m, sent, reason, attempts); f != nil {
-				if _, err := outbox.Queue(b, originOf(s.task.Job), f); err != nil {
-					return err
-				}
-			}
-			for _, one := range refusal {
-				if err := s.suppress(ctx, tx, r, one); err != nil {
-					return err
-				}
-			}
-			return tx.SendBatch(ctx, b).Close()
+			return s.tell(ctx, tx, settled, sent, o)
 		})
 	})
 	if err != nil {
 		return err
 	}
-	remember(&r.MailRecipient, sent)
+	s.mail.Mail, r.MailRecipient = settled.Mail, settled.Recipient
 	s.Hints.OutboxChanged()
+	return nil
+}
+
+// tell adds the line of the timeline and the fact, once for a try. One that says nothing about the recipient has
+// neither.
+func (s *posting) tell(ctx context.Context, tx pgx.Tx, now store.Settled, sent store.Sent, o outcome) error {
+	if sent.Uncounted && sent.State != store.MailSuppressed {
+		return nil
+	}
+	isNew, err := store.AppendMailEvent(ctx, tx, sent.OrganizationID, sent.MailID, store.MailEvent{ID: newEventID(), Position: sent.Position,
+		Type: sent.State, Source: sent.Claim + "/" + sent.State, Detail: timelineOf(sent, o.reason, now.Recipient.Attempts)})
+	if err != nil || !isNew {
+		return err
+	}
+	if f := factOf(now.Mail, sent, o.reason, now.Recipient.Attempts); f != nil {
+		return outbox.Append(ctx, tx, originOf(s.task.Job), f)
+	}
 	return nil
 }
 

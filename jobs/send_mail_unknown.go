@@ -40,9 +40,9 @@ func (w sendMail) orphan(ctx context.Context, t *Task, was store.MailToSend) err
 	return err
 }
 
-// suppress puts an address on the list that the server says doesn't exist.
+// suppress puts an address on the list that the server says doesn't exist, or that is full again and again.
 func (s *posting) suppress(ctx context.Context, tx pgx.Tx, r *store.RecipientToSend, refusal *mail.Refusal) error {
-	if refusal.Class != mail.Rejected || !refusal.Suppress {
+	if refusal == nil || refusal.Class != mail.Rejected || !refusal.Suppress {
 		return nil
 	}
 	detail := refusal.Error()

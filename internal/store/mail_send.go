@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -43,7 +44,8 @@ type Sent struct {
 	OrganizationID string
 	MailID         string
 	Position       int
-	Claim          string // "": nothing was begun, as the refusal came before the content
+	Claim          string // of the try, a UUID
+	Begun          bool   // BeginSending was asked for, whatever it answered
 	State          string // of the recipient from now on
 	Code           int    // of the server's answer; 0: there was none
 	Status, Reply  string
@@ -53,36 +55,80 @@ type Sent struct {
 	Uncounted bool
 }
 
-// A try that reached the server counts, whether or not the content was begun. A claim that was overtaken is void,
-// unless all that is known since is that nobody knows.
-const settleSending = `
-UPDATE mail_recipients
-SET state = $5, code = coalesce(nullif($6, 0), code), status = coalesce(nullif($7, ''), status),
-    reply = coalesce(nullif($8, ''), reply), queue_id = coalesce(nullif($9, ''), queue_id), next_attempt_at = $10,
-    attempts = attempts + CASE WHEN $4 = '' AND NOT $11 THEN 1 WHEN $4 <> '' AND $11 THEN -1 ELSE 0 END,
-    accepted_at = CASE WHEN $5 = 'accepted' THEN coalesce(accepted_at, now()) ELSE accepted_at END,
-    unknown_at = CASE WHEN $5 = 'unknown' THEN coalesce(unknown_at, now()) ELSE NULL END, updated_at = now()
-WHERE organization_id = $1 AND message_id = $2 AND position = $3
-  AND CASE WHEN $4 = '' THEN state IN ('queued', 'deferred')
-           ELSE claim = nullif($4, '')::uuid AND (state = 'sending' OR state = 'unknown' AND $5 <> 'unknown') END
-RETURNING attempts`
+// A Settled is a recipient after a try.
+type Settled struct {
+	Mail      Mail
+	Recipient MailRecipient
+	// Wrote is false where there was nothing to write down: it is written already, as when the answer to the commit
+	// before was lost, or the recipient was settled otherwise, which is what Recipient says.
+	Wrote bool
+}
 
-// SettleSending writes down what became of a try, in the caller's transaction, and gives the mail and the tries
-// that the recipient has had. ErrConflict: the recipient was settled by somebody else.
-func SettleSending(ctx context.Context, tx pgx.Tx, s Sent) (m Mail, attempts int, err error) {
+// What the server accepted is accepted, whatever became of the job and of the recipient meanwhile: a later try, under
+// a claim of its own, that is under way ends as accepted too. All else counts only while the try's claim stands, or
+// before anything was begun. What would wait to be sent again ends as its job has ended.
+const settleSending = `
+UPDATE mail_recipients r
+SET state = CASE WHEN $5 = 'accepted' AND claim <> $4 AND state = 'sending' THEN state
+                 WHEN $5 = 'accepted' OR accepted_at IS NOT NULL THEN 'accepted'
+                 WHEN $5 NOT IN ('queued', 'deferred') THEN $5
+                 ELSE coalesce((SELECT j.status FROM jobs j WHERE j.organization_id = $1 AND j.id = $2
+                                AND j.status IN ('cancelled', 'failed')), $5) END,
+    claim = CASE WHEN $6 THEN claim ELSE $4 END,
+    code = coalesce(nullif($7, 0), code), status = coalesce(nullif($8, ''), status), reply = coalesce(nullif($9, ''), reply),
+    queue_id = coalesce(nullif($10, ''), queue_id), next_attempt_at = $11,
+    attempts = greatest(0, attempts + CASE WHEN $6 AND $12 THEN -1 WHEN $6 OR $12 THEN 0 ELSE 1 END),
+    accepted_at = CASE WHEN $5 = 'accepted' THEN coalesce(accepted_at, now()) ELSE accepted_at END,
+    unknown_at = CASE WHEN $5 = 'unknown' THEN coalesce(unknown_at, now()) END, updated_at = now()
+WHERE organization_id = $1 AND message_id = $2 AND position = $3
+  AND CASE WHEN NOT $6 THEN state IN ('queued', 'deferred') AND claim IS DISTINCT FROM $4
+           WHEN $5 = 'accepted' THEN claim = $4 AND (state <> 'accepted' OR code IS NULL) OR claim <> $4 AND accepted_at IS NULL
+           ELSE claim = $4 AND state IN ('sending', 'unknown') END
+RETURNING ` + recipientColumns
+
+const selectSettledRecipient = `
+SELECT ` + recipientColumns + ` FROM mail_recipients WHERE organization_id = $1 AND message_id = $2 AND position = $3`
+
+const selectSettledMail = `SELECT ` + mailColumns + ` FROM mail_messages WHERE organization_id = $1 AND id = $2`
+
+// SettleSending writes down what became of a try, in the caller's transaction. It may be asked again for the same
+// try, and does nothing the second time.
+func SettleSending(ctx context.Context, tx pgx.Tx, s Sent) (out Settled, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("settle recipient %d of mail %s as %s: %w", s.Position, s.MailID, s.State, err)
+		}
+	}()
 	if _, err := LockMail(ctx, tx, s.OrganizationID, s.MailID); err != nil {
-		return m, 0, err
+		return out, err
 	}
-	err = tx.QueryRow(ctx, settleSending, s.OrganizationID, s.MailID, s.Position, s.Claim, s.State, s.Code, s.Status,
-		s.Reply, s.QueueID, s.NextAttemptAt, s.Uncounted).Scan(&attempts)
-	if notFound(err) == ErrNotFound {
-		err = ErrConflict
+	out.Recipient, err = oneRecipient(tx.Query(ctx, settleSending, s.OrganizationID, s.MailID, s.Position, s.Claim, s.State, s.Begun,
+		s.Code, s.Status, s.Reply, s.QueueID, s.NextAttemptAt, s.Uncounted))
+	switch {
+	case err == nil:
+		out.Wrote = true
+		out.Mail, err = TouchMail(ctx, tx, s.OrganizationID, s.MailID)
+		return out, err
+	case !errors.Is(err, ErrNotFound):
+		return out, err
 	}
+	if out.Recipient, err = oneRecipient(tx.Query(ctx, selectSettledRecipient, s.OrganizationID, s.MailID, s.Position)); err != nil {
+		return out, err
+	}
+	rows, err := tx.Query(ctx, selectSettledMail, s.OrganizationID, s.MailID)
 	if err != nil {
-		return m, 0, fmt.Errorf("settle recipient %d of mail %s as %s: %w", s.Position, s.MailID, s.State, err)
+		return out, err
 	}
-	m, err = TouchMail(ctx, tx, s.OrganizationID, s.MailID)
-	return m, attempts, err
+	out.Mail, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Mail])
+	return out, err
+}
+
+func oneRecipient(rows pgx.Rows, err error) (MailRecipient, error) {
+	if err != nil {
+		return MailRecipient{}, err
+	}
+	r, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[MailRecipient])
+	return r, notFound(err)
 }
 
 // Whoever holds the job is the only one who may send: a try that is still noted is one whose process died, or
@@ -119,7 +165,7 @@ func OrphanSending(ctx context.Context, tx pgx.Tx, h Hold) (m Mail, orphans []Tr
 }
 
 const resendUnknown = `
-UPDATE mail_recipients SET state = 'queued', unknown_at = NULL, updated_at = now()
+UPDATE mail_recipients SET state = 'queued', unknown_at = NULL, next_attempt_at = NULL, updated_at = now()
 WHERE organization_id = $1 AND message_id = $2 AND position = $3 AND state = 'unknown'`
 
 // ResendUnknown gives a recipient up to be sent to again, though it may have the mail.
@@ -137,10 +183,19 @@ func ResendUnknown(ctx context.Context, tx pgx.Tx, organizationID, mailID string
 	return TouchMail(ctx, tx, organizationID, mailID)
 }
 
-// A retry by hand is a decision about everything that is not accepted.
+// A retry by hand is a decision about everything that is not accepted, what nobody knows included. But a try of the
+// run before may be under way still, and is given time for its last word, as it may be that of acceptance.
 const renewRecipients = `
-UPDATE mail_recipients SET state = 'queued', unknown_at = NULL, next_attempt_at = NULL, updated_at = now()
+UPDATE mail_recipients
+SET state = CASE WHEN state IN ('sending', 'unknown') THEN 'unknown' ELSE 'queued' END,
+    unknown_at = CASE WHEN state IN ('sending', 'unknown') THEN coalesce(unknown_at, now()) END,
+    next_attempt_at = CASE WHEN state IN ('sending', 'unknown') THEN greatest(now(), coalesce(unknown_at, now()) + $3::interval) END,
+    attempts = 0, updated_at = now()
 WHERE organization_id = $1 AND message_id = $2 AND state <> 'accepted'`
+
+// LastWord is how long a try may go on whose job was ended or taken over by others: a mail whose content is under way
+// is not broken off at once.
+const LastWord = 20 * time.Second
 
 const renewMail = `
 UPDATE mail_messages SET run = $3 WHERE organization_id = $1 AND id = $2 AND run < $3`
@@ -155,7 +210,7 @@ func RenewMail(ctx context.Context, tx pgx.Tx, organizationID, mailID string, ru
 		err = oneRow(tag)
 	}
 	if err == nil {
-		_, err = tx.Exec(ctx, renewRecipients, organizationID, mailID)
+		_, err = tx.Exec(ctx, renewRecipients, organizationID, mailID, LastWord)
 	}
 	if err != nil {
 		return Mail{}, fmt.Errorf("begin mail %s again: %w", mailID, err)
