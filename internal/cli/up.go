@@ -35,6 +35,7 @@ type upCmd struct {
 	aiSettings
 	linkSettings
 	mailSettings
+	sendingSettings
 	logSettings
 }
 
@@ -66,6 +67,7 @@ type upSetup struct {
 	model    model
 	links    string // PUBLIC_URL
 	mail     mailServer
+	sending  sending
 	services upServices
 	log      *slog.Logger
 }
@@ -104,6 +106,7 @@ func (c *upCmd) check(a *app) (upSetup, error) {
 	s := upSetup{
 		data: c.Data, listen: c.listenSettings.check(&p), adminKey: c.adminSettings.check(&p),
 		rates: c.gstSettings.check(&p), limits: c.limitSettings.check(&p), aiRates: c.aiLimitSettings.check(&p), model: c.aiSettings.check(&p, rulesOn), links: c.linkSettings.check(&p), mail: c.mailSettings.check(&p),
+		sending:  c.sendingSettings.check(&p),
 		services: c.upServices,
 	}
 	if c.Exit && !c.Demo {
@@ -203,7 +206,7 @@ func (a *app) keepWorking(ctx context.Context, s upSetup, p pool, services *serv
 		queues[j.Spec.Queue.Name] = j.Spec.Queue.Workers
 	}
 	setup := workerSetup{pool: p, natsURL: services.natsURL, redisURL: services.redisURL, model: s.model, queues: queues, publicURL: s.links,
-		mail: s.mail.orSink(services.sinkPort)}
+		mail: s.mail.orSink(services.sinkPort), sending: s.sending}
 	for {
 		err := a.runWorker(ctx, setup, s.log.With("process", "worker"))
 		if !errors.Is(err, workers.ErrGivenAway) || ctx.Err() != nil {

@@ -145,6 +145,7 @@ type workerSetup struct {
 	redisURL string // "": nothing is cached
 	model    model
 	mail     mailServer
+	sending  sending
 	queues   map[string]int
 	// publicURL is where links in mails lead, without a slash at its end; "": mails have none.
 	publicURL string
@@ -193,9 +194,13 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 		return fmt.Errorf("configuration: %w", err)
 	}
 	defer cache.Close()
+	mailing, keepMail, err := w.mailing(db, log)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
 	hints := hint.New(nc)
 	deps := jobs.Deps{Cache: cache, Answers: cache, DB: db, Relaxed: relaxed, Hints: hints, Model: chain, Puller: chain, Rules: w.model.rules,
-		RupeesPerDollar: w.model.usdINR, Log: log}
+		RupeesPerDollar: w.model.usdINR, Mailing: mailing, Log: log}
 	worker := workers.New(workers.Config{
 		DB: db, Relaxed: relaxed, Stream: s, Table: a.table(deps), Queues: w.queues, Hints: hints,
 		Providers: func() []store.ProviderState { return providerStates(chain.Status()) }, Version: version(), Log: log,
@@ -204,6 +209,7 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 	var watching sync.WaitGroup
 	watching.Go(func() { db.WatchBurst(probing, log.With("pool", "jobs")) })
 	watching.Go(func() { relaxed.WatchBurst(probing, log.With("pool", "river")) })
+	watching.Go(func() { keepMail(probing) })
 	probed := make(chan error, 1)
 	go func() { probed <- chain.Run(probing) }()
 	err = worker.Run(ctx)

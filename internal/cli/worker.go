@@ -19,6 +19,7 @@ type workerCmd struct {
 	redisSettings
 	aiSettings
 	mailSettings
+	sendingSettings
 	linkSettings
 	logSettings
 }
@@ -43,7 +44,7 @@ func (c *workerCmd) Run(ctx context.Context, a *app) error {
 	setup := workerSetup{
 		pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p), redisURL: c.redisSettings.check(&p), model: c.aiSettings.check(&p, rulesOff),
 		queues: readQueues(c.Queue, a.table(jobs.Deps{}), &p), publicURL: c.linkSettings.check(&p),
-		mail: c.mailSettings.check(&p).orSink(c.sink()),
+		mail: c.mailSettings.check(&p).orSink(c.sink()), sending: c.sendingSettings.check(&p),
 	}
 	if err := p.err(); err != nil {
 		return err
