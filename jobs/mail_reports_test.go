@@ -314,8 +314,8 @@ func TestReportWaitsForTheAnswer(t *testing.T) {
 	var claim string
 	d.scan(&claim, `SELECT claim::text FROM mail_recipients WHERE message_id = $1`, id)
 	d.must(d.db.Tx(t.Context(), func(tx pgx.Tx) error {
-		_, _, err := store.SettleSending(t.Context(), tx, store.Sent{OrganizationID: d.organization, MailID: id, Position: 1, Claim: claim,
-			State: store.MailAccepted, Code: 250, QueueID: "4jXK"})
+		_, err := store.SettleSending(t.Context(), tx, store.Sent{OrganizationID: d.organization, MailID: id, Position: 1, Claim: claim,
+			Begun: true, State: store.MailAccepted, Code: 250, QueueID: "4jXK"})
 		return err
 	}))
 	d.must(<-taken)

@@ -86,9 +86,6 @@ WHERE organization_id = $1 AND message_id = $2 AND position = $3
            ELSE claim = $4 AND state IN ('sending', 'unknown') END
 RETURNING ` + recipientColumns
 
-const selectSettledRecipient = `
-SELECT ` + recipientColumns + ` FROM mail_recipients WHERE organization_id = $1 AND message_id = $2 AND position = $3`
-
 const selectSettledMail = `SELECT ` + mailColumns + ` FROM mail_messages WHERE organization_id = $1 AND id = $2`
 
 // SettleSending writes down what became of a try, in the caller's transaction. It may be asked again for the same
@@ -112,7 +109,7 @@ func SettleSending(ctx context.Context, tx pgx.Tx, s Sent) (out Settled, err err
 	case !errors.Is(err, ErrNotFound):
 		return out, err
 	}
-	if out.Recipient, err = oneRecipient(tx.Query(ctx, selectSettledRecipient, s.OrganizationID, s.MailID, s.Position)); err != nil {
+	if out.Recipient, err = oneRecipient(tx.Query(ctx, selectRecipient, s.OrganizationID, s.MailID, s.Position)); err != nil {
 		return out, err
 	}
 	rows, err := tx.Query(ctx, selectSettledMail, s.OrganizationID, s.MailID)
