@@ -14,7 +14,12 @@ import (
 
 // descendants lists the processes below pid. Postgres puts each of its processes
 // into a session of its own, where a signal to the group does not reach them.
+// Below 0, which is no process of ours, there are none: the kernel has it as the
+// parent of the first process, and so of all.
 func descendants(pid int) []int {
+	if pid == 0 {
+		return nil
+	}
 	children := map[int][]int{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {

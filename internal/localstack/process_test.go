@@ -177,3 +177,15 @@ func TestALogThatGrewTooLargeIsPutAside(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingIsBelowNoProcess: a service that is being started again has the pid 0, and whoever kills what is below
+// that would kill processes of the whole machine.
+func TestNothingIsBelowNoProcess(t *testing.T) {
+	t.Parallel()
+	if below := descendants(0); len(below) > 0 {
+		t.Errorf("%d processes are below 0", len(below))
+	}
+	if below := descendants(1); len(below) == 0 {
+		t.Error("there is no process below the first")
+	}
+}
