@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -118,7 +119,7 @@ func checkMail(input json.RawMessage) []Fault {
 // trial composes what can be composed without looking anything up: what a mail can't say is found here.
 func (in mailInput) trial() []Fault {
 	m := in.message()
-	m.ID, m.From = "trial", mail.Address{Address: "trial@example.com"}
+	m.ID, m.From, m.Date = "trial", mail.Address{Address: "trial@example.com"}, time.Unix(0, 0)
 	if in.Template != nil {
 		m.Subject, m.Text = "trial", "trial"
 	}
