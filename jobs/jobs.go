@@ -76,13 +76,15 @@ func All(d Deps) []Job {
 		Requested(d, remindOfInvoice{asker{d}}, reminderOfInvoice.spec()),
 		Requested(d, briefDaily{asker{d}}, briefingOfDay.spec()),
 		Requested(d, pullModel{d.Puller, make(chan struct{}, 1)}, pullModelSpec),
-		Requested(d, sendMail{d}, sendMailSpec),
+		Reacting(d, sendMail{d}, sendMailSpec, on(mailOfInvoice), on(mailOfWonDeal), on(mailOfReminder), on(mailOfUnwritten)),
 		Reacting(d, invalidateTags{d.Cache}, invalidateTagsSpec, on(tagsOf)),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
 		Scheduled(cleanUp{db: d.DB}, cleanUpSpec),
 		Scheduled(rollUpCalls{db: d.DB}, rollUpCallsSpec),
 		Scheduled(sweepReservations{db: d.DB, log: d.Log}, sweepReservationsSpec),
 		Scheduled(markOverdue{db: d.DB, hints: d.Hints}, markOverdueSpec),
+		Scheduled(remindInvoices{d}, remindInvoicesSpec,
+			on(remindersOfOverdue), on(remindersOfPaid), on(remindersOfCancelled), on(remindersOfPutOff)),
 	}
 }
 

@@ -21,11 +21,11 @@ type Reaction[A requestArgs] interface {
 }
 
 // A start turns a fact into the arguments of the work that it starts, or false.
-type start[A requestArgs] func(events.Envelope, events.Fact) (A, bool)
+type start[A river.JobArgs] func(events.Envelope, events.Fact) (A, bool)
 
 // on is a start by facts of one type, or by all of which the function picks its own: a start of the wrong
 // kind doesn't compile.
-func on[F events.Fact, A requestArgs](arguments func(events.Envelope, F) (A, bool)) start[A] {
+func on[F events.Fact, A river.JobArgs](arguments func(events.Envelope, F) (A, bool)) start[A] {
 	return func(e events.Envelope, f events.Fact) (args A, ok bool) {
 		if f, is := f.(F); is {
 			return arguments(e, f)
@@ -39,20 +39,24 @@ func Reacting[A requestArgs](d Deps, w Reaction[A], spec Spec, starts ...start[A
 	j := Requested(d, w, spec)
 	requested := j.routes
 	j.routes = func(e events.Envelope, f events.Fact) []river.InsertManyParams {
-		inserts := requested(e, f)
-		for _, start := range starts {
-			if args, ok := start(e, f); ok {
-				inserts = append(inserts, river.InsertManyParams{Args: args, InsertOpts: &river.InsertOpts{
-					Queue: spec.Queue.Name, MaxAttempts: spec.MaxAttempts,
-				}})
-			}
-		}
-		return inserts
+		return append(requested(e, f), started(spec, starts, e, f)...)
 	}
 	j.register = func(workers *river.Workers) {
 		river.AddWorker(workers, &reactingWorker[A]{newRequestedWorker(d, w, spec), w})
 	}
 	return j
+}
+
+// started are the inserts of what a fact starts.
+func started[A river.JobArgs](spec Spec, starts []start[A], e events.Envelope, f events.Fact) (inserts []river.InsertManyParams) {
+	for _, start := range starts {
+		if args, ok := start(e, f); ok {
+			inserts = append(inserts, river.InsertManyParams{Args: args, InsertOpts: &river.InsertOpts{
+				Queue: spec.Queue.Name, MaxAttempts: spec.MaxAttempts,
+			}})
+		}
+	}
+	return inserts
 }
 
 type reactingWorker[A requestArgs] struct {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
+
+	"github.com/payaid/payaid/events"
 )
 
 // Chore is work that the clock asks for. It is idempotent: a tick may run twice.
@@ -12,12 +14,13 @@ type Chore[A river.JobArgs] interface {
 	Run(ctx context.Context, args A) error
 }
 
-// Scheduled makes the row of a kind that a schedule starts.
-func Scheduled[A river.JobArgs](c Chore[A], spec Spec) Job {
+// Scheduled makes the row of a kind that a schedule starts, and facts may start as well.
+func Scheduled[A river.JobArgs](c Chore[A], spec Spec, starts ...start[A]) Job {
 	var zero A
 	return Job{
-		Kind: zero.Kind(),
-		Spec: spec,
+		Kind:   zero.Kind(),
+		Spec:   spec,
+		routes: func(e events.Envelope, f events.Fact) []river.InsertManyParams { return started(spec, starts, e, f) },
 		due: func() river.InsertManyParams {
 			return river.InsertManyParams{Args: zero, InsertOpts: &river.InsertOpts{
 				Queue: spec.Queue.Name, MaxAttempts: spec.MaxAttempts,

@@ -13,7 +13,10 @@ import (
 )
 
 // sendMailArgs are River's arguments of mail.send.
-type sendMailArgs struct{ Request }
+type sendMailArgs struct {
+	Request
+	Cause *mailCause `json:"cause,omitempty"` // nil: a client asked for it
+}
 
 // Kind implements river.JobArgs.
 func (sendMailArgs) Kind() string { return "mail.send" }

@@ -116,8 +116,8 @@ func TestFactsInvalidate(t *testing.T) {
 	away(cachetag.Deals)
 	eventually(t, "all jobs are done", func() error {
 		var left, done int
-		s.scan(&left, `SELECT count(*) FROM river_job WHERE finalized_at IS NULL`)
-		if s.scan(&done, `SELECT count(*) FROM river_job WHERE state = 'completed'`); left != 0 || done != 2 {
+		s.scan(&left, `SELECT count(*) FROM river_job WHERE kind = 'cache.invalidate' AND finalized_at IS NULL`)
+		if s.scan(&done, `SELECT count(*) FROM river_job WHERE kind = 'cache.invalidate' AND state = 'completed'`); left != 0 || done != 2 {
 			return fmt.Errorf("%d are left, %d done", left, done)
 		}
 		return nil

@@ -13,6 +13,14 @@ type OrganizationQueue struct {
 	Queue          string
 }
 
+// AdmittedJobs is CountAdmitted for who sees all organizations.
+func AdmittedJobs(ctx context.Context, db Execer, of OrganizationQueue, limit int) (n int, err error) {
+	if err := db.QueryRow(ctx, countAdmitted, of.OrganizationID, of.Queue, limit).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count unfinished jobs of %s: %w", of.OrganizationID, err)
+	}
+	return n, nil
+}
+
 // Steps from one organization and queue to the next by index, however many jobs each has. Only queues
 // count in which somebody's fair place is taken, or where an organization is in more of a hurry with one
 // of its own: elsewhere the overflow runs without help.

@@ -69,9 +69,23 @@ INSERT INTO jobs (organization_id, id, kind, queue, priority, overflow, max_atte
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, nullif($14, ''), nullif($15, ''), $16)`
 
 // QueueJob adds the insert of a queued job to a batch.
-func QueueJob(b *pgx.Batch, j Job) {
-	b.Queue(insertJob, j.OrganizationID, j.ID, j.Kind, j.Queue, j.Priority, j.Overflow, j.MaxAttempts, j.Input,
-		j.Metadata, j.CallbackURL, j.RunAt, j.Deadline, j.EventID, deref(j.RequestID), deref(j.TraceParent), j.CreatedAt)
+func QueueJob(b *pgx.Batch, j Job) { b.Queue(insertJob, j.insertArgs()...) }
+
+const insertJobOnce = insertJob + `
+ON CONFLICT (organization_id, id) DO NOTHING`
+
+// InsertJob inserts a queued job whose id says what it is for; false when it was inserted before.
+func InsertJob(ctx context.Context, tx pgx.Tx, j Job) (bool, error) {
+	tag, err := tx.Exec(ctx, insertJobOnce, j.insertArgs()...)
+	if err != nil {
+		return false, fmt.Errorf("insert job %s: %w", j.ID, err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+func (j Job) insertArgs() []any {
+	return []any{j.OrganizationID, j.ID, j.Kind, j.Queue, j.Priority, j.Overflow, j.MaxAttempts, j.Input, j.Metadata,
+		j.CallbackURL, j.RunAt, j.Deadline, j.EventID, deref(j.RequestID), deref(j.TraceParent), j.CreatedAt}
 }
 
 func deref(s *string) string {

@@ -1,0 +1,155 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/events/outbox"
+	"github.com/payaid/payaid/internal/store"
+)
+
+// remindInvoicesArgs are River's arguments of invoices.remind: the clock looks at all invoices, a fact at one.
+type remindInvoicesArgs struct {
+	OrganizationID string `json:"organization_id,omitempty"`
+	InvoiceID      string `json:"invoice_id,omitempty"`
+}
+
+// Kind implements river.JobArgs.
+func (remindInvoicesArgs) Kind() string { return "invoices.remind" }
+
+var remindInvoicesSpec = Spec{
+	Queue: Maintenance, Timeout: 10 * time.Minute, MaxAttempts: 5, Backoff: exponential(10*time.Second, time.Minute),
+	Cron: "*/10 * * * *",
+}
+
+func remindersOfOverdue(e events.Envelope, f events.InvoiceOverdue) (remindInvoicesArgs, bool) {
+	return remindInvoicesArgs{e.OrganizationID, f.InvoiceID}, true
+}
+
+func remindersOfPaid(e events.Envelope, f events.InvoicePaid) (remindInvoicesArgs, bool) {
+	return remindInvoicesArgs{e.OrganizationID, f.InvoiceID}, true
+}
+
+func remindersOfCancelled(e events.Envelope, f events.InvoiceCancelled) (remindInvoicesArgs, bool) {
+	return remindInvoicesArgs{e.OrganizationID, f.InvoiceID}, f.Number != ""
+}
+
+func remindersOfPutOff(e events.Envelope, f events.InvoiceUpdated) (remindInvoicesArgs, bool) {
+	return remindInvoicesArgs{e.OrganizationID, f.InvoiceID}, slices.Contains(f.Changed, "due_date")
+}
+
+// reminderSteps are the days after the due date on which a reminder is due.
+var reminderSteps = func() []int {
+	steps := slices.Clone(dunningStages)
+	slices.Sort(steps)
+	return steps
+}()
+
+const (
+	// remindersAtOnce keeps transactions short: whoever pays one of these invoices waits for the end.
+	remindersAtOnce = 50
+	// textPatience is how long a model has to write a reminder; rules write it after that.
+	textPatience = 12 * time.Hour
+)
+
+// remindInvoices begins the reminders of overdue invoices where their organizations want them: a step is a row and
+// the job that writes its text, in one transaction, so each step begins once. When that job ends the text is mailed,
+// see mail_of_reminder.go. The reminders of an invoice that is paid, cancelled or put off meanwhile
+// are called off.
+type remindInvoices struct{ Deps }
+
+// Run implements Chore.
+func (w remindInvoices) Run(ctx context.Context, args remindInvoicesArgs) error {
+	if args.InvoiceID != "" {
+		return w.one(ctx, args.OrganizationID, args.InvoiceID)
+	}
+	for {
+		begun, err := w.begin(ctx, func(tx pgx.Tx) ([]store.DueReminder, error) {
+			return store.DueReminders(ctx, tx, reminderSteps, remindersAtOnce)
+		})
+		if err != nil || begun < remindersAtOnce {
+			return err
+		}
+	}
+}
+
+// one brings the reminders of one invoice in line with what the invoice is by now.
+func (w remindInvoices) one(ctx context.Context, organizationID, invoiceID string) error {
+	open, err := w.DB.IsOverdue(ctx, organizationID, invoiceID)
+	if err != nil {
+		return err
+	}
+	if !open {
+		return w.callOff(ctx, organizationID, invoiceID)
+	}
+	_, err = w.begin(ctx, func(tx pgx.Tx) ([]store.DueReminder, error) {
+		return store.DueReminderOf(ctx, tx, reminderSteps, organizationID, invoiceID)
+	})
+	return err
+}
+
+// begin begins reminders that are due, and says how many it found.
+func (w remindInvoices) begin(ctx context.Context, find func(pgx.Tx) ([]store.DueReminder, error)) (found int, err error) {
+	err = w.DB.Tx(ctx, func(tx pgx.Tx) error {
+		due, err := find(tx)
+		if err != nil {
+			return err
+		}
+		found = len(due)
+		var left places
+		for _, r := range due {
+			if err := beginReminder(ctx, tx, r, &left); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil && found > 0 {
+		w.Hints.OutboxChanged()
+		w.Log.Info("reminders are begun", "count", found)
+	}
+	return found, err
+}
+
+func beginReminder(ctx context.Context, tx pgx.Tx, r store.DueReminder, left *places) error {
+	// The row is what there is one of; who asks twice for it gets no second job.
+	id := outbox.NewID()
+	first, err := store.BeginReminder(ctx, tx, r, id)
+	if err != nil || !first {
+		return err
+	}
+	deadline := time.Now().Add(textPatience).UTC().Truncate(time.Microsecond)
+	_, err = handOver(ctx, tx, order{
+		organizationID: r.OrganizationID, id: id, kind: remindOfInvoiceArgs{}.Kind(), spec: reminderOfInvoice.spec(),
+		// Nobody waits for it: the model in the house has the time that it takes.
+		input:    map[string]any{"invoice_id": r.InvoiceID, "mode": "relaxed"},
+		priority: lowPriority, deadline: &deadline,
+		metadata: map[string]any{"cause": remindInvoicesArgs{}.Kind(), "step": r.Step},
+	}, left)
+	return err
+}
+
+// callOff cancels what has not ended of an invoice's reminders.
+func (w remindInvoices) callOff(ctx context.Context, organizationID, invoiceID string) error {
+	open, err := store.RemindersUnderWay(ctx, w.DB.Pool(), organizationID, invoiceID)
+	if err != nil {
+		return err
+	}
+	for _, j := range open {
+		err := w.DB.Tx(ctx, func(tx pgx.Tx) error { return Cancel(ctx, tx, j) })
+		if errors.Is(err, store.ErrConflict) {
+			continue // it has ended
+		}
+		if err != nil {
+			return err
+		}
+		w.Hints.OutboxChanged()
+		w.Hints.JobChanged(j.ID)
+	}
+	return nil
+}
