@@ -55,7 +55,11 @@ func (c *contract) at(pointer string) (*jsonschema.Schema, error) {
 // fulfils says what is wrong with an answer by the document, nil for nothing.
 func (c *contract) fulfils(method, path string, status int, contentType string, body []byte) error {
 	bare, _, _ := strings.Cut(path, "?")
-	for template, item := range c.doc["paths"].(map[string]any) {
+	paths := c.doc["paths"].(map[string]any)
+	if exact, ok := paths[bare].(map[string]any); ok && exact[strings.ToLower(method)] != nil {
+		paths = map[string]any{bare: exact} // where a template fits as well, the mux goes by the path itself
+	}
+	for template, item := range paths {
 		pattern := regexp.MustCompile("^" + regexp.MustCompile(`\\\{[^}]*\\\}`).ReplaceAllString(regexp.QuoteMeta(template), "[^/]+") + "$")
 		op, ok := item.(map[string]any)[strings.ToLower(method)].(map[string]any)
 		if !ok || !pattern.MatchString(bare) {

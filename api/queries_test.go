@@ -38,6 +38,8 @@ var queriesAsked = map[string][]string{
 	"/api/ai/usage":          {"", "group_by=model", "from=2026-01-01&to=2026-03-31"},
 	"/api/system/metrics":    {""},
 	"/api/ai/insights":       {"limit=%d", "limit=%d&kind=ai.lead_score"},
+	"/api/mail":              {"limit=%d", "limit=%d&address=crowd@example.in", "limit=%d&state=queued"},
+	"/api/mail/{id}":         {""},
 	"/api/jobs":              {"limit=%d", "limit=%d&status=queued"},
 	"/api/jobs/{id}":         {""},
 }
@@ -113,6 +115,7 @@ func TestReadsTakeFewQueries(t *testing.T) {
 			g.execute(t, insertAnInvoice, org, outbox.NewID(), id)
 		}
 		g.submit(t, key, aCompletion)
+		g.mailed(t, org, nil, "crowd@example.in", "other@example.in")
 		g.key(t, key, "read")
 	}
 	ids := make(map[string]string)

@@ -111,6 +111,11 @@ func (s *Server) routes() []route {
 		{method: post, path: "/api/jobs/{id}/retry", scopes: jobs,
 			summary: "Give a job that failed, was cancelled or waits a new run", register: typed(s.retryJob, http.StatusOK)},
 
+		{method: get, path: "/api/mail", scopes: read,
+			summary: "List mails, newest first", register: typed(s.listMails, http.StatusOK)},
+		{method: get, path: "/api/mail/{id}", scopes: read,
+			summary: "Read a mail with its timeline", register: typed(s.getMail, http.StatusOK)},
+
 		{method: get, path: "/livez", free: true, summary: "Is the process alive?", register: typed(s.livez, http.StatusOK)},
 		{method: get, path: "/readyz", free: true, summary: "Can it answer requests?", register: typed(s.readyz, http.StatusOK)},
 		{method: get, path: "/api/health", free: true, summary: "Is the service well?", register: typed(s.readyz, http.StatusOK)},

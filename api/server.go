@@ -23,15 +23,18 @@ import (
 
 // Config is what the API needs from the rest of the program.
 type Config struct {
-	DB       *store.DB     // of role store.App
-	Kinds    []Kind        // what a client may submit
-	Hints    Hints         // lossy news between processes
-	Cache    Cache         // of answers; nil: none
-	AdminKey string        // "": none. Its holder belongs to store.OperatorOrganization and has every scope
-	Checks   []Check       // for /readyz and /api/system/health
-	GSTRates gst.Rates     // that invoices may have; empty: gst.DefaultRates
-	Pricing  AIPricing     // of the models that answer for money
-	Tickets  *ticket.Maker // reads the links by which readers of mails unsubscribe; nil: nobody can
+	DB       *store.DB // of role store.App
+	Kinds    []Kind    // what a client may submit
+	Hints    Hints     // lossy news between processes
+	Cache    Cache     // of answers; nil: none
+	AdminKey string    // "": none. Its holder belongs to store.OperatorOrganization and has every scope
+	Checks   []Check   // for /readyz and /api/system/health
+	GSTRates gst.Rates // that invoices may have; empty: gst.DefaultRates
+	Pricing  AIPricing // of the models that answer for money
+	// MailAddress reads an address as the recipients of mails have it, its domain in lower case and ASCII. Its error
+	// goes on where "the address" was begun. nil: any bare address will do.
+	MailAddress func(string) (string, error)
+	Tickets     *ticket.Maker // reads the links by which readers of mails unsubscribe; nil: nobody can
 	// Limiter counts requests, RateLimit is how many a client may make in its window. nil: as many as it likes.
 	Limiter   *ratelimit.Limiter
 	RateLimit int

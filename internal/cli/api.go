@@ -136,7 +136,7 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 	server, err := api.New(api.Config{
 		DB: db, Kinds: kinds(a.table(jobs.Deps{})), Hints: hint.New(nc), Cache: cache, AdminKey: s.adminKey,
 		Limiter: limiter, RateLimit: s.limits.requests, AIRates: aiRates, TrustedProxies: s.limits.proxies,
-		Checks: checks, GSTRates: s.rates, Pricing: s.pricing, Tickets: tickets(db), Version: version(), Log: log,
+		Checks: checks, GSTRates: s.rates, Pricing: s.pricing, Tickets: tickets(db), MailAddress: mailAddress, Version: version(), Log: log,
 	})
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -128,10 +129,10 @@ type MailDetail struct {
 
 // A MailNews is one line of a mail's timeline as it is read.
 type MailNews struct {
-	Position *int           `db:"position"` // of the recipient; nil: the whole mail
-	Type     string         `db:"type"`
-	Detail   map[string]any `db:"detail"`
-	At       time.Time      `db:"created_at"`
+	Position *int            `db:"position"` // of the recipient; nil: the whole mail
+	Type     string          `db:"type"`
+	Detail   json.RawMessage `db:"detail"` // an object
+	At       time.Time       `db:"created_at"`
 }
 
 const selectMail = `SELECT ` + mailColumns + ` FROM mail_messages WHERE organization_id = $1 AND id = $2`
