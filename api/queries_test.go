@@ -40,6 +40,7 @@ var queriesAsked = map[string][]string{
 	"/api/ai/insights":       {"limit=%d", "limit=%d&kind=ai.lead_score"},
 	"/api/mail":              {"limit=%d", "limit=%d&address=crowd@example.in", "limit=%d&state=queued"},
 	"/api/mail/{id}":         {""},
+	"/api/mail/suppressions": {"limit=%d", "limit=%d&address=crowd@example.in"},
 	"/api/jobs":              {"limit=%d", "limit=%d&status=queued"},
 	"/api/jobs/{id}":         {""},
 }
