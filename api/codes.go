@@ -29,6 +29,7 @@ var codes = map[string]code{
 	"invoice_fixed":             {http.StatusConflict, "Invoice fixed", "What a sent invoice says can't be changed or deleted; the detail says what still can."},
 	"invoice_empty":             {http.StatusConflict, "Invoice empty", "An invoice that asks for nothing can't be sent."},
 	"invoice_has_payments":      {http.StatusConflict, "Invoice has payments", "An invoice for which money came in can't be cancelled."},
+	"not_unknown":               {http.StatusConflict, "Not unknown", "What became of the mail is known, so there is nothing to settle; the detail says what it is."},
 	"idempotency_key_in_flight": {http.StatusConflict, "Still in flight", "The first request with this Idempotency-Key, method and path has not ended yet."},
 	"precondition_failed":       {http.StatusPreconditionFailed, "Precondition failed", "If-Match names another version than the newest, or what was meant to be sent comes out differently now; the detail says which."},
 	"body_too_large":            {http.StatusRequestEntityTooLarge, "Body too large", "The body is above 1 MiB."},

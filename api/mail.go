@@ -10,7 +10,7 @@ import (
 // MailHead is what a mail is and what became of it as a whole.
 type MailHead struct {
 	ID        string    `json:"id" format:"uuid" doc:"That of its job"`
-	State     string    `json:"state" enum:"queued,sending,accepted,deferred,failed,suppressed,unknown,cancelled" doc:"What is still open for one of its recipients first, then the best that was reached. accepted: by the mail server, which answers for it from then on; deferred: the server said not now; suppressed: not sent, as the address is on the list of suppressions; unknown: nobody knows whether the server took it"`
+	State     string    `json:"state" enum:"queued,sending,accepted,deferred,failed,suppressed,unknown,cancelled" doc:"What is still open for one of its recipients first, then the best that was reached. accepted: by the mail server, which answers for it from then on; deferred: the server said not now; suppressed: not sent, as the address is on the list of suppressions; unknown: nobody knows whether the server took it, see POST /api/mail/{id}/settle"`
 	Stream    string    `json:"stream" doc:"What readers can unsubscribe from; nobody can from transactional"`
 	Template  *string   `json:"template"`
 	Subject   *string   `json:"subject" doc:"As it was sent; null before the first attempt"`

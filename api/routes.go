@@ -115,6 +115,8 @@ func (s *Server) routes() []route {
 			summary: "List mails, newest first", register: typed(s.listMails, http.StatusOK)},
 		{method: get, path: "/api/mail/{id}", scopes: read,
 			summary: "Read a mail with its timeline", register: typed(s.getMail, http.StatusOK)},
+		{method: post, path: "/api/mail/{id}/settle", scopes: jobs, body: jsonBody, creates: true,
+			summary: "Say what became of a mail of which nobody knew", register: typed(s.settleMail, http.StatusOK)},
 		{method: get, path: "/api/mail/suppressions", scopes: read,
 			summary: "List the addresses that get no mail, newest first", register: typed(s.listSuppressions, http.StatusOK)},
 		{method: post, path: "/api/mail/suppressions", scopes: write, body: jsonBody, creates: true,

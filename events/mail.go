@@ -24,7 +24,7 @@ type MailFailed struct {
 	MessageID string `json:"message_id"`
 	Recipient int    `json:"recipient"`
 	Stream    string `json:"stream"`
-	Reason    string `json:"reason"` // rejected, blocked, too_large or expired
+	Reason    string `json:"reason"` // rejected, blocked, too_large or expired; settled: somebody said so
 	Code      int    `json:"code"`   // of the server's last answer; 0 when there was none
 	Status    string `json:"status"` // its enhanced code (RFC 3463); may be empty
 	Attempts  int    `json:"attempts"`

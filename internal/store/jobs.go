@@ -241,21 +241,31 @@ const (
 	Overflow
 )
 
-const requeueJob = `
+const (
+	newRun = `
 UPDATE jobs
 SET status = 'queued', run = run + 1, attempt = 0, overflow = $4, output = NULL, error = NULL, waiting_reason = NULL,
     next_attempt_at = NULL, progress = NULL, run_at = now(), started_at = NULL, finished_at = NULL, event_id = $3,
     deadline = CASE WHEN deadline > now() THEN deadline END, updated_at = now(), version = version + 1
 WHERE organization_id = $1 AND id = $2
   AND (status IN ('failed', 'cancelled') OR (status IN ('queued', 'running') AND waiting_reason IS NOT NULL)
-       OR (status = 'queued' AND run_at > now()))
+       OR (status = 'queued' AND run_at > now())`
+	requeueJob = newRun + `)
 RETURNING ` + jobColumns
+	rerunJob = newRun + ` OR status = 'succeeded')
+RETURNING ` + jobColumns
+)
 
 // RequeueJob gives a job that failed, was cancelled or waits a new run that is due now; the old run is
 // overtaken. A job that is being worked or has succeeded is ErrConflict. A deadline that has passed is
 // dropped, as it would end the new run at once.
 func RequeueJob(ctx context.Context, tx pgx.Tx, organizationID, id, eventID string, place Place) (Job, error) {
 	return changeJob(ctx, tx, "requeue", requeueJob, organizationID, id, eventID, place == Overflow)
+}
+
+// RerunJob is RequeueJob also for a job that has succeeded, of which a part is to be done again.
+func RerunJob(ctx context.Context, tx pgx.Tx, organizationID, id, eventID string, place Place) (Job, error) {
+	return changeJob(ctx, tx, "run again", rerunJob, organizationID, id, eventID, place == Overflow)
 }
 
 func changeJob(ctx context.Context, tx pgx.Tx, verb, sql string, args ...any) (Job, error) {
