@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/payaid/payaid/events/outbox"
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -35,6 +36,17 @@ var belongings = map[string]func(g *rig, t testing.TB, key string) (id string){
 		g.insight(t, "invoice", id, "ai.invoice_reminder", `{"reason":"hush"}`)
 		return id
 	},
+	"/api/mail/": func(g *rig, t testing.TB, key string) string {
+		org := g.organizationOf(t, key)
+		id := g.mailed(t, org, nil, "hush@example.in")
+		g.recipientIs(t, org, id, 1, "unknown")
+		return id
+	},
+	"/api/mail/suppressions/": func(g *rig, t testing.TB, key string) string {
+		var v suppressionView
+		g.call(t, key, "POST", "/api/mail/suppressions", `{"address":"`+outbox.NewID()+`@example.in","detail":"hush"}`).want(201).json(&v)
+		return v.ID
+	},
 	"/api/jobs/": func(g *rig, t testing.TB, key string) string {
 		return g.submit(t, key, `{"kind":"ai.completion","input":{"prompt":"hush"}}`).ID
 	},
@@ -48,7 +60,7 @@ func bodyOf(rt route) string {
 	case patchBody:
 		return `{}`
 	}
-	return map[string]string{"POST /api/invoices/{id}/pay": `{"amount":1}`}[rt.method+" "+rt.path]
+	return map[string]string{"POST /api/invoices/{id}/pay": `{"amount":1}`, "POST /api/mail/{id}/settle": `{"outcome":"accepted"}`}[rt.method+" "+rt.path]
 }
 
 // No organization sees or changes what belongs to another, by any route that names a thing.
@@ -59,7 +71,7 @@ func TestOrganizationsAreApart(t *testing.T) {
 	_, other := g.organization(t)
 	for _, rt := range g.routes() {
 		sort, _, named := strings.Cut(rt.path, "{id}")
-		if !named {
+		if !named || rt.scopes == admin { // what the operator reads is about all of them
 			continue
 		}
 		makeOne := belongings[sort]
@@ -122,6 +134,9 @@ var queriesOf = map[string][]string{
 	"/api/ai/insights": {"/api/ai/insights?kind=ai.lead_score", "/api/ai/insights?kind=ai.deal_insight", "/api/ai/insights?limit=1"},
 	"/api/ai/usage":    {"/api/ai/usage?group_by=model", "/api/ai/usage?group_by=kind", "/api/ai/usage?group_by=provider"},
 
+	"/api/mail":              {"/api/mail?address=hush@example.in", "/api/mail?state=unknown"},
+	"/api/mail/suppressions": {"/api/mail/suppressions?reason=manual"},
+
 	"/api/deals":    {"/api/deals?include=contact", "/api/deals?q=hush", "/api/deals?q=us&stage=lead"},
 	"/api/invoices": {"/api/invoices?include=contact", "/api/invoices?q=a&status=draft"},
 	"/api/contacts": {"/api/contacts?q=hush", "/api/contacts?include=deals,invoices", "/api/contacts?q=h&status=active"},
@@ -137,8 +152,12 @@ func TestRoleSeesOneOrganization(t *testing.T) {
 	w.tell("token", `{"text":"secret"}`)
 	g.insight(t, "contact", g.contact(t, key, aContact).ID, "ai.lead_score", `{}`)
 	g.execute(t, aCallOf(`0, 1`), mine)
+	mail := g.mailed(t, mine, nil, "a@example.in")
+	g.execute(t, `INSERT INTO mail_events (organization_id, id, message_id, type) VALUES ($1, $2, $2, 'accepted')`, mine, mail)
+	g.call(t, key, "POST", "/api/mail/suppressions", `{"address":"a@example.in"}`).want(201)
 
-	for _, table := range []string{"organizations", "api_keys", "jobs", "job_events", "idempotency_keys", "contacts", "ai_insights", "ai_calls"} {
+	for _, table := range []string{"organizations", "api_keys", "jobs", "job_events", "idempotency_keys", "contacts", "ai_insights", "ai_calls",
+		"mail_messages", "mail_recipients", "mail_events", "mail_suppressions"} {
 		for _, chosen := range []string{"", theirs} {
 			b := store.BatchAs(chosen)
 			column := "organization_id"

@@ -31,6 +31,7 @@ var codes = map[string]code{
 	"invoice_has_payments":      {http.StatusConflict, "Invoice has payments", "An invoice for which money came in can't be cancelled."},
 	"not_unknown":               {http.StatusConflict, "Not unknown", "What became of the mail is known, so there is nothing to settle; the detail says what it is."},
 	"idempotency_key_in_flight": {http.StatusConflict, "Still in flight", "The first request with this Idempotency-Key, method and path has not ended yet."},
+	"gone":                      {http.StatusGone, "Gone", "It was here once, and is no longer kept."},
 	"precondition_failed":       {http.StatusPreconditionFailed, "Precondition failed", "If-Match names another version than the newest, or what was meant to be sent comes out differently now; the detail says which."},
 	"body_too_large":            {http.StatusRequestEntityTooLarge, "Body too large", "The body is above 1 MiB."},
 	"unsupported_media_type":    {http.StatusUnsupportedMediaType, "Unsupported media type", "Bodies are application/json in UTF-8."},

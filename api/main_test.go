@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/payaid/payaid/internal/localstack"
 	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/internal/ticket"
 	"github.com/payaid/payaid/migrations"
 )
 
@@ -52,7 +54,8 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	}
 	g.system = open(store.System)
 	c := Config{DB: open(store.App), Kinds: testKinds(), Hints: g.hints, AdminKey: testAdminKey, Version: "test",
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+		Tickets: ticket.NewMaker(func(context.Context) ([]byte, error) { return []byte("a key of thirty-two characters.."), nil }),
+		Log:     slog.New(slog.NewTextHandler(io.Discard, nil))}
 	for _, f := range change {
 		f(&c)
 	}

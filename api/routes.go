@@ -126,6 +126,11 @@ func (s *Server) routes() []route {
 		{method: del, path: "/api/mail/suppressions/{id}", scopes: write,
 			summary: "Take one entry off the list", register: typed(s.unsuppress, http.StatusNoContent)},
 
+		{method: get, path: "/unsubscribe/{ticket}",
+			summary: "Ask a reader of a mail whether to unsubscribe", register: raw(s.showUnsubscribe, documentUnsubscribe)},
+		{method: post, path: "/unsubscribe/{ticket}",
+			summary: "Unsubscribe a reader of a mail, at one click (RFC 8058)", register: raw(s.unsubscribe, documentUnsubscribe)},
+
 		{method: get, path: "/livez", free: true, summary: "Is the process alive?", register: typed(s.livez, http.StatusOK)},
 		{method: get, path: "/readyz", free: true, summary: "Can it answer requests?", register: typed(s.readyz, http.StatusOK)},
 		{method: get, path: "/api/health", free: true, summary: "Is the service well?", register: typed(s.readyz, http.StatusOK)},
