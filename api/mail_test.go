@@ -74,7 +74,7 @@ func TestMailIsShownWithItsTimeline(t *testing.T) {
 	}
 	described := g.call(t, key, "GET", "/api/mail/"+id, "", "If-None-Match", first.header.Get("ETag")).want(200)
 	err := g.system.Tx(t.Context(), func(tx pgx.Tx) error {
-		_, err := store.SettleSending(t.Context(), tx, store.Sent{OrganizationID: org, MailID: id, Position: 2, State: store.MailDeferred,
+		_, err := store.SettleSending(t.Context(), tx, store.Sent{OrganizationID: org, MailID: id, Position: 2, Claim: outbox.NewID(), State: store.MailDeferred,
 			Code: 450, Status: "4.2.0", Reply: "later"})
 		if err == nil {
 			_, err = store.AppendMailEvent(t.Context(), tx, org, id, store.MailEvent{ID: outbox.NewID(), Position: 2, Type: "deferred",
