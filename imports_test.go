@@ -50,6 +50,8 @@ func TestImports(t *testing.T) {
 		{module + "/internal/rupees", foreign, "jobs and commands write amounts by it, so it depends on the standard library alone"},
 		{module + "/api", oneOf(module+"/jobs", module+"/workers", "github.com/ollama/", "github.com/emersion/go-smtp"),
 			"it states facts and orders no work"},
+		{module + "/papers", oneOf(module+"/api", module+"/jobs", module+"/workers", "github.com/emersion/go-smtp"),
+			"API and jobs hand out what it draws"},
 		{module + "/jobs", oneOf(module+"/api", module+"/workers", "github.com/nats-io/"),
 			"a job is testable without API and broker"},
 	}
