@@ -142,6 +142,9 @@ func (d *OpenDKIM) configure(dir *workdir, o OpenDKIMOptions, as *syscall.Creden
 // Milter is where a mail server reaches it, as Postfix's smtpd_milters has it.
 func (d *OpenDKIM) Milter() string { return "inet:" + loopback(d.port) }
 
+// Port is where it listens, on 127.0.0.1; another may take its place when it has been stopped.
+func (d *OpenDKIM) Port() int { return d.port }
+
 // LookupTXT answers as the DNS would if every domain had the key published.
 func (d *OpenDKIM) LookupTXT(name string) ([]string, error) {
 	if !strings.HasPrefix(name, opendkimSelector+"._domainkey.") {
