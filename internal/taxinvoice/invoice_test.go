@@ -177,6 +177,61 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// TestTotalsTogether: wherever the table ends, what it comes to stands on one page.
+func TestTotalsTogether(t *testing.T) {
+	t.Parallel()
+	moved := 0
+	for n := 14; n <= 30; n++ {
+		v := sample(t, n)
+		for i := range v.Items {
+			v.Items[i].Description = "Work"
+		}
+		for i, p := range read(t, drawn(t, v)) {
+			has := 0
+			for _, text := range []string{"Total in words", "Amount due", "GST rate", "18% "} {
+				if strings.Contains(p[strings.LastIndex(p, "Work")+1:], text) {
+					has++
+				}
+			}
+			if strings.Contains(p, "Total in words") != strings.Contains(p, "GST rate") || strings.Contains(p, "Total in words") && has < 4 {
+				t.Errorf("with %d items, page %d has a part of the totals: %s", n, i+1, p)
+			}
+			if i > 0 && has > 0 {
+				moved++
+			}
+		}
+	}
+	if moved < 5 {
+		t.Errorf("the totals went to another page %d times, so this test proves little", moved)
+	}
+}
+
+// TestTallRows: what no page has room for flows over several, and nothing of it is lost.
+func TestTallRows(t *testing.T) {
+	t.Parallel()
+	numbered := func(name string) string {
+		var b strings.Builder
+		for i := range 150 {
+			fmt.Fprintf(&b, "%s%03d\n", name, i)
+		}
+		return b.String()
+	}
+	v := sample(t, 3)
+	v.Supplier.Address, v.Customer.Address, v.Items[1].Description = numbered("supplier"), numbered("customer"), numbered("item")
+	pages := read(t, drawn(t, v))
+	all := strings.Join(pages, " ")
+	for i := range 150 {
+		for _, name := range []string{"supplier", "customer", "item"} {
+			if n := strings.Count(all, fmt.Sprintf("%s%03d", name, i)); n != 1 {
+				t.Errorf("%s%03d is there %d times", name, i, n)
+			}
+		}
+	}
+	if len(pages) < 7 || len(pages) > 12 {
+		t.Errorf("%d pages", len(pages))
+	}
+}
+
 // TestSameBytes: an invoice has one file, whoever draws it and whatever is drawn beside it.
 func TestSameBytes(t *testing.T) {
 	t.Parallel()
