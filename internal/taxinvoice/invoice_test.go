@@ -116,7 +116,7 @@ func TestStages(t *testing.T) {
 		number    string
 		has, lack []string
 	}{
-		{Draft, "", []string{"DRAFT", "none yet (draft)"}, []string{"CANCELLED", "INV/", "RECIPIENT"}},
+		{Draft, "", []string{"DRAFT", "none yet (draft)"}, []string{"CANCELLED", "INV/", "RECIPIENT", "no signature is required"}},
 		{Issued, "INV/1", []string{"INV/1"}, []string{"CANCELLED", "DRAFT"}},
 		{Cancelled, "INV/1", []string{"CANCELLED", "INV/1"}, []string{"DRAFT", "RECIPIENT"}},
 		{Cancelled, "", []string{"CANCELLED", "none (cancelled draft)"}, []string{"DRAFT", "INV/"}},

@@ -62,7 +62,11 @@ func (v Invoice) copyOf() string {
 // signature says why nobody has signed. Rules 46 and 49 want the signature of the supplier or who acts for it, and
 // not on an electronic invoice in accordance with the Information Technology Act (provisos of notification 74/2018
 // - Central Tax). Who prints it can sign in the space that there is.
+// What asks nobody to pay says nothing of it.
 func (v Invoice) signature() string {
+	if v.Stage != Issued {
+		return ""
+	}
 	if v.Supplier.GSTIN == "" {
 		return "Computer-generated; valid without a signature."
 	}

@@ -61,7 +61,7 @@ type table struct {
 }
 
 // Between columns, and the least that a description has.
-const gutter, narrowest = 7.0, 110.0
+const gutter, narrowest = 8.0, 110.0
 
 func (l *layout) table() table {
 	columns := l.columns()
