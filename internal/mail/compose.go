@@ -27,7 +27,8 @@ type Message struct {
 	// HTML is the body as most see it, or "". Images of it are attachments with a ContentID, at src="cid:…".
 	HTML        string
 	Attachments []Attachment
-	// Unsubscribe is an https URL at which an empty POST alone unsubscribes the reader (RFC 8058), or "".
+	// Unsubscribe is an https URL at which a POST alone unsubscribes the reader (RFC 8058), or "". On this machine it
+	// may be http, for whoever tries the product out.
 	Unsubscribe string
 	// Stream is the kind of mail that one can unsubscribe from, such as "reminders". It isn't written into the
 	// mail.

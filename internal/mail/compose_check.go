@@ -2,6 +2,7 @@ package mail
 
 import (
 	"fmt"
+	"net"
 	"net/mail"
 	"net/url"
 	"slices"
@@ -128,11 +129,17 @@ func checkUnsubscribe(s string) error {
 		return nil
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" || u.Host == "" || len(s) > maxUnsubscribe ||
+	secure := err == nil && (u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()))
+	if !secure || u.Host == "" || len(s) > maxUnsubscribe ||
 		strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '<' || r == '>' || r == ',' }) {
 		return &FieldError{"unsubscribe", "isn't an https URL of at most 900 characters"}
 	}
 	return nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // checkAttachments also writes their content types as they stand in the mail.

@@ -149,6 +149,17 @@ func TestHeadersAreThese(t *testing.T) {
 	}
 }
 
+// TestUnsubscribingOnThisMachine needs no certificate.
+func TestUnsubscribingOnThisMachine(t *testing.T) {
+	t.Parallel()
+	for _, u := range []string{"http://127.0.0.1:8080/u/x", "http://localhost/u/x", "http://[::1]:8080/u/x"} {
+		m := plain(func(m *Message) { m.Unsubscribe = u })
+		if b := compose(t, m); !strings.Contains(string(b), "\r\nList-Unsubscribe: <"+u+">\r\n") {
+			t.Errorf("no link to %s in\n%s", u, b)
+		}
+	}
+}
+
 func TestTextIsMadeOfHTML(t *testing.T) {
 	t.Parallel()
 	m := plain(func(m *Message) { m.Text, m.HTML = "", "<p>Dear Asha,</p><p>it is &#8377;&nbsp;42.</p>" })
