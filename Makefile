@@ -27,7 +27,7 @@ bench: testdeps build ## Measure this machine against the bare parts (BENCH="--d
 	bin/payaid bench $(BENCH)
 
 chaos: testdeps ## Kill every process again and again under load, a few minutes long
-	go test -race -count 1 -timeout 15m -v -run TestChaos ./internal/cli/chaos -args -jobs 2000 -kills 25
+	go test -race -count 1 -timeout 15m -v -run TestChaos ./internal/cli/chaos -args -jobs 2000 -kills 25 -mailkills 200
 
 ollama: ## Build the real Ollama that tests use, once
 	@scripts/ollama.sh

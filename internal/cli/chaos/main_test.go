@@ -17,8 +17,10 @@ const asProcess = "PAYAID_CHAOS_PROCESS"
 var (
 	jobsFlag  = flag.Int("jobs", 300, "how many jobs TestChaos submits")
 	killsFlag = flag.Int("kills", 9, "how many processes and services TestChaos kills")
-	seedFlag  = flag.Uint64("seed", 0, "of TestChaos's schedule; 0: another one each time")
-	logsFlag  = flag.String("logs", "", "a folder to keep the logs of the processes in")
+	// Each boundary of a mail's way three times.
+	mailKillsFlag = flag.Int("mailkills", 24, "how many workers TestChaosOfMail kills")
+	seedFlag      = flag.Uint64("seed", 0, "of TestChaos's schedule; 0: another one each time")
+	logsFlag      = flag.String("logs", "", "a folder to keep the logs of the processes in")
 )
 
 func TestMain(m *testing.M) {
