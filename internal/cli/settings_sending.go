@@ -61,14 +61,14 @@ func (w workerSetup) mailing(db *store.DB, log *slog.Logger) (m jobs.Mailing, ru
 		}
 		m.Rate = jobs.MailRate{Limiter: limiter, Limit: w.sending.limit}
 	}
-	run = func(ctx context.Context) {
+	forget := func(ctx context.Context) {
 		<-ctx.Done()
 		if limiter != nil {
 			_ = limiter.Close()
 		}
 	}
 	if w.mail.server.Host == "" {
-		return m, run, nil
+		return m, forget, nil
 	}
 	config := w.mail.server
 	config.Log = log
@@ -79,6 +79,6 @@ func (w workerSetup) mailing(db *store.DB, log *slog.Logger) (m jobs.Mailing, ru
 	m.Mailer = pool
 	return m, func(ctx context.Context) {
 		_ = pool.Run(ctx) // it ends with its context, and never otherwise
-		run(ctx)
+		forget(ctx)
 	}, nil
 }

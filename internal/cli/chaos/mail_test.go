@@ -35,6 +35,13 @@ type post struct {
 func TestChaosOfMail(t *testing.T) {
 	t.Parallel()
 	p := newMailPost(t)
+	keeping, stop := context.WithCancel(t.Context())
+	var keepers sync.WaitGroup
+	for _, v := range p.victims {
+		keepers.Go(func() { v.keep(keeping) })
+	}
+	defer keepers.Wait()
+	defer stop()
 	began := time.Now()
 	p.fight(t)
 	fought := time.Since(began)
@@ -99,7 +106,7 @@ func (p *post) fight(t *testing.T) {
 	}
 }
 
-// hunt kills a worker at one boundary after the other, and starts it again each time.
+// hunt kills a worker at one boundary after the other. It is started again each time, as a process manager would.
 func (p *post) hunt(ctx context.Context, v *victim) error {
 	for {
 		n := int(p.dealt.Add(1)) - 1
@@ -110,9 +117,6 @@ func (p *post) hunt(ctx context.Context, v *victim) error {
 			return fmt.Errorf("%s was not killed %s: %w", v.name, boundaries[n%len(boundaries)].name, err)
 		}
 		p.dead.Add(1)
-		if err := v.start(); err != nil {
-			return err
-		}
 	}
 }
 
