@@ -47,6 +47,14 @@ var belongings = map[string]func(g *rig, t testing.TB, key string) (id string){
 		g.call(t, key, "POST", "/api/mail/suppressions", `{"address":"`+outbox.NewID()+`@example.in","detail":"hush"}`).want(201).json(&v)
 		return v.ID
 	},
+	"/api/mail/templates/": func(g *rig, t testing.TB, key string) string {
+		// The name is an organization's once.
+		var list page[MailTemplateView]
+		if g.call(t, key, "GET", "/api/mail/templates?name=hush", "").want(200).json(&list); len(list.Data) > 0 {
+			return list.Data[0].ID
+		}
+		return g.call(t, key, "POST", "/api/mail/templates", `{"name":"hush","subject":"hush","text":"hush"}`).want(201).mailTemplate().ID
+	},
 	"/api/jobs/": func(g *rig, t testing.TB, key string) string {
 		return g.submit(t, key, `{"kind":"ai.completion","input":{"prompt":"hush"}}`).ID
 	},
@@ -136,6 +144,7 @@ var queriesOf = map[string][]string{
 
 	"/api/mail":              {"/api/mail?address=hush@example.in", "/api/mail?state=unknown"},
 	"/api/mail/suppressions": {"/api/mail/suppressions?reason=manual"},
+	"/api/mail/templates":    {"/api/mail/templates?name=hush"},
 
 	"/api/deals":    {"/api/deals?include=contact", "/api/deals?q=hush", "/api/deals?q=us&stage=lead"},
 	"/api/invoices": {"/api/invoices?include=contact", "/api/invoices?q=a&status=draft"},
@@ -155,9 +164,10 @@ func TestRoleSeesOneOrganization(t *testing.T) {
 	mail := g.mailed(t, mine, nil, "a@example.in")
 	g.execute(t, `INSERT INTO mail_events (organization_id, id, message_id, type) VALUES ($1, $2, $2, 'accepted')`, mine, mail)
 	g.call(t, key, "POST", "/api/mail/suppressions", `{"address":"a@example.in"}`).want(201)
+	belongings["/api/mail/templates/"](g, t, key)
 
 	for _, table := range []string{"organizations", "api_keys", "jobs", "job_events", "idempotency_keys", "contacts", "ai_insights", "ai_calls",
-		"mail_messages", "mail_recipients", "mail_events", "mail_suppressions"} {
+		"mail_messages", "mail_recipients", "mail_events", "mail_suppressions", "mail_templates"} {
 		for _, chosen := range []string{"", theirs} {
 			b := store.BatchAs(chosen)
 			column := "organization_id"

@@ -12,7 +12,9 @@ func TestChangesAtOnceAllLand(t *testing.T) {
 	g := newDealRig(t)
 	deal := g.post(`"title":"x"`).want(201).deal()
 	const writers, changes = 12, 4
+	template := "/api/mail/templates/" + belongings["/api/mail/templates/"](g.rig, t, g.key)
 	for path, body := range map[string]string{
+		template:                `{"subject":"s%d"}`,
 		"/api/deals/" + deal.ID: `{"value":%d}`, "/api/contacts/" + g.contact: `{"city":"c%d"}`, "/api/organization": `{"name":"n%d"}`,
 	} {
 		var at, end struct{ Version int64 }

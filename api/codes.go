@@ -26,6 +26,7 @@ var codes = map[string]code{
 	"invalid_transition":        {http.StatusConflict, "Invalid transition", "It does not go from the state that it is in to that one; the detail says where it goes."},
 	"contact_in_use":            {http.StatusConflict, "Contact in use", "Deals or invoices are about the contact, so it can't be deleted; set its status to inactive."},
 	"seller_state_unknown":      {http.StatusConflict, "Seller's state unknown", "Tax depends on the organization's state, which is none of India; mend it by PATCH /api/organization."},
+	"name_taken":                {http.StatusConflict, "Name taken", "The organization has another thing of that sort with that name."},
 	"invoice_fixed":             {http.StatusConflict, "Invoice fixed", "What a sent invoice says can't be changed or deleted; the detail says what still can."},
 	"invoice_empty":             {http.StatusConflict, "Invoice empty", "An invoice that asks for nothing can't be sent."},
 	"invoice_has_payments":      {http.StatusConflict, "Invoice has payments", "An invoice for which money came in can't be cancelled."},

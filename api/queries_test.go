@@ -43,6 +43,9 @@ var queriesAsked = map[string][]string{
 	"/api/mail/suppressions": {"limit=%d", "limit=%d&address=crowd@example.in"},
 	"/api/jobs":              {"limit=%d", "limit=%d&status=queued"},
 	"/api/jobs/{id}":         {""},
+
+	"/api/mail/templates":      {"limit=%d", "limit=%d&name=hush"},
+	"/api/mail/templates/{id}": {""},
 }
 
 // A queryCounter counts what each request asks of the database, but for what chooses its organization and
