@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/internal/letter"
 )
 
 //go:embed docs/page.html docs/style.css
@@ -27,9 +28,24 @@ type docsPage struct {
 	Kinds                       []docsKind
 	Outputs                     []docsShape // that several kinds share
 	StreamEvents                []streamEvent
+	Functions                   []letter.Function // of templates of mails
+	Letters                     []docsLetter
 	Schemas                     []docsSchema
 	Problems                    []docsProblem
 	Events                      []events.Kind
+}
+
+// docsLetter is a template of mails of the product's own, with an example of its data.
+type docsLetter struct {
+	Name, Meaning, Sample string
+	Optional              []string
+}
+
+func docsLetters() (list []docsLetter) {
+	for _, name := range letter.StandardNames() {
+		list = append(list, docsLetter{name, letter.Meaning(name), string(letter.Sample(name)), letter.Optional(name)})
+	}
+	return list
 }
 
 type docsResource struct {
@@ -79,7 +95,8 @@ func renderDocs(doc *huma.OpenAPI, routes []route, kinds []Kind) ([]byte, error)
 		return nil, err
 	}
 	p := docsPage{Title: doc.Info.Title, Version: doc.Info.Version, Description: doc.Info.Description,
-		Resources: docsResourcesOf(doc, routes), StreamEvents: streamEvents, Events: events.Catalogue()}
+		Resources: docsResourcesOf(doc, routes), StreamEvents: streamEvents, Events: events.Catalogue(),
+		Functions: letter.Functions(), Letters: docsLetters()}
 	if p.Kinds, p.Outputs, err = docsKindsOf(kinds); err != nil {
 		return nil, err
 	}

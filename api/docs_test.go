@@ -35,6 +35,8 @@ func TestDocsTellOfJobsAndResources(t *testing.T) {
 		"|422|too_long|Of a job that failed: It was too long.|", "As the error of a job (422): No such record.|",
 		"|db.backup|Scope: admin. Tried up to 2 times.|Input|The input is an object.|",
 		`|token|{"text"}|`, "|done|the job|", "|Is the service well?|", "|data|*|list of|ContactView|",
+		`|plural .days "day" "days"|A number and its noun: 1 day, 3 days.|`, `"due_date": "2026-12-02",`,
+		"|report_ready|Says that a report was made, and where it is. An example", "|report.url|,|report.expires_on|",
 		"|Contacts|GET|/api/contacts|POST|/api/contacts|GET|/api/contacts/{id}|",
 	} {
 		if !strings.Contains(page, want) {

@@ -50,6 +50,29 @@ func Fit(name string, data json.RawMessage) (json.RawMessage, []DataError) {
 	return fit.Bytes(), nil
 }
 
+// Optional lists the fields of a template of the product's own that may be null or left out, by their names in a
+// row, such as organization.email.
+func Optional(name string) []string {
+	shape, ok := shapes[name]
+	if !ok {
+		return nil
+	}
+	return optionalOf("", shape)
+}
+
+func optionalOf(before string, shape reflect.Type) (fields []string) {
+	for i := range shape.NumField() {
+		name, of := before+shape.Field(i).Tag.Get("json"), shape.Field(i).Type
+		switch {
+		case of.Kind() == reflect.Pointer:
+			fields = append(fields, name)
+		case of.Kind() == reflect.Struct:
+			fields = append(fields, optionalOf(name+".", of)...)
+		}
+	}
+	return fields
+}
+
 // A fitting holds values to types, and keeps what is wrong.
 type fitting struct{ faults []DataError }
 

@@ -92,6 +92,14 @@ func TestFitFillsIn(t *testing.T) {
 	}
 }
 
+func TestOptionalFields(t *testing.T) {
+	t.Parallel()
+	want := []string{"organization.email", "organization.phone", "organization.address", "contact.company", "contact.email", "contact.phone", "won_this_month", "unsubscribe_url"}
+	if got := letter.Optional("deal_won"); !slices.Equal(got, want) {
+		t.Errorf("optional are %v, want %v", got, want)
+	}
+}
+
 // A struct of a template's data is what the template takes, at its largest as well.
 func TestStructsFit(t *testing.T) {
 	t.Parallel()

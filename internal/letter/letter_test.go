@@ -78,6 +78,25 @@ func TestFunctions(t *testing.T) {
 	}
 }
 
+// The catalogue has what there is, and its examples are templates.
+func TestCatalogueIsTrue(t *testing.T) {
+	t.Parallel()
+	for _, f := range letter.Functions() {
+		source := "{{" + f.Call + "}}"
+		if strings.HasPrefix(f.Call, "range ") {
+			source += "{{end}}"
+		}
+		if _, err := letter.Parse(letter.Template{Subject: "x", Text: source}); err != nil || !strings.Contains(f.Call, f.Name+" ") || f.Meaning == "" {
+			t.Errorf("%+v: %v", f, err)
+		}
+	}
+	for _, name := range letter.StandardNames() {
+		if letter.Meaning(name) == "" {
+			t.Errorf("nobody says what %s is for", name)
+		}
+	}
+}
+
 // Values are escaped by where they stand, and what is not safe there is an error that names it.
 func TestHTMLIsEscaped(t *testing.T) {
 	t.Parallel()

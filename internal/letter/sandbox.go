@@ -2,7 +2,6 @@ package letter
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -192,8 +191,8 @@ func (w *walk) argument(n parse.Node, p place) {
 	case *parse.PipeNode:
 		w.pipe(n, place{p.depth + 1, p.ranges})
 	case *parse.IdentifierNode:
-		if !slices.Contains(Functions(), n.Ident) {
-			w.refuse(n, "there is no function %s; there are %s", excerpt(n.Ident), strings.Join(Functions(), ", "))
+		if !slices.Contains(functionNames, n.Ident) {
+			w.refuse(n, "there is no function %s; there are %s", excerpt(n.Ident), strings.Join(functionNames, ", "))
 		}
 	default:
 		w.refuse(n, "%s isn't taken", excerpt(n.String()))
@@ -219,17 +218,3 @@ func call(pos parse.Pos, name string, numbers ...int) *parse.CommandNode {
 
 // written is a pipeline as its template has it, for errors.
 func written(pipe *parse.PipeNode) string { return "{{" + excerpt(pipe.String()) + "}}" }
-
-// Functions lists what a template may call, in the order of the alphabet.
-func Functions() []string { return functionNames }
-
-var functionNames = func() []string {
-	names := []string{"and", "not", "or"} // of text/template, which ends and and or where they are decided
-	for name := range maps.Keys((&work{}).functions()) {
-		if !strings.HasPrefix(name, "_") {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}()

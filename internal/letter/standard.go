@@ -22,6 +22,16 @@ var shapes = map[string]reflect.Type{
 	"report_ready": reflect.TypeFor[ReportReady](),
 }
 
+var meanings = map[string]string{
+	"invoice":      "Brings a customer an invoice that has been sent.",
+	"reminder":     "Asks a customer for what is overdue, in the words that it is given as text.",
+	"deal_won":     "Tells the organization of a deal that it won.",
+	"report_ready": "Says that a report was made, and where it is.",
+}
+
+// Meaning says in a sentence what a template of the product's own is for, "" if there is none of the name.
+func Meaning(name string) string { return meanings[name] }
+
 // StandardNames lists the product's own templates, in the order of the alphabet.
 func StandardNames() []string { return slices.Sorted(maps.Keys(shapes)) }
 
