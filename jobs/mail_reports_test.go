@@ -119,7 +119,7 @@ func (d *desk) told(id string, position int) string {
 func (d *desk) facts(id string) (list []string) {
 	d.t.Helper()
 	rows, err := d.db.Pool().Query(d.t.Context(), `SELECT type || ' ' || (data->>'recipient') || ' v' || aggregate_version FROM outbox
-		WHERE subject = $1 ORDER BY event_id`, id)
+		WHERE subject = $1 AND type LIKE 'mail.%' ORDER BY event_id`, id)
 	d.must(err)
 	for rows.Next() {
 		var s string
