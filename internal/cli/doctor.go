@@ -23,6 +23,8 @@ type doctorCmd struct {
 	aiSettings
 	aiLimitSettings
 	mailSettings
+	bounceSettings
+	inboxSettings
 	JSON bool `help:"As JSON."`
 }
 
@@ -57,6 +59,7 @@ func (d *doctor) say(state, check, remedy, format string, args ...any) {
 func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 	p := a.problems()
 	model, limits, server := c.aiSettings.check(&p, rulesOff), c.aiLimitSettings.check(&p), c.mailSettings.check(&p)
+	bounces, in := c.bounceSettings.check(&p), c.inboxSettings.check(&p, c.MailBounces)
 	if err := p.err(); err != nil {
 		return err
 	}
@@ -76,6 +79,7 @@ func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 	d.model(ctx, model)
 	d.aiSettings(c.aiSettings, model, len(limits))
 	d.mail(ctx, server.orSink(r.SinkPort))
+	d.reports(ctx, bounces, in)
 	return d.report(a, c.JSON)
 }
 

@@ -1,14 +1,18 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/payaid/payaid/internal/mail"
+	"github.com/payaid/payaid/internal/ticket"
 )
 
 // mail connects and logs in as for a mail, and sends none.
@@ -33,6 +37,34 @@ func (d *doctor) mail(ctx context.Context, m mailServer) {
 		login = "and takes the login"
 	}
 	d.say(fine, check, "", "%s answers %s; whether it delivers, a mail alone can tell", m.describe(), login)
+}
+
+// reports asks whoever takes reports for its greeting.
+func (d *doctor) reports(ctx context.Context, bounces ticket.Bounces, in inbox) {
+	const check = "mail reports"
+	if bounces.IsZero() {
+		d.say(uneasy, check, "set MAIL_BOUNCES and LMTP_LISTEN, and have the mail server deliver the one to the other",
+			"what can't be delivered comes back to SMTP_FROM, where nobody counts it (MAIL_BOUNCES is not set here)")
+		return
+	}
+	if in.listen == "" {
+		d.say(uneasy, check, "set LMTP_LISTEN where a worker of the queue mail runs", "%s has reports come back, and LMTP_LISTEN is not set here", bounces)
+		return
+	}
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", in.listen)
+	if err != nil {
+		d.say(broken, check, "start `payaid worker --queue mail` with LMTP_LISTEN; until then the mail server keeps what it has to report", "%v", err)
+		return
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	greeting, err := bufio.NewReader(io.LimitReader(conn, 1000)).ReadString('\n')
+	if err != nil || !strings.HasPrefix(greeting, "220 ") || !strings.Contains(greeting, "LMTP") {
+		d.say(broken, check, "see what else listens there, or set another LMTP_LISTEN", "%s answers %q, which is not our LMTP", in.listen, strings.TrimSpace(greeting))
+		return
+	}
+	_, _ = io.WriteString(conn, "QUIT\r\n")
+	d.say(fine, check, "", "taken at %s; whether the mail server delivers %s there, a bounce alone can tell", in.listen, bounces)
 }
 
 // mailRemedy says what to mend where a mail server can't be used.

@@ -1,12 +1,18 @@
 package cli
 
 import (
+	"context"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/payaid/payaid/api"
+	"github.com/payaid/payaid/internal/mail"
 	"github.com/payaid/payaid/internal/ticket"
+	"github.com/payaid/payaid/jobs"
 )
 
 // bounceSettings are for whoever sends mail, and for whoever hears what became of it.
@@ -37,7 +43,8 @@ func (s bounceSettings) check(p *problems) ticket.Bounces {
 	return b
 }
 
-func (s inboxSettings) check(p *problems) inbox {
+// check needs the address for reports, without which nobody can tell what one is about.
+func (s inboxSettings) check(p *problems, bounces string) inbox {
 	in := inbox{listen: s.LMTPListen}
 	for one := range strings.SplitSeq(s.LMTPAllow, ",") {
 		if one = strings.TrimSpace(one); one == "" {
@@ -53,6 +60,9 @@ func (s inboxSettings) check(p *problems) inbox {
 	if in.listen == "" {
 		return in
 	}
+	if bounces == "" {
+		p.add("MAIL_BOUNCES", "is not set, and LMTP_LISTEN is: without the address for reports nothing that comes in is known")
+	}
 	host, _, err := net.SplitHostPort(in.listen)
 	switch {
 	case err != nil:
@@ -61,4 +71,17 @@ func (s inboxSettings) check(p *problems) inbox {
 		p.add("LMTP_LISTEN", "%s can be reached from elsewhere, and LMTP has no login: name the mail server in LMTP_ALLOW, or listen on 127.0.0.1", in.listen)
 	}
 	return in
+}
+
+// beside runs the work of a worker, and takes reports in beside it where that is set and the worker has the queue of
+// mail. Each ends with the other.
+func (in inbox) beside(ctx context.Context, d jobs.Deps, queues map[string]int, log *slog.Logger, work func(context.Context) error) error {
+	if in.listen == "" || queues[jobs.Mail.Name] == 0 {
+		return work(ctx)
+	}
+	server := mail.NewInbox(mail.InboxConfig{Listen: in.listen, Allow: in.allow, Reports: jobs.NewMailReports(d), Log: log})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Run(ctx) })
+	group.Go(func() error { return work(ctx) })
+	return group.Wait()
 }

@@ -36,6 +36,7 @@ type upCmd struct {
 	linkSettings
 	mailSettings
 	sendingSettings
+	inboxSettings
 	logSettings
 }
 
@@ -68,6 +69,7 @@ type upSetup struct {
 	links    string // PUBLIC_URL
 	mail     mailServer
 	sending  sending
+	inbox    inbox
 	services upServices
 	log      *slog.Logger
 }
@@ -107,6 +109,7 @@ func (c *upCmd) check(a *app) (upSetup, error) {
 		data: c.Data, listen: c.listenSettings.check(&p), adminKey: c.adminSettings.check(&p),
 		rates: c.gstSettings.check(&p), limits: c.limitSettings.check(&p), aiRates: c.aiLimitSettings.check(&p), model: c.aiSettings.check(&p, rulesOn), links: c.linkSettings.check(&p), mail: c.mailSettings.check(&p),
 		sending:  c.sendingSettings.check(&p),
+		inbox:    c.inboxSettings.check(&p, c.MailBounces),
 		services: c.upServices,
 	}
 	if c.Exit && !c.Demo {
@@ -206,7 +209,7 @@ func (a *app) keepWorking(ctx context.Context, s upSetup, p pool, services *serv
 		queues[j.Spec.Queue.Name] = j.Spec.Queue.Workers
 	}
 	setup := workerSetup{pool: p, natsURL: services.natsURL, redisURL: services.redisURL, model: s.model, queues: queues, publicURL: s.links,
-		mail: s.mail.orSink(services.sinkPort), sending: s.sending}
+		mail: s.mail.orSink(services.sinkPort), sending: s.sending, inbox: s.inbox}
 	for {
 		err := a.runWorker(ctx, setup, s.log.With("process", "worker"))
 		if !errors.Is(err, workers.ErrGivenAway) || ctx.Err() != nil {

@@ -146,6 +146,7 @@ type workerSetup struct {
 	model    model
 	mail     mailServer
 	sending  sending
+	inbox    inbox
 	queues   map[string]int
 	// publicURL is where links in mails lead, without a slash at its end; "": mails have none.
 	publicURL string
@@ -212,7 +213,7 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 	watching.Go(func() { keepMail(probing) })
 	probed := make(chan error, 1)
 	go func() { probed <- chain.Run(probing) }()
-	err = worker.Run(ctx)
+	err = w.inbox.beside(ctx, deps, w.queues, log, worker.Run)
 	stop()
 	watching.Wait()
 	if probeErr := <-probed; !errors.Is(probeErr, context.Canceled) {

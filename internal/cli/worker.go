@@ -20,6 +20,7 @@ type workerCmd struct {
 	aiSettings
 	mailSettings
 	sendingSettings
+	inboxSettings
 	linkSettings
 	logSettings
 }
@@ -44,7 +45,7 @@ func (c *workerCmd) Run(ctx context.Context, a *app) error {
 	setup := workerSetup{
 		pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p), redisURL: c.redisSettings.check(&p), model: c.aiSettings.check(&p, rulesOff),
 		queues: readQueues(c.Queue, a.table(jobs.Deps{}), &p), publicURL: c.linkSettings.check(&p),
-		mail: c.mailSettings.check(&p).orSink(c.sink()), sending: c.sendingSettings.check(&p),
+		mail: c.mailSettings.check(&p).orSink(c.sink()), sending: c.sendingSettings.check(&p), inbox: c.inboxSettings.check(&p, c.MailBounces),
 	}
 	if err := p.err(); err != nil {
 		return err
