@@ -62,8 +62,9 @@ func (p *Postfix) settings() map[string]string {
 		"smtpd_sasl_type": "dovecot", "smtpd_sasl_path": p.authSocket(), "smtpd_sasl_security_options": "noanonymous",
 		"smtpd_relay_restrictions":     "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination",
 		"smtpd_recipient_restrictions": "check_recipient_access regexp:" + p.dir.join("etc/replies"),
-		// What is deferred is tried again soon: tests wait for it.
-		"queue_run_delay": "1s", "minimal_backoff_time": "1s", "maximal_backoff_time": "1s", "destination_concurrency_failed_cohort_limit": "1000",
+		// What is deferred is tried again soon, and so is a program that was killed: tests wait for it.
+		"service_throttle_time": "1s",
+		"queue_run_delay":       "1s", "minimal_backoff_time": "1s", "maximal_backoff_time": "1s", "destination_concurrency_failed_cohort_limit": "1000",
 	}
 }
 
