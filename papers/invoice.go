@@ -13,7 +13,7 @@ import (
 	"github.com/payaid/payaid/internal/taxinvoice"
 )
 
-// A drawing takes up to 100 MB of memory that is free again afterwards, so few are made at once.
+// A drawing uses 25 to 50 MB of memory that is free again afterwards, so few are made at once.
 var drawing = make(chan struct{}, 2)
 
 // ReadInvoice reads an invoice and draws it: the name of its file, and the PDF. It is store.ErrNotFound when the

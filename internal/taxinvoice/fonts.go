@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/go-text/typesetting/font"
 	"github.com/go-text/typesetting/language"
@@ -15,14 +16,34 @@ import (
 //go:embed fonts
 var files embed.FS
 
-// A fontFile is one of the embedded fonts. It is read when a text first needs it, and kept.
+// A fontFile is one of the embedded fonts. It is read when a text needs it, and kept for the next ones: reading
+// takes milliseconds. What was read takes megabytes, which a process that draws nothing can do without.
 type fontFile struct {
-	name string
-	read func() *font.Font
+	name   string
+	mu     sync.Mutex
+	kept   *font.Font // nil: not read, or forgotten
+	forget *time.Timer
 }
 
-func file(name string) *fontFile {
-	return &fontFile{name: name, read: sync.OnceValue(func() *font.Font { return readFont(name) })}
+// A font is forgotten when nobody has used it for so long.
+const keptFor = time.Minute
+
+func file(name string) *fontFile { return &fontFile{name: name} }
+
+func (f *fontFile) read() *font.Font {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.kept != nil {
+		f.forget.Reset(keptFor)
+		return f.kept
+	}
+	f.kept = readFont(f.name)
+	f.forget = time.AfterFunc(keptFor, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.kept = nil
+	})
+	return f.kept
 }
 
 // readFont panics, as a font that is part of the program is there and whole, or no test has passed.

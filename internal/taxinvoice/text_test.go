@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 	"unicode"
 
 	"pgregory.net/rapid"
@@ -48,6 +50,31 @@ func glyphsOf(t *testing.T, f *fontFile) rune {
 	}
 	maxp := binary.BigEndian.Uint32(tableRecord(data, "maxp")[8:])
 	return rune(binary.BigEndian.Uint16(data[maxp+4:]))
+}
+
+// TestFontsAreForgotten: one is kept while it is used, and not for ever.
+func TestFontsAreForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := file("NotoSansOlChiki-Regular")
+		first := f.read()
+		for range 3 {
+			time.Sleep(keptFor - time.Second)
+			if f.read() != first {
+				t.Error("it is read again while it is used")
+			}
+		}
+		time.Sleep(keptFor + time.Second)
+		f.mu.Lock()
+		if f.kept != nil {
+			t.Error("it is kept though nobody uses it")
+		}
+		f.mu.Unlock()
+		if f.read() == first {
+			t.Error("it isn't read again")
+		}
+		time.Sleep(keptFor + time.Second)
+	})
 }
 
 // TestUnknown: a character that no font has is seen, and can be searched for.
