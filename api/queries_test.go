@@ -127,7 +127,7 @@ func TestReadsTakeFewQueries(t *testing.T) {
 		ids[sort] = makeOne(g, t, key)
 	}
 	for _, rt := range g.routes() {
-		if rt.method != "GET" || rt.scopes == 0 || rt.streams {
+		if rt.method != "GET" || rt.scopes == 0 || rt.streams || strings.HasPrefix(rt.path, "/api/system/mail-sink") { // which has no rows
 			continue
 		}
 		if queriesAsked[rt.path] == nil {

@@ -151,6 +151,10 @@ func (s *Server) routes() []route {
 			register: typed(s.systemHealth, http.StatusOK)},
 		{method: get, path: "/api/system/metrics", scopes: admin,
 			summary: "How the whole installation does", register: typed(s.systemMetrics, http.StatusOK)},
+		{method: get, path: "/api/system/mail-sink", scopes: admin,
+			summary: "List the mail that was caught where none leaves the house, newest first", register: typed(s.listSink, http.StatusOK)},
+		{method: get, path: "/api/system/mail-sink/{id}", scopes: admin,
+			summary: "Save a mail that was caught", register: raw(s.getSink, documentSink)},
 
 		{method: get, path: "/openapi.json", summary: "This document", register: raw(s.serveOpenAPI, documentJSON)},
 		{method: get, path: "/asyncapi.json", summary: "The events, as AsyncAPI 3", register: raw(s.serveAsyncAPI, documentJSON)},

@@ -34,7 +34,9 @@ type Config struct {
 	// MailAddress reads an address as the recipients of mails have it, its domain in lower case and ASCII. Its error
 	// goes on where "the address" was begun. nil: any bare address will do.
 	MailAddress func(string) (string, error)
-	Tickets     *ticket.Maker // reads the links by which readers of mails unsubscribe; nil: nobody can
+	// Sink is where mail is caught that leaves the house nowhere; nil: it goes to a mail server.
+	Sink    MailSink
+	Tickets *ticket.Maker // reads the links by which readers of mails unsubscribe; nil: nobody can
 	// Limiter counts requests, RateLimit is how many a client may make in its window. nil: as many as it likes.
 	Limiter   *ratelimit.Limiter
 	RateLimit int

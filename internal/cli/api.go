@@ -73,6 +73,7 @@ type apiSetup struct {
 	aiRates  []aiRate
 	rates    gst.Rates
 	pricing  api.AIPricing
+	sink     api.MailSink // nil: mail leaves the house
 }
 
 func listen(address string) (net.Listener, error) {
@@ -136,7 +137,7 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 	server, err := api.New(api.Config{
 		DB: db, Kinds: kinds(a.table(jobs.Deps{})), Hints: hint.New(nc), Cache: cache, AdminKey: s.adminKey,
 		Limiter: limiter, RateLimit: s.limits.requests, AIRates: aiRates, TrustedProxies: s.limits.proxies,
-		Checks: checks, GSTRates: s.rates, Pricing: s.pricing, Tickets: tickets(db), MailAddress: mailAddress, Version: version(), Log: log,
+		Checks: checks, GSTRates: s.rates, Pricing: s.pricing, Tickets: tickets(db), MailAddress: mailAddress, Sink: s.sink, Version: version(), Log: log,
 	})
 	if err != nil {
 		return err

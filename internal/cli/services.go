@@ -16,14 +16,16 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/payaid/payaid/api"
 	"github.com/payaid/payaid/internal/localstack"
 )
 
 // services are what the product runs on: private ones, or those that are configured.
 type services struct {
 	databaseURL, redisURL, natsURL string
-	mail                           string // where mail goes
-	sinkPort                       int    // of the private mail sink, 0 where there is none
+	mail                           string       // where mail goes
+	sinkPort                       int          // of the private mail sink, 0 where there is none
+	sink                           api.MailSink // nil: mail leaves the house
 	stops                          []func(context.Context) error
 }
 
@@ -104,6 +106,7 @@ func (v *services) startSink(ctx context.Context, s upSetup, started chan<- func
 		return err
 	}
 	started <- sink.Stop
+	v.sink = caughtMail{sink}
 	v.mail = sink.Addr() + " (a sink: mail is kept, not sent)"
 	_, port, err := net.SplitHostPort(sink.Addr())
 	if err != nil {

@@ -178,12 +178,16 @@ func (c *upCmd) work(ctx context.Context, a *app, s upSetup, services *services,
 	}
 	defer func() { _ = os.Remove(filepath.Join(s.data, runningFile)) }()
 
+	if s.links == "" && services.sink != nil && isLoopback(listener.Addr().(*net.TCPAddr).IP.String()) {
+		s.links = address // whoever reads the sink's mail can follow its links on this machine
+	}
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	group, working := errgroup.WithContext(working)
 	group.Go(func() error {
 		return a.runAPI(working, apiSetup{pool: pool, natsURL: services.natsURL, redisURL: services.redisURL,
-			adminKey: s.adminKey, rates: s.rates, limits: s.limits, aiRates: s.aiRates, pricing: s.model.pricing()}, listener, s.log.With("process", "api"))
+			adminKey: s.adminKey, rates: s.rates, limits: s.limits, aiRates: s.aiRates, pricing: s.model.pricing(),
+			sink: services.sink}, listener, s.log.With("process", "api"))
 	})
 	group.Go(func() error {
 		return ended(a.runRelay(working, pool, services.natsURL, s.log.With("process", "relay")))

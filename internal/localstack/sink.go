@@ -1,16 +1,21 @@
 package localstack
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"mime"
 	"net"
+	netmail "net/mail"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,7 +49,9 @@ type SinkMessage struct {
 	From       string    `json:"from"`
 	To         []string  `json:"to"`
 	Size       int       `json:"size"`
-	Path       string    `json:"-"`
+	// Subject is decoded; "" also for what came before subjects were kept.
+	Subject string `json:"subject"`
+	Path    string `json:"-"`
 }
 
 // Sink is an SMTP server that accepts everything, sends nothing on, and keeps the
@@ -113,6 +120,38 @@ func (s *Sink) Messages() []SinkMessage {
 	return all
 }
 
+// Content gives a message as it came; fs.ErrNotExist when the sink has forgotten it or never had it.
+func (s *Sink) Content(id string) ([]byte, error) {
+	s.mu.Lock()
+	i := slices.IndexFunc(s.messages, func(m SinkMessage) bool { return m.ID == id })
+	path := ""
+	if i >= 0 {
+		path = s.messages[i].Path
+	}
+	s.mu.Unlock()
+	if path == "" {
+		return nil, fmt.Errorf("read message %s: %w", id, fs.ErrNotExist)
+	}
+	body, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read message %s: %w", id, err)
+	}
+	return body, nil
+}
+
+// subjectOf reads the subject of a message, as far as it can be read.
+func subjectOf(body []byte) string {
+	m, err := netmail.ReadMessage(bytes.NewReader(body))
+	if err != nil {
+		return ""
+	}
+	subject := m.Header.Get("Subject")
+	if decoded, err := new(mime.WordDecoder).DecodeHeader(subject); err == nil {
+		subject = decoded
+	}
+	return strings.ToValidUTF8(subject, "\uFFFD")
+}
+
 // Stop closes all connections and waits until the last one's work is done. A
 // second call does nothing.
 func (s *Sink) Stop(ctx context.Context) error {
@@ -165,7 +204,7 @@ func (s *Sink) keep(from string, to []string, body []byte) (SinkMessage, error) 
 	if err != nil {
 		return SinkMessage{}, err
 	}
-	m := SinkMessage{ID: id.String(), ReceivedAt: time.Now().UTC(), From: from, To: to, Size: len(body),
+	m := SinkMessage{ID: id.String(), ReceivedAt: time.Now().UTC(), From: from, To: to, Size: len(body), Subject: subjectOf(body),
 		Path: s.dir.join(id.String() + ".eml")}
 	envelope, err := json.Marshal(m)
 	if err != nil {

@@ -2,7 +2,9 @@ package localstack
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/smtp"
 	"net/textproto"
@@ -67,12 +69,35 @@ func TestTheSinkKeepsMailAcrossARestart(t *testing.T) {
 	if string(body) != mail || got[0].Size != len(mail) {
 		t.Errorf("the message came as %q, of size %d", body, got[0].Size)
 	}
+	if content, err := s.Content(got[0].ID); err != nil || string(content) != mail || got[0].Subject != "Rechnung" {
+		t.Errorf("the message is shown as %q (%v), with the subject %q", content, err, got[0].Subject)
+	}
+	if _, err := s.Content("../" + got[0].ID); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a message that isn't there: %v", err)
+	}
 	info, err := os.Stat(got[0].Path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("its file has mode %o", info.Mode().Perm())
+	}
+}
+
+func TestSubjects(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		"Subject: =?utf-8?q?=E2=82=B9_500?=\r\n\r\nx":        "₹ 500",
+		"Subject: =?utf-8?b?4oK5?= =?utf-8?b?NTAw?=\r\n\r\n": "₹500",
+		"Subject: a\r\n b\r\n\r\n":                           "a b",
+		"Subject: \xff\r\n\r\n":                              "\uFFFD",
+		"To: a@example.in\r\n\r\n":                           "",
+		"no header at all":                                   "",
+		"":                                                   "",
+	} {
+		if got := subjectOf([]byte(body)); got != want {
+			t.Errorf("%q: got %q, want %q", body, got, want)
+		}
 	}
 }
 
