@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -56,21 +55,6 @@ func (s *posting) compose(ctx context.Context) (*content, error) {
 	}
 	s.content = c
 	return c, nil
-}
-
-// fill adds what the input only names: the letter of a template, and the files.
-func (s *posting) fill(ctx context.Context, m *mail.Message) error {
-	for i, a := range s.input.Attachments {
-		if a.ContentBase64 == nil {
-			continue
-		}
-		raw, err := base64.StdEncoding.DecodeString(*a.ContentBase64)
-		if err != nil {
-			return fmt.Errorf("read attachment %d: %w", i, err)
-		}
-		m.Attachments = append(m.Attachments, mail.Attachment{Filename: a.Filename, ContentType: a.ContentType, Content: raw})
-	}
-	return nil
 }
 
 // unsayable is the failure of a mail that can't be composed.

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	letters "github.com/payaid/payaid/internal/letter"
 	ours "github.com/payaid/payaid/internal/mail"
 	"github.com/payaid/payaid/internal/store"
 )
@@ -28,7 +29,7 @@ type mailInput struct {
 	HTML        *string          `json:"html"`
 	Text        *string          `json:"text"`
 	Template    *string          `json:"template"`
-	Data        map[string]any   `json:"data"`
+	Data        json.RawMessage  `json:"data"`
 	Attachments []mailAttachment `json:"attachments"`
 	Stream      *string          `json:"stream"`
 	OnUnknown   *string          `json:"on_unknown"`
@@ -87,6 +88,8 @@ func (in mailInput) onUnknown() string {
 	}
 	return *in.OnUnknown
 }
+
+var templateName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 
 var streamName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 
@@ -179,6 +182,15 @@ func reasonOf(err error) string {
 func (in mailInput) contentFaults() (faults []Fault) {
 	given := map[string]*string{"subject": in.Subject, "html": in.HTML, "text": in.Text}
 	if in.Template != nil {
+		if !templateName.MatchString(*in.Template) {
+			faults = append(faults, Fault{"/template", "must be lower-case letters, digits and _, at most 64, a letter first"})
+		}
+		if isGiven(in.Data) && in.Data[0] != '{' {
+			faults = append(faults, Fault{"/data", "must be an object"})
+		}
+		if len(in.Data) > letters.MaxData {
+			faults = append(faults, Fault{"/data", "must be at most 64 KiB"})
+		}
 		for _, name := range []string{"subject", "html", "text"} {
 			if given[name] != nil {
 				faults = append(faults, Fault{"/" + name, "must be left out: the template has its own"})
@@ -186,7 +198,7 @@ func (in mailInput) contentFaults() (faults []Fault) {
 		}
 		return faults
 	}
-	if in.Data != nil {
+	if isGiven(in.Data) {
 		faults = append(faults, Fault{"/data", "is for a template, and there is none"})
 	}
 	if in.Subject == nil || strings.TrimSpace(*in.Subject) == "" {

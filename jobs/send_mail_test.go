@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/payaid/payaid/internal/inference"
+	letters "github.com/payaid/payaid/internal/letter"
 	"github.com/payaid/payaid/internal/localstack"
 	"github.com/payaid/payaid/internal/mail"
+	"github.com/payaid/payaid/internal/ratelimit"
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/internal/ticket"
 	"github.com/payaid/payaid/jobs"
@@ -74,8 +76,11 @@ func (p *post) send(input string) seenMail {
 
 type seenMail struct {
 	ID, Status string
-	Error      struct{ Code, Detail string }
-	Output     struct {
+	Error      struct {
+		Code, Detail string
+		Errors       []struct{ Pointer, Detail string }
+	}
+	Output struct {
 		MessageID  string `json:"message_id"`
 		State      string
 		QueueID    string `json:"queue_id"`
@@ -148,4 +153,93 @@ func configOf(t *testing.T, addr string) mail.Config {
 		t.Fatal(err)
 	}
 	return mail.Config{Host: host, Port: n, Hello: "client.example.com"}
+}
+
+func TestMailByTemplateWithAnInvoice(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	contact := p.contact("Asha Rao", nil)
+	invoice := p.invoice(contact, 10, nil)
+	data := string(letters.Sample("invoice"))
+	j := p.send(`{"to":["a@example.org"],"template":"invoice","data":` + data + `,"attachments":[{"invoice_id":"` + invoice + `"}]}`)
+	if j.Status != store.Succeeded {
+		t.Fatalf("%+v\n%s", j, p.logged)
+	}
+	if raw := p.content(p.sink.Messages()[0]); !strings.Contains(raw, "INV-26-27-0001.pdf") || !strings.Contains(raw, "application/pdf") {
+		t.Errorf("the mail has no invoice:\n%.2000s", raw)
+	}
+	// An organization's own of the same name takes its place, and gets what data it likes.
+	p.exec(`INSERT INTO mail_templates (organization_id, id, name, subject, text) VALUES ($1, gen_random_uuid(), 'invoice', 'Dear {{.who}}', 'Hello')`,
+		p.organization)
+	p.send(`{"to":["a@example.org"],"template":"invoice","data":{"who":"Asha"}}`)
+	if raw := p.content(p.sink.Messages()[0]); !strings.Contains(raw, "Subject: Dear Asha") {
+		t.Errorf("not by the organization's own template:\n%.1000s", raw)
+	}
+}
+
+// What the input names and isn't there, or can't be made, ends the job before anything is sent, and says where.
+func TestMailThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	other := newPost(t)
+	foreign := other.invoice(other.contact("B", nil), 10, nil)
+	p.exec(`INSERT INTO organizations (id, name, state) VALUES ($1, 'Other', 'KA')`, other.organization)
+	p.exec(`INSERT INTO mail_templates (organization_id, id, name, subject, text) VALUES
+		($1, gen_random_uuid(), 'mine', 'Dear {{.who}}', 'x'), ($2, gen_random_uuid(), 'theirs', 'x', 'x')`, p.organization, other.organization)
+	for input, want := range map[string][2]string{
+		`"template":"nothing"`:                           {"mail_template", "/input/template"},
+		`"template":"theirs"`:                            {"mail_template", "/input/template"},
+		`"template":"mine","data":{}`:                    {"mail_template", "/input/template"},
+		`"template":"report_ready","data":{"report":{}}`: {"mail_template", "/input/data/"},
+		`"template":"invoice"`:                           {"mail_template", "/input/data/"},
+		`"subject":"x","text":"x","attachments":[{"filename":"a","content_type":"text/plain","content_base64":"aGk="},{"invoice_id":"` + foreign + `"}]`: {"not_found", "/input/attachments/1/invoice_id"},
+	} {
+		j := p.send(`{"to":["a@example.org"],` + input + `}`)
+		if j.Status != store.Failed || j.Error.Code != want[0] || len(j.Error.Errors) != 1 || !strings.HasPrefix(j.Error.Errors[0].Pointer, want[1]) {
+			t.Errorf("%s: %+v, want %v", input, j.Error, want)
+		}
+	}
+	if n := len(p.sink.Messages()); n != 0 {
+		t.Errorf("%d mails were sent", n)
+	}
+}
+
+// What is said to people, and who they are, is nobody's business who reads the log.
+func TestMailLeavesNoTraceInTheLog(t *testing.T) {
+	t.Parallel()
+	m := &postman{answer: answers}
+	p := newStates(t, m)
+	p.send(`{"to":["Asha <nobody@example.org>"],"cc":["secret-cc@example.org"],"subject":"secret-subject","text":"secret-text","attachments":[
+		{"filename":"secret-file","content_type":"text/plain","content_base64":"aGk="}]}`)
+	p.send(`{"to":["nobody@example.org"],"template":"secret_template","data":{"x":"secret-data"}}`)
+	p.waits(p.hand(`{"to":["grey@example.org"],"subject":"secret-subject","text":"x"}`))
+	var kept string
+	p.scan(&kept, `SELECT string_agg(args::text || coalesce(errors::text, '') || metadata::text, ' ') FROM river_job`)
+	for what, text := range map[string]string{"the log": p.logged.String(), "River's rows": kept} {
+		for _, word := range []string{"secret-", "@example.org", "Greylisted", "unknown"} {
+			if strings.Contains(text, word) {
+				t.Errorf("%s says %q:\n%s", what, word, text)
+			}
+		}
+	}
+}
+
+// Beyond its rate an organization's mail waits, and says so; others' does not.
+func TestMailBeyondTheRateWaits(t *testing.T) {
+	t.Parallel()
+	limiter := ratelimit.New(ratelimit.Config{Window: time.Hour})
+	t.Cleanup(func() { _ = limiter.Close() })
+	p := newPost(t, func(d *jobs.Deps) { d.Mailing.Rate = jobs.MailRate{Limiter: limiter, Limit: 2} })
+	id := p.hand(`{"to":["a@example.org","b@example.org","c@example.org"],"subject":"x","text":"x"}`)
+	reason := p.waits(id)
+	if at := p.job(id).NextAttemptAt; !strings.Contains(reason, "2 in 1h") || time.Until(*at) < 59*time.Minute {
+		t.Errorf("it waits as %q until %s", reason, at)
+	}
+	if got := p.recipients(id); got != "a accepted, b accepted, c queued" || len(p.sink.Messages()) != 2 {
+		t.Errorf("%s", got)
+	}
+	p.client = p.site.client() // another organization
+	if j := p.send(`{"to":["a@example.org"],"subject":"x","text":"x"}`); j.Status != store.Succeeded {
+		t.Errorf("%+v", j)
+	}
 }
