@@ -171,6 +171,33 @@ func TestErrorsAreForWriters(t *testing.T) {
 	}
 }
 
+// What may be is taken, and one more is refused.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	nested := func(of string, n int) string { return strings.Repeat(of, n) + strings.Repeat("{{end}}", n) }
+	const title, style, ends = "<title>x</title>", "<style>x</style>", "<b>'</b>"
+	for _, row := range []struct{ taken, refused, want string }{
+		{nested("{{range $.list}}", 2), nested("{{range .list}}", 3), "range stands in a range that stands in a range; 2 in each other are the most"},
+		{nested("{{if .n}}", 20), nested("{{if .n}}", 21), "is nested more than 20 deep"},
+		{"{{" + strings.Repeat("(", 19) + "1" + strings.Repeat(")", 19) + "}}", "{{" + strings.Repeat("(", 22) + "1" + strings.Repeat(")", 22) + "}}", "is nested more than 20 deep"},
+		{strings.Repeat("{{1}}", 2_600), strings.Repeat("{{1}}", 2_700), "consists of more than 8000 pieces"},
+		{strings.Repeat("< ", 200), strings.Repeat("< ", 201), "has more than 200 < that begin no tag; write &lt; for them"},
+		{title + strings.Repeat("<b>"+strings.Repeat("x", 97), 400), title + strings.Repeat("<b>xx", 10_000), "is too much HTML without a value in it for a part with a title"},
+		{style + strings.Repeat(ends, 500), style + strings.Repeat(ends, 4_000), "is too much HTML without a value in it for a part with a style or meta"},
+		{strings.Repeat(ends, 8_000), `<META a="x">` + strings.Repeat(ends, 4_000), "is too much HTML without a value in it for a part with a style or meta"},
+		{strings.Repeat("x", letter.MaxSource-1), strings.Repeat("x", letter.MaxSource+1), "is longer than 64 KiB"},
+		{`{{$s := "x"}}` + strings.Repeat("{{$s = concat $s $s}}", 16) + "{{len $s}}", `{{$s := "x"}}` + strings.Repeat("{{$s = concat $s $s}}", 17) + "{{len $s}}", "a text grows longer than 64 KiB"},
+		{strings.Repeat("{{range .list}}"+strings.Repeat("x", 20_000)+"{{end}}", 3), "{{range .list}}{{range $.list}}" + strings.Repeat("x", 30_000) + "{{end}}{{end}}", "makes more than 256 KiB of these data"},
+	} {
+		if _, err := render(t, letter.Template{Subject: "x", HTML: row.taken + "."}, things); err != nil {
+			t.Errorf("%.60s of %d is refused: %v", row.taken, len(row.taken), err)
+		}
+		if _, err := render(t, letter.Template{Subject: "x", HTML: row.refused + "."}, things); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%.60s of %d: %v, want %s", row.refused, len(row.refused), err, row.want)
+		}
+	}
+}
+
 // What counts the steps is not for templates to call.
 func TestInnerFunctionsAreRefused(t *testing.T) {
 	t.Parallel()
@@ -241,6 +268,10 @@ func TestRenderingsAreApart(t *testing.T) {
 	made, err := letter.Parse(letter.Template{Subject: "{{.s}}", Text: "{{range .l}}{{.}}{{end}}", HTML: `<a href="{{.s}}">{{range .l}}{{.}}{{end}}</a>`})
 	if err != nil {
 		t.Fatal(err)
+	}
+	// A value that says what stands for an unsafe one excuses the letter that it is in alone.
+	if _, err := made.Render(json.RawMessage(`{"s":"ZgotmplZ","l":[]}`)); err != nil {
+		t.Error(err)
 	}
 	most := strings.TrimSuffix(strings.Repeat("1,", 2_000), ",")
 	for _, data := range []string{`{"s":"javascript:x","l":[]}`, `{"s":"x","l":[` + most + `,{}]}`, `{}`} {
