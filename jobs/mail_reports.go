@@ -197,16 +197,23 @@ func (n *mailNews) write(ctx context.Context, tx pgx.Tx) error {
 }
 
 // accept settles a recipient of whom nobody knew: whoever reports on a mail has had it from our server, even if it
-// was refused afterwards. In the timeline that comes before the report.
+// was refused afterwards. In the timeline that comes before the report, and it is told once: the process that sent
+// the mail may live, and write down the server's answer after all.
 func (n *mailNews) accept(ctx context.Context, tx pgx.Tx, eventID string, to store.MailRecipient) error {
 	m, err := store.ReportMail(ctx, tx, n.mail.OrganizationID, n.mail.ID, n.position, store.ReportedMail{Accepted: true})
 	if err != nil {
 		return err
 	}
-	n.facts = append(n.facts, events.MailAccepted{MessageID: m.ID, Recipient: n.position, Stream: m.Stream, QueueID: valueOr(to.QueueID, ""),
-		Attempts: to.Attempts, Version: m.Version})
-	_, err = store.AppendMailEvent(ctx, tx, m.OrganizationID, m.ID, store.MailEvent{ID: eventID, Position: n.position,
-		Type: store.MailAccepted, Detail: map[string]any{"attempt": to.Attempts, "reason": "a report says so"}})
+	e := store.MailEvent{ID: eventID, Position: n.position, Type: store.MailAccepted,
+		Detail: map[string]any{"attempt": to.Attempts, "reason": "a report says so"}}
+	if to.Claim != nil {
+		e.Source = sourceOf(*to.Claim, store.MailAccepted)
+	}
+	first, err := store.AppendMailEvent(ctx, tx, m.OrganizationID, m.ID, e)
+	if err == nil && first {
+		n.facts = append(n.facts, events.MailAccepted{MessageID: m.ID, Recipient: n.position, Stream: m.Stream,
+			QueueID: valueOr(to.QueueID, ""), Attempts: to.Attempts, Version: m.Version})
+	}
 	return err
 }
 

@@ -326,6 +326,40 @@ func TestReportWaitsForTheAnswer(t *testing.T) {
 	}
 }
 
+// TestAnswerAfterTheReportIsToldOnce: the process that sent the mail was slow, not dead.
+func TestAnswerAfterTheReportIsToldOnce(t *testing.T) {
+	t.Parallel()
+	sent, answer := make(chan struct{}), make(chan struct{})
+	p := newStates(t, &postman{hold: func(string) { close(sent); <-answer }})
+	deps := p.deps
+	deps.Mailing.Bounces = bouncesOf(t)
+	d := &desk{p.site, jobs.NewMailReports(deps)}
+	d.deps.Mailing.Bounces = deps.Mailing.Bounces
+	id := p.hand(`{"to":["a@example.org"],"subject":"x","text":"x"}`)
+	<-sent
+	d.take(d.path(id, 1), dsn(id, "a@example.org", "relayed", "2.0.0", ""))
+	if got := d.told(id, 1); got != "accepted delivered: accepted delivered" {
+		t.Errorf("before the answer it is told %q", got)
+	}
+	close(answer)
+	p.ends(id, store.Succeeded)
+	var queue string
+	d.scan(&queue, `SELECT queue_id FROM mail_recipients WHERE message_id = $1`, id)
+	if got := d.told(id, 1); got != "accepted delivered: accepted delivered" || queue != "Qa" {
+		t.Errorf("after the answer it is told %q of %q", got, queue)
+	}
+	d.wants("facts", kindsOf(d.facts(id)), []string{"mail.accepted", "mail.delivered"})
+}
+
+// kindsOf leaves recipients and versions out.
+func kindsOf(facts []string) (kinds []string) {
+	for _, f := range facts {
+		kind, _, _ := strings.Cut(f, " ")
+		kinds = append(kinds, kind)
+	}
+	return kinds
+}
+
 func TestComplaintsAreForEver(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

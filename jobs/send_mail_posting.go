@@ -265,7 +265,7 @@ func (s *posting) tell(ctx context.Context, tx pgx.Tx, now store.Settled, sent s
 		return nil
 	}
 	isNew, err := store.AppendMailEvent(ctx, tx, sent.OrganizationID, sent.MailID, store.MailEvent{ID: newEventID(), Position: sent.Position,
-		Type: sent.State, Source: sent.Claim + "/" + sent.State, Detail: timelineOf(sent, o.reason, now.Recipient.Attempts)})
+		Type: sent.State, Source: sourceOf(sent.Claim, sent.State), Detail: timelineOf(sent, o.reason, now.Recipient.Attempts)})
 	if err != nil || !isNew {
 		return err
 	}
@@ -274,6 +274,9 @@ func (s *posting) tell(ctx context.Context, tx pgx.Tx, now store.Settled, sent s
 	}
 	return nil
 }
+
+// sourceOf names what a try came to, so that it is told once.
+func sourceOf(claim, state string) string { return claim + "/" + state }
 
 // factOf gives the fact that tells of a recipient's new state; nil: nobody needs to know.
 func factOf(m store.Mail, s store.Sent, reason string, attempts int) events.Fact {
