@@ -13,6 +13,7 @@ import (
 	"github.com/payaid/payaid/events/outbox"
 	letters "github.com/payaid/payaid/internal/letter"
 	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/papers"
 )
 
 // A mailCause is the fact that a mail is for, and what the mail is about.
@@ -208,5 +209,5 @@ func dealLetter(d store.DealToMail) letters.DealWon {
 
 // invoiceFile is the name of an invoice's PDF.
 func invoiceFile(number string) string {
-	return "invoice-" + strings.ReplaceAll(number, "/", "-") + ".pdf"
+	return papers.InvoiceFilename(store.InvoicePaper{Invoice: store.Invoice{Number: &number}})
 }

@@ -151,7 +151,7 @@ func TestInvoiceIsMailed(t *testing.T) {
 	var said letters.Invoice
 	s.must(json.Unmarshal(in.Data, &said))
 	if said.Invoice.Number != "INV/26-27/0001" || said.Invoice.Total != 1180_00 || said.Invoice.Tax != 180_00 || *said.Note != "Thank you." ||
-		said.Organization.Name != "Rao Textiles" || said.Customer.Name != "Asha Rao" || *said.Attachment != "invoice-INV-26-27-0001.pdf" {
+		said.Organization.Name != "Rao Textiles" || said.Customer.Name != "Asha Rao" || *said.Attachment != "INV-26-27-0001.pdf" {
 		t.Errorf("its data are %s", in.Data)
 	}
 	if !strings.Contains(string(j.Metadata), `"cause": "invoice.sent"`) || *j.RequestID != toldBy.CorrelationID || *j.TraceParent != toldBy.TraceParent || j.Priority != 2 {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,15 +46,45 @@ func (s *posting) letter(ctx context.Context, name string) (letters.Letter, erro
 	case !errors.Is(err, store.ErrNotFound):
 		return letters.Letter{}, err
 	}
-	data := s.input.Data
-	if !isGiven(data) {
-		data = json.RawMessage("{}")
+	data, err := s.data(ctx, name)
+	if err != nil {
+		return letters.Letter{}, err
 	}
 	l, err := letters.Write(name, own, data)
 	if err != nil {
 		return l, unwritable(name, err)
 	}
 	return l, nil
+}
+
+// data are what the template gets. The letter of an invoice needs none but the invoice's id.
+func (s *posting) data(ctx context.Context, name string) (json.RawMessage, error) {
+	switch {
+	case isGiven(s.input.Data):
+		return s.input.Data, nil
+	case name != invoiceTemplate || s.input.InvoiceID == nil:
+		return json.RawMessage("{}"), nil
+	}
+	v, err := s.DB.InvoiceToMail(ctx, s.task.OrganizationID, *s.input.InvoiceID, letters.MaxItems)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, noInvoice("/invoice_id")
+	case err != nil:
+		return nil, err
+	case v.Number == "":
+		return nil, &Failure{Code: codeInvalidState, Title: "Invalid state", Pointer: "/invoice_id",
+			Detail: "The invoice is a draft: it can be mailed by its id alone when it has a number."}
+	}
+	l := invoiceLetter(v)
+	attached := func(a mailAttachment) bool { return a.InvoiceID != nil && *a.InvoiceID == *s.input.InvoiceID }
+	if !slices.ContainsFunc(s.input.Attachments, attached) {
+		l.Attachment = nil
+	}
+	return json.Marshal(l)
+}
+
+func noInvoice(pointer string) *Failure {
+	return &Failure{Code: codeNotFound, Title: "No such invoice", Pointer: pointer, Detail: "There is no such invoice in the organization."}
 }
 
 // unwritable is the failure of a letter, which is the template's fault or that of the data.
@@ -88,8 +119,7 @@ func (s *posting) file(ctx context.Context, at string, a mailAttachment) (mail.A
 	}
 	name, pdf, err := papers.ReadInvoice(ctx, s.DB, s.task.OrganizationID, *a.InvoiceID)
 	if errors.Is(err, store.ErrNotFound) {
-		return mail.Attachment{}, &Failure{Code: codeNotFound, Title: "No such invoice", Pointer: at + "/invoice_id",
-			Detail: "There is no such invoice in the organization."}
+		return mail.Attachment{}, noInvoice(at + "/invoice_id")
 	}
 	if err != nil {
 		return mail.Attachment{}, err
