@@ -84,7 +84,7 @@ func All(d Deps) []Job {
 		Scheduled(sweepReservations{db: d.DB, log: d.Log}, sweepReservationsSpec),
 		Scheduled(markOverdue{db: d.DB, hints: d.Hints}, markOverdueSpec),
 		Scheduled(remindInvoices{d}, remindInvoicesSpec,
-			on(remindersOfOverdue), on(remindersOfPaid), on(remindersOfCancelled), on(remindersOfPutOff)),
+			on(remindersOfOrganization), on(remindersOfOverdue), on(remindersOfPaid), on(remindersOfCancelled), on(remindersOfPutOff)),
 	}
 }
 

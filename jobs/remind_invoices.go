@@ -13,7 +13,8 @@ import (
 	"github.com/payaid/payaid/internal/store"
 )
 
-// remindInvoicesArgs are River's arguments of invoices.remind: the clock looks at all invoices, a fact at one.
+// remindInvoicesArgs are River's arguments of invoices.remind: the clock looks at all invoices, a fact at those of an
+// organization, or at one.
 type remindInvoicesArgs struct {
 	OrganizationID string `json:"organization_id,omitempty"`
 	InvoiceID      string `json:"invoice_id,omitempty"`
@@ -27,20 +28,24 @@ var remindInvoicesSpec = Spec{
 	Cron: "*/10 * * * *",
 }
 
+func remindersOfOrganization(e events.Envelope, f events.OrganizationUpdated) (remindInvoicesArgs, bool) {
+	return remindInvoicesArgs{OrganizationID: e.OrganizationID}, slices.Contains(f.Changed, "settings")
+}
+
 func remindersOfOverdue(e events.Envelope, f events.InvoiceOverdue) (remindInvoicesArgs, bool) {
-	return remindInvoicesArgs{e.OrganizationID, f.InvoiceID}, true
+	return remindInvoicesArgs{OrganizationID: e.OrganizationID, InvoiceID: f.InvoiceID}, true
 }
 
 func remindersOfPaid(e events.Envelope, f events.InvoicePaid) (remindInvoicesArgs, bool) {
-	return remindInvoicesArgs{e.OrganizationID, f.InvoiceID}, true
+	return remindInvoicesArgs{OrganizationID: e.OrganizationID, InvoiceID: f.InvoiceID}, true
 }
 
 func remindersOfCancelled(e events.Envelope, f events.InvoiceCancelled) (remindInvoicesArgs, bool) {
-	return remindInvoicesArgs{e.OrganizationID, f.InvoiceID}, f.Number != ""
+	return remindInvoicesArgs{OrganizationID: e.OrganizationID, InvoiceID: f.InvoiceID}, f.Number != ""
 }
 
 func remindersOfPutOff(e events.Envelope, f events.InvoiceUpdated) (remindInvoicesArgs, bool) {
-	return remindInvoicesArgs{e.OrganizationID, f.InvoiceID}, slices.Contains(f.Changed, "due_date")
+	return remindInvoicesArgs{OrganizationID: e.OrganizationID, InvoiceID: f.InvoiceID}, slices.Contains(f.Changed, "due_date")
 }
 
 // reminderSteps are the days after the due date on which a reminder is due.
@@ -66,37 +71,26 @@ type remindInvoices struct{ Deps }
 // Run implements Chore.
 func (w remindInvoices) Run(ctx context.Context, args remindInvoicesArgs) error {
 	if args.InvoiceID != "" {
-		return w.one(ctx, args.OrganizationID, args.InvoiceID)
+		overdue, err := w.DB.IsOverdue(ctx, args.OrganizationID, args.InvoiceID)
+		if err != nil {
+			return err
+		}
+		if !overdue {
+			return w.callOff(ctx, args.OrganizationID, args.InvoiceID)
+		}
 	}
 	for {
-		begun, err := w.begin(ctx, func(tx pgx.Tx) ([]store.DueReminder, error) {
-			return store.DueReminders(ctx, tx, reminderSteps, remindersAtOnce)
-		})
-		if err != nil || begun < remindersAtOnce {
+		found, err := w.begin(ctx, args)
+		if err != nil || found < remindersAtOnce {
 			return err
 		}
 	}
 }
 
-// one brings the reminders of one invoice in line with what the invoice is by now.
-func (w remindInvoices) one(ctx context.Context, organizationID, invoiceID string) error {
-	open, err := w.DB.IsOverdue(ctx, organizationID, invoiceID)
-	if err != nil {
-		return err
-	}
-	if !open {
-		return w.callOff(ctx, organizationID, invoiceID)
-	}
-	_, err = w.begin(ctx, func(tx pgx.Tx) ([]store.DueReminder, error) {
-		return store.DueReminderOf(ctx, tx, reminderSteps, organizationID, invoiceID)
-	})
-	return err
-}
-
 // begin begins reminders that are due, and says how many it found.
-func (w remindInvoices) begin(ctx context.Context, find func(pgx.Tx) ([]store.DueReminder, error)) (found int, err error) {
+func (w remindInvoices) begin(ctx context.Context, args remindInvoicesArgs) (found int, err error) {
 	err = w.DB.Tx(ctx, func(tx pgx.Tx) error {
-		due, err := find(tx)
+		due, err := store.DueReminders(ctx, tx, reminderSteps, remindersAtOnce, args.OrganizationID, args.InvoiceID)
 		if err != nil {
 			return err
 		}

@@ -279,15 +279,21 @@ func TestRemindersOfOneInvoice(t *testing.T) {
 	one, other := b.invoice(7), b.invoice(7)
 	now := func() {
 		t.Helper()
-		if err := (remindInvoices{d}).Run(t.Context(), remindInvoicesArgs{b.organization, one}); err != nil {
+		if err := (remindInvoices{d}).Run(t.Context(), remindInvoicesArgs{OrganizationID: b.organization, InvoiceID: one}); err != nil {
 			t.Fatal(err)
 		}
 	}
+	neighbour := newDebtor(t, d, afterTen(1))
+	theirs := neighbour.invoice(7)
 	now()
 	now()
 	b.want(one, reminderOf(7))
 	b.want(other, "[]")
-	b.remind()
+	if err := (remindInvoices{d}).Run(t.Context(), remindInvoicesArgs{OrganizationID: b.organization}); err != nil {
+		t.Fatal(err)
+	}
+	b.want(other, reminderOf(7))
+	neighbour.want(theirs, "[]")
 	exec(t, d, `UPDATE invoices SET status = 'paid', amount_paid = total, paid_at = now() WHERE id = $1`, one)
 	now()
 	now()

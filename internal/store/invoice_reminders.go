@@ -31,26 +31,20 @@ WHERE (o.settings #>> '{reminders,enabled}')::boolean AND due.step IS NOT NULL
     SELECT FROM invoice_reminders r
     WHERE r.organization_id = i.organization_id AND r.invoice_id = i.id AND r.step >= due.step)`
 
-const (
-	lockDueReminders = ` LIMIT $2 FOR NO KEY UPDATE OF i SKIP LOCKED`
-	allDueReminders  = dueReminders + lockDueReminders
-	oneDueReminder   = dueReminders + ` AND i.organization_id = $3 AND i.id = $4` + lockDueReminders
-)
+const lockDueReminders = ` LIMIT $2 FOR NO KEY UPDATE OF i SKIP LOCKED`
 
 // DueReminders finds reminders that are due and not begun, at most limit of them, of the organizations that want
-// them, and holds their invoices against payments until the transaction ends. What somebody is changing at this
-// moment is left to the next time.
-func DueReminders(ctx context.Context, tx pgx.Tx, steps []int, limit int) ([]DueReminder, error) {
-	return collectDue(ctx, tx, allDueReminders, steps, limit)
-}
-
-// DueReminderOf is DueReminders for one invoice: one or none.
-func DueReminderOf(ctx context.Context, tx pgx.Tx, steps []int, organizationID, invoiceID string) ([]DueReminder, error) {
-	return collectDue(ctx, tx, oneDueReminder, steps, 1, organizationID, invoiceID)
-}
-
-func collectDue(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]DueReminder, error) {
-	rows, err := tx.Query(ctx, sql, args...)
+// them, of one organization, or of one invoice of it; "" is all. It holds their invoices against payments until the
+// transaction ends, and leaves what somebody is changing at this moment to the next time.
+func DueReminders(ctx context.Context, tx pgx.Tx, steps []int, limit int, organizationID, invoiceID string) ([]DueReminder, error) {
+	sql, args := dueReminders, []any{steps, limit}
+	if organizationID != "" {
+		sql, args = sql+` AND o.id = $3`, append(args, organizationID)
+	}
+	if invoiceID != "" {
+		sql, args = sql+` AND i.id = $4`, append(args, invoiceID)
+	}
+	rows, err := tx.Query(ctx, sql+lockDueReminders, args...)
 	if err != nil {
 		return nil, fmt.Errorf("look for due reminders: %w", err)
 	}
