@@ -61,7 +61,7 @@ const mailInputSchema = `{"type":"object","required":["to"],"additionalPropertie
 		"html":{"type":["string","null"],"maxLength":524288},
 		"text":{"type":["string","null"],"maxLength":524288,"description":"made from the HTML unless given"},
 		"template":{"type":["string","null"],"description":"name of a template, in place of subject, html and text"},
-		"data":{"type":["object","null"],"description":"what the template asks for"},
+		"data":{"type":["object","null"],"description":"what the template asks for; invoice needs none where there is an invoice_id"},
 		"attachments":{"type":["array","null"],"maxItems":10,"description":"700,000 bytes together","items":{"type":"object","additionalProperties":false,"properties":{
 			"filename":{"type":"string","maxLength":200,"description":"an invoice has its own"},
 			"content_type":{"type":"string"},

@@ -46,7 +46,7 @@ var mailCodes = []Code{
 	{codeMailUnknown, statusUnprocessable, "Nobody knows whether the server took the mail, and on_unknown was hold. It is settled by a report of the server, or by hand."},
 	{codeMailTemplate, statusUnprocessable, "There is no such template, or it can't be filled in with the data."},
 	{codeMailContent, statusUnprocessable, "The mail can't be composed of what it was given, or is too large."},
-	codeOfNothing,
+	codeOfNothing, codeOfState,
 }
 
 // output is what came of the mail for its recipients.
