@@ -30,6 +30,7 @@ type commands struct {
 	Keys          keysCmd          `cmd:"" help:"Make, list and revoke API keys."`
 	Seed          seedCmd          `cmd:"" help:"Make organizations with sample data."`
 	Jobs          jobsCmd          `cmd:"" help:"List, show, retry and cancel jobs."`
+	Mail          mailCmd          `cmd:"" help:"Settle mails of which nobody knows."`
 	Events        eventsCmd        `cmd:"" help:"Watch, replay and mend events."`
 	Bench         benchCmd         `cmd:"" help:"Measure this machine against the bare parts."`
 	Healthcheck   healthcheckCmd   `cmd:"" help:"Ask a running API whether it is ready; for containers."`
