@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/payaid/payaid/internal/store"
@@ -13,8 +14,9 @@ const metricsWindow = time.Hour
 
 // systemMetricsView is how an installation does, over all organizations.
 type systemMetricsView struct {
-	AI          aiMetricsView `json:"ai"`
-	GeneratedAt time.Time     `json:"generated_at"`
+	AI          aiMetricsView   `json:"ai"`
+	Mail        mailMetricsView `json:"mail"`
+	GeneratedAt time.Time       `json:"generated_at"`
 }
 
 // aiMetricsView is how models do, in the last hour unless it says otherwise. What was not measured is null, and
@@ -116,7 +118,12 @@ func (s *Server) systemMetrics(ctx context.Context, _ *noInput) (*systemMetricsO
 	if err != nil {
 		return nil, err
 	}
-	return &systemMetricsOutput{systemMetricsView{AI: aiMetricsViewOf(m, s.Pricing), GeneratedAt: now}}, nil
+	mail, err := s.DB.MailMetrics(ctx, now.Add(-metricsWindow), now)
+	if err != nil {
+		return nil, err
+	}
+	return &systemMetricsOutput{systemMetricsView{AI: aiMetricsViewOf(m, s.Pricing), Mail: mailMetricsViewOf(mail, m.Workers),
+		GeneratedAt: now}}, nil
 }
 
 func aiMetricsViewOf(m store.AIMetrics, prices AIPricing) aiMetricsView {
@@ -168,11 +175,12 @@ func percentilesOf(ms []float64) (p percentiles) {
 func statesOf(workers []store.WorkerProcess) []workerStates {
 	list := []workerStates{}
 	for _, w := range workers {
-		if w.Providers == nil {
+		models := slices.DeleteFunc(slices.Clone(w.Providers), func(p store.ProviderState) bool { return p.Provider == store.MailServer })
+		if len(models) == 0 {
 			continue
 		}
-		states := workerStates{Worker: w.ID, Host: w.Host, HeartbeatAt: w.HeartbeatAt.UTC(), Providers: make([]providerState, len(w.Providers))}
-		for i, p := range w.Providers {
+		states := workerStates{Worker: w.ID, Host: w.Host, HeartbeatAt: w.HeartbeatAt.UTC(), Providers: make([]providerState, len(models))}
+		for i, p := range models {
 			states.Providers[i] = providerState{Provider: p.Provider, Model: p.Model, State: p.State,
 				LastFailureAt: p.LastFailure, NextProbeAt: p.NextProbe}
 			if p.LastClass != "" {

@@ -204,7 +204,7 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 		RupeesPerDollar: w.model.usdINR, Mailing: mailing, Log: log}
 	worker := workers.New(workers.Config{
 		DB: db, Relaxed: relaxed, Stream: s, Table: a.table(deps), Queues: w.queues, Hints: hints,
-		Providers: func() []store.ProviderState { return providerStates(chain.Status()) }, Version: version(), Log: log,
+		Providers: func() []store.ProviderState { return append(providerStates(chain.Status()), w.mailStates(mailing)...) }, Version: version(), Log: log,
 	})
 	probing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var watching sync.WaitGroup

@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// MailServer is the provider under which workers tell of their mail server.
+const MailServer = "smtp"
+
+// MailMetrics are figures of all organizations together, for the operator.
+type MailMetrics struct {
+	// Mails, by state.
+	Queued, Sending, Deferred, Unknown int64
+	// What happened to recipients in the window.
+	Accepted, Failed, Bounced, Complained int64
+	Suppressions                          int64 // in force
+	// OldestQueued is how long the oldest mail that is due has waited for its first attempt; nil: none does.
+	OldestQueued *time.Duration
+}
+
+// The oldest is found by walking from the oldest on; only those that are put off to a later day are passed by.
+const selectMailMetrics = `
+WITH unsettled AS (
+    SELECT state, count(*) AS n FROM mail_messages WHERE state IN ('queued', 'sending', 'deferred', 'unknown') GROUP BY state
+), lately AS (
+    SELECT type, count(*) AS n FROM mail_events
+    WHERE created_at >= $1 AND type IN ('accepted', 'failed', 'bounced', 'complained') GROUP BY type
+)
+SELECT coalesce((SELECT n FROM unsettled WHERE state = 'queued'), 0), coalesce((SELECT n FROM unsettled WHERE state = 'sending'), 0),
+       coalesce((SELECT n FROM unsettled WHERE state = 'deferred'), 0), coalesce((SELECT n FROM unsettled WHERE state = 'unknown'), 0),
+       coalesce((SELECT n FROM lately WHERE type = 'accepted'), 0), coalesce((SELECT n FROM lately WHERE type = 'failed'), 0),
+       coalesce((SELECT n FROM lately WHERE type = 'bounced'), 0), coalesce((SELECT n FROM lately WHERE type = 'complained'), 0),
+       (SELECT count(*) FROM mail_suppressions WHERE ` + inForce + `), (
+           SELECT extract(epoch FROM $2::timestamptz - greatest(j.created_at, j.run_at))::float8
+           FROM mail_messages m JOIN jobs j ON j.organization_id = m.organization_id AND j.id = m.id
+           WHERE m.state = 'queued' AND j.run_at <= $2 ORDER BY m.created_at LIMIT 1)`
+
+// MailMetrics reads how mail did since a moment until now, over all organizations, in one round trip.
+func (db *DB) MailMetrics(ctx context.Context, since, now time.Time) (MailMetrics, error) {
+	var m MailMetrics
+	var oldest *float64
+	b := &pgx.Batch{}
+	b.Queue(actAsOperator)
+	b.Queue(selectMailMetrics, since, now).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&m.Queued, &m.Sending, &m.Deferred, &m.Unknown, &m.Accepted, &m.Failed, &m.Bounced, &m.Complained,
+			&m.Suppressions, &oldest)
+	})
+	if err := db.Send(ctx, b); err != nil {
+		return m, fmt.Errorf("read the figures of mail: %w", becoming(System, err))
+	}
+	if oldest != nil {
+		waited := time.Duration(max(0, *oldest) * float64(time.Second))
+		m.OldestQueued = &waited
+	}
+	return m, nil
+}
