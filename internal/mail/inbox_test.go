@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -188,7 +189,8 @@ func TestInboxActsOnWholeMessagesOnly(t *testing.T) {
 	c := call(t, addr).hello()
 	c.says(250, "RCPT TO:<bounces+a@example.com>")
 	c.says(354, "DATA")
-	if _, err := c.c.Write(sample(t, "postfix-550")); err != nil { // all of it but the dot
+	// All that is read of it, and more, but not the dot.
+	if _, err := c.c.Write(append(sample(t, "postfix-550"), bytes.Repeat([]byte("epilogue\r\n"), 10000)...)); err != nil {
 		t.Fatal(err)
 	}
 	_ = c.c.Close()
@@ -315,7 +317,7 @@ func TestInboxEndsWithAnswers(t *testing.T) {
 		<-goOn
 		return nil
 	}}
-	addr, stop := serveInbox(t, InboxConfig{Reports: book})
+	addr, stop := serveInbox(t, InboxConfig{Reports: book, Grace: time.Hour})
 	idle := call(t, addr).hello()
 	c := call(t, addr).hello()
 	c.says(250, "RCPT TO:<bounces+a@example.com>")
