@@ -118,7 +118,7 @@ func New(c Config) (*Pool, error) {
 	c = c.withDefaults()
 	return &Pool{
 		dialer: newDialer(c), breaker: newBreaker(c.Pause, c.LoginPause), pace: &pacer{rate: c.Rate},
-		queue: queue{free: c.Connections, patience: c.IdleTimeout}, log: c.Log,
+		queue: queue{free: c.Connections, size: c.Connections, patience: c.IdleTimeout}, log: c.Log,
 		first: make(chan struct{}, 1), proven: make(chan struct{}), hands: make(map[*hand]struct{}),
 	}, nil
 }
@@ -214,7 +214,7 @@ type Status struct {
 // Status gives the state of this moment.
 func (p *Pool) Status() Status {
 	s := p.breaker.status()
-	s.Busy, s.Idle, s.Waiting = p.queue.count(p.dialer.Connections)
+	s.Busy, s.Idle, s.Waiting = p.queue.count()
 	return s
 }
 

@@ -10,44 +10,72 @@ import (
 // queue hands out connections, and leave to make one, in the order in which they were asked for.
 type queue struct {
 	patience time.Duration // with a connection that isn't used
+	size     int           // connections at most
 
 	mu      sync.Mutex
 	free    int     // how many more may be in use, idle ones included
 	idle    []*conn // the one used last at the end
-	waiting []*waiter
+	waiting []*place
 }
 
-// waiter is one mail that waits. ready is closed after the other fields have been set.
-type waiter struct {
+// place is one mail's place in the queue.
+type place struct {
+	queue *queue
+	// near is closed when the mail is sure to be among the next, or has its connection.
+	near chan struct{}
+	// ready is closed after conn or err has been set.
 	ready chan struct{}
-	conn  *conn
-	err   error
+	// left is closed by a mail that no longer wants one.
+	left chan struct{}
+	conn *conn
+	err  error
+
+	hurried sync.Once
 }
 
-// take gives a connection, or nil and with it the leave to make one. Either is given back by give.
-func (q *queue) take(ctx context.Context) (*conn, error) {
+func (p *place) hurry() { p.hurried.Do(func() { close(p.near) }) }
+
+// enter takes a place, which has to be waited for.
+func (q *queue) enter() *place {
+	p := &place{queue: q, near: make(chan struct{}), ready: make(chan struct{}), left: make(chan struct{})}
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.free > 0 {
-		defer q.mu.Unlock()
 		q.free--
-		return q.fresh(), nil
+		p.conn = q.fresh()
+		close(p.ready)
+		return p
 	}
-	w := &waiter{ready: make(chan struct{})}
-	q.waiting = append(q.waiting, w)
-	q.mu.Unlock()
+	q.waiting = append(q.waiting, p)
+	q.hurry()
+	return p
+}
+
+// hurry tells those who are next, one for each connection, to get ready.
+func (q *queue) hurry() {
+	for _, p := range q.waiting[:min(q.size, len(q.waiting))] {
+		p.hurry()
+	}
+}
+
+// wait gives a connection, or nil and with it the leave to make one. Either is given back by give.
+func (p *place) wait(ctx context.Context) (*conn, error) {
 	select {
-	case <-w.ready:
-		return w.conn, w.err
+	case <-p.ready:
+		return p.conn, p.err
 	case <-ctx.Done():
+	case <-p.left:
 	}
+	q := p.queue
 	q.mu.Lock()
-	at := slices.Index(q.waiting, w)
+	at := slices.Index(q.waiting, p)
 	if at >= 0 {
 		q.waiting = slices.Delete(q.waiting, at, at+1)
+		q.hurry()
 	}
 	q.mu.Unlock()
-	if at < 0 && w.err == nil {
-		q.give(w.conn) // it came in the same moment
+	if at < 0 && p.err == nil {
+		q.give(p.conn) // it came in the same moment
 	}
 	return nil, calledOff(ctx, StepConnect)
 }
@@ -73,10 +101,11 @@ func (q *queue) give(c *conn) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.waiting) > 0 {
-		w := q.waiting[0]
+		next := q.waiting[0]
 		q.waiting = slices.Delete(q.waiting, 0, 1)
-		w.conn = c
-		close(w.ready)
+		next.conn = c
+		close(next.ready)
+		q.hurry()
 		return
 	}
 	q.free++
@@ -93,9 +122,9 @@ func (q *queue) refuse(err error) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, w := range q.waiting {
-		w.err = err
-		close(w.ready)
+	for _, p := range q.waiting {
+		p.err = err
+		close(p.ready)
 	}
 	q.waiting = nil
 }
@@ -124,8 +153,8 @@ func (q *queue) all() []*conn {
 	return idle
 }
 
-func (q *queue) count(connections int) (busy, idle, waiting int) {
+func (q *queue) count() (busy, idle, waiting int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return connections - q.free, len(q.idle), len(q.waiting)
+	return q.size - q.free, len(q.idle), len(q.waiting)
 }

@@ -34,9 +34,11 @@ type Receipt struct {
 
 // Send submits one mail, whose whole content is in memory: a mail that breaks off might be taken for a whole one.
 //
-// Once a connection is in hand, commit is called beside the first commands; the content is sent after it has
-// returned nil, and not at all otherwise. So a caller can have written down that the mail is being sent before it
-// can have been. Its error is returned wrapped; all others of the server or of the way to it are a *Refusal.
+// Once a connection is in hand, commit is called beside the first commands, or beside the mail before, where it is
+// this mail's turn after that: with few connections, the time of a commit would otherwise be lost to the server. The
+// content is sent after it has returned nil, and not at all otherwise. So a caller can have written down that the
+// mail is being sent before it can have been. Its error is returned wrapped; all others of the server or of the way
+// to it are a *Refusal.
 //
 // Until the content is under way, the end of ctx calls the mail off at once. After that it is given
 // Config.StopGrace, as a mail that is cut off there is Unknown.
@@ -55,15 +57,8 @@ func (p *Pool) Send(ctx context.Context, e Envelope, content []byte, commit func
 	if err := p.pace.wait(ctx); err != nil {
 		return Receipt{}, err
 	}
-	c, err := p.queue.take(ctx)
-	if err != nil {
-		return Receipt{}, err
-	}
-	s := &submission{pool: p, conn: c, envelope: e, content: content, aged: c != nil}
+	s := &submission{pool: p, place: p.queue.enter(), envelope: e, content: content}
 	defer s.giveBack()
-	if s.trial, err = p.breaker.admit(); err != nil {
-		return Receipt{}, err
-	}
 	defer s.settle(ctx, errPanicked)
 	receipt, err := s.run(ctx, commit)
 	s.settle(ctx, err)

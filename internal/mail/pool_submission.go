@@ -16,7 +16,9 @@ const refusedInARow = 4
 // submission is one mail on its way over one connection, or over a second where the first turned out to be dead.
 type submission struct {
 	pool     *Pool
+	place    *place
 	conn     *conn // nil: to be made
+	held     bool  // a connection, or the leave to make one, is to be given back
 	envelope Envelope
 	content  []byte
 	aged     bool // the connection has been used before, so that the server may have closed it
@@ -34,6 +36,9 @@ func (s *submission) settle(ctx context.Context, err error) {
 
 // giveBack returns the connection, or the leave to make one.
 func (s *submission) giveBack() {
+	if !s.held {
+		return
+	}
 	c := s.conn
 	if c != nil && !c.unusable && (c.mails >= s.pool.dialer.MailsPerConnection || c.refused >= refusedInARow) {
 		c.quit(quitPatience)
@@ -42,35 +47,55 @@ func (s *submission) giveBack() {
 }
 
 func (s *submission) run(ctx context.Context, commit func(context.Context) error) (Receipt, error) {
-	if s.conn == nil {
-		if err := s.connect(ctx); err != nil {
-			return Receipt{}, err
-		}
-	}
-	s.conn.mails++
 	opened := make(chan error, 1)
-	var joined bool
+	joined := false
+	join := func() error { joined = true; return <-opened }
 	go func() { opened <- s.open(ctx) }()
 	defer func() {
 		if !joined { // commit panicked
-			<-opened
+			close(s.place.left)
+			_ = join()
 			s.drop()
 		}
 	}()
-	var commitErr error
+	select {
+	case <-s.place.near:
+	case err := <-opened:
+		if opened <- err; err != nil {
+			return Receipt{}, s.refused(ctx, join())
+		}
+	}
 	if commit != nil {
-		commitErr = commit(ctx)
+		if err := commit(ctx); err != nil {
+			close(s.place.left)
+			s.abandon(ctx, join())
+			return Receipt{}, fmt.Errorf("commit before the mail is sent: %w", err)
+		}
 	}
-	err := <-opened
-	joined = true
-	if commitErr != nil {
-		s.abandon(ctx, err)
-		return Receipt{}, fmt.Errorf("commit before the mail is sent: %w", commitErr)
-	}
-	if err != nil {
+	if err := join(); err != nil {
 		return Receipt{}, s.refused(ctx, err)
 	}
 	return s.data(ctx)
+}
+
+// open waits for a connection and begins the transaction on it.
+func (s *submission) open(ctx context.Context) error {
+	c, err := s.place.wait(ctx)
+	if err != nil {
+		return err
+	}
+	s.conn, s.held, s.aged = c, true, c != nil
+	if s.trial, err = s.pool.breaker.admit(); err != nil {
+		return err
+	}
+	if c == nil {
+		if err := s.connect(ctx); err != nil {
+			return err
+		}
+	}
+	s.conn.mails++
+	s.place.hurry()
+	return s.beginOnLiving(ctx)
 }
 
 // connect makes a connection. Until the pool's first has been made, others wait for how that ends.
@@ -96,9 +121,9 @@ func (s *submission) connect(ctx context.Context) error {
 	return nil
 }
 
-// open begins the transaction, on a new connection where an old one turned out to be dead. That is safe, as
+// beginOnLiving begins the transaction, on a new connection where an old one turned out to be dead. That is safe, as
 // nothing of the mail has been sent.
-func (s *submission) open(ctx context.Context) error {
+func (s *submission) beginOnLiving(ctx context.Context) error {
 	err := s.begin(ctx)
 	var r *Refusal
 	if !s.aged || ctx.Err() != nil || !errors.As(err, &r) || r.Class != Channel || r.Code != 0 && r.Code != 421 {
@@ -160,7 +185,7 @@ func (s *submission) judge(ctx context.Context, step string, err error) *Refusal
 // would answer 503 to that, as to a transaction within one.
 func (s *submission) refused(ctx context.Context, err error) error {
 	var r *Refusal
-	if s.conn == nil || !errors.As(err, &r) {
+	if s.conn == nil || !errors.As(err, &r) || r.Step == StepBreaker {
 		return err
 	}
 	if r.Class == Channel || r.Class == Unknown || ctx.Err() != nil {
