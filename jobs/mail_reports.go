@@ -217,41 +217,15 @@ func (n *mailNews) accept(ctx context.Context, tx pgx.Tx, eventID string, to sto
 	return err
 }
 
-// suppress puts the address on the list where what was said asks for it. The list is the organization's own: others
-// learn nothing of it.
+// suppress puts the address on the list where what was said asks for it. Who is known by a link alone speaks for one
+// stream.
 func (n *mailNews) suppress(ctx context.Context, tx pgx.Tx, address string, said saying) error {
-	s := store.Suppression{OrganizationID: n.mail.OrganizationID, ID: newEventID(), Address: address, Stream: store.AllStreams,
-		MessageID: &n.mail.ID}
-	switch said.class {
-	case classHard:
-		s.Reason = store.SuppressedByHardBounce
-	case classComplaint:
-		s.Reason = store.SuppressedByComplaint
-		if n.weak {
-			s.Stream = n.mail.Stream
-		}
-	case classSoft:
-		count, err := store.SoftBounces(ctx, tx, s.OrganizationID, address, time.Now().Add(-softBounceWithin))
-		if err != nil || count < softBounces {
-			return err
-		}
-		until := time.Now().Add(softBounceExpires)
-		s.Reason, s.ExpiresAt = store.SuppressedBySoftBounce, &until
-	default:
-		return nil
+	s := store.Suppression{OrganizationID: n.mail.OrganizationID, Address: address, Stream: store.AllStreams, MessageID: &n.mail.ID}
+	if n.weak && said.class == classComplaint {
+		s.Stream = n.mail.Stream
 	}
 	if said.why != "" {
 		s.Detail = &said.why
 	}
-	kept, changed, err := store.Suppress(ctx, tx, s)
-	if err != nil || !changed {
-		return err
-	}
-	detail := map[string]any{"reason": kept.Reason, "stream": kept.Stream}
-	if kept.ExpiresAt != nil {
-		detail["expires_at"] = kept.ExpiresAt.UTC().Format(time.RFC3339)
-	}
-	_, err = store.AppendMailEvent(ctx, tx, n.mail.OrganizationID, n.mail.ID, store.MailEvent{ID: newEventID(), Position: n.position,
-		Type: "address_suppressed", Detail: detail})
-	return err
+	return suppressFor(ctx, tx, s, said.class, n.position)
 }

@@ -25,7 +25,8 @@ var sendMailSpec = Spec{
 	Queue: Mail, Timeout: 15 * time.Minute, MaxAttempts: 10, Backoff: exponential(10*time.Second, 30*time.Minute), Scope: "jobs",
 	Summary: "Sends a mail through the owner's server, to each recipient once.",
 	Notes: "It succeeds when the server took the mail for one recipient or more; output.recipients says which. " +
-		"What the server puts off is tried again for three days. /api/mail/{id} of the same id tells what became of it afterwards.",
+		"What the server puts off is tried again for three days. /api/mail/{id} of the same id tells what became of it afterwards. " +
+		"A job that ended while the mail was on its way stays as it ended, such as cancelled, and the mail says what became of it.",
 	OutputSchema: json.RawMessage(mailOutputSchema), Fails: mailCodes,
 	Check:       checkMail,
 	InputSchema: json.RawMessage(mailInputSchema),

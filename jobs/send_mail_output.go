@@ -105,9 +105,9 @@ func (s *posting) failure() *Failure {
 }
 
 // timelineOf is what the timeline says of a try.
-func timelineOf(s store.Sent, reason string, attempts int) map[string]any {
+func timelineOf(s store.Sent, o outcome, attempts int) map[string]any {
 	detail := map[string]any{"attempt": attempts}
-	for name, value := range map[string]string{"reason": reason, "status": s.Status, "reply": s.Reply, "queue_id": s.QueueID} {
+	for name, value := range map[string]string{"reason": o.reason, "class": classOf(o.refusal), "status": s.Status, "reply": s.Reply, "queue_id": s.QueueID} {
 		if value != "" {
 			detail[name] = value
 		}

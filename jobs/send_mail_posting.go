@@ -244,10 +244,10 @@ func (s *posting) settle(ctx context.Context, r *store.RecipientToSend, sent sto
 			if settled, err = store.SettleSending(ctx, tx, sent); err != nil || !settled.Wrote {
 				return err
 			}
-			if err := s.suppress(ctx, tx, r, o.refusal); err != nil {
+			if err := s.tell(ctx, tx, settled, sent, o); err != nil {
 				return err
 			}
-			return s.tell(ctx, tx, settled, sent, o)
+			return s.suppress(ctx, tx, r, o.refusal)
 		})
 	})
 	if err != nil {
@@ -265,7 +265,7 @@ func (s *posting) tell(ctx context.Context, tx pgx.Tx, now store.Settled, sent s
 		return nil
 	}
 	isNew, err := store.AppendMailEvent(ctx, tx, sent.OrganizationID, sent.MailID, store.MailEvent{ID: newEventID(), Position: sent.Position,
-		Type: sent.State, Source: sourceOf(sent.Claim, sent.State), Detail: timelineOf(sent, o.reason, now.Recipient.Attempts)})
+		Type: sent.State, Source: sourceOf(sent.Claim, sent.State), Detail: timelineOf(sent, o, now.Recipient.Attempts)})
 	if err != nil || !isNew {
 		return err
 	}

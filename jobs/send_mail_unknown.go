@@ -42,13 +42,11 @@ func (w sendMail) orphan(ctx context.Context, t *Task, was store.MailToSend) err
 
 // suppress puts an address on the list that the server says doesn't exist, or that is full again and again.
 func (s *posting) suppress(ctx context.Context, tx pgx.Tx, r *store.RecipientToSend, refusal *mail.Refusal) error {
-	if refusal == nil || refusal.Class != mail.Rejected || !refusal.Suppress {
+	class := classOf(refusal)
+	if class == "" {
 		return nil
 	}
 	detail := refusal.Error()
-	_, _, err := store.Suppress(ctx, tx, store.Suppression{
-		OrganizationID: s.task.OrganizationID, ID: newEventID(), Address: r.Address, Stream: store.AllStreams,
-		Reason: store.SuppressedByHardBounce, Detail: &detail, MessageID: &s.task.ID,
-	})
-	return err
+	return suppressFor(ctx, tx, store.Suppression{OrganizationID: s.task.OrganizationID, Address: r.Address, Stream: store.AllStreams,
+		Detail: &detail, MessageID: &s.task.ID}, class, r.Position)
 }

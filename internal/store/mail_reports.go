@@ -59,13 +59,14 @@ func ReportMail(ctx context.Context, tx pgx.Tx, organizationID, mailID string, p
 // The mails of an address are found by their recipients, and those that came back lately are few.
 const countSoftBounces = `
 SELECT count(*) FROM mail_recipients r
-WHERE r.organization_id = $1 AND lower(r.address) = lower($2) AND r.bounced_at >= $3
+WHERE r.organization_id = $1 AND lower(r.address) = lower($2)
+  AND (r.bounced_at >= $3 OR r.state = 'failed' AND r.updated_at >= $3)
   AND EXISTS (SELECT FROM mail_events e
     WHERE e.organization_id = r.organization_id AND e.message_id = r.message_id AND e.position = r.position
-      AND e.type = 'bounced' AND e.detail->>'class' = 'soft')`
+      AND e.type IN ('bounced', 'failed') AND e.detail->>'class' = 'soft')`
 
-// SoftBounces counts the mails of an organization that came back from an address since a time, and might not the
-// next time.
+// SoftBounces counts the mails of an organization that came back from an address since a time, or were refused for
+// it, and might not be the next time.
 func SoftBounces(ctx context.Context, tx pgx.Tx, organizationID, address string, since time.Time) (int, error) {
 	var n int
 	if err := tx.QueryRow(ctx, countSoftBounces, organizationID, address, since).Scan(&n); err != nil {
