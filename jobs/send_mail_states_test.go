@@ -180,9 +180,6 @@ func TestAcceptanceIsWrittenDownWhateverBecameOfTheJob(t *testing.T) {
 			c.meanwhile(p, id)
 			close(release)
 			p.becomes(id, "a accepted")
-			if c.status == store.Succeeded {
-				p.ask("POST", "/api/jobs/"+id+"/retry", "", nil) // it waits, and need not
-			}
 			if c.status != "" {
 				p.eventually("the job ends", func() error {
 					if j := p.job(id); j.Status != c.status {
