@@ -78,28 +78,28 @@ func (a *app) demo(ctx context.Context, s demoSetup) error {
 	}
 	fmt.Fprintf(a.stdout, "Demo: organization %s (%s), key %s\n\n", organization.Name, organization.ID, organization.APIKey.Key)
 	api := client{base: s.admin.base, key: organization.APIKey.Key}
-	steps := (&demoCRM{api: api}).steps()
+	crm := &demoCRM{api: api}
+	steps := crm.steps()
 	for _, d := range demoJobs() {
 		steps = append(steps, demoStep{d.what, func(ctx context.Context) (string, error) { return a.demoOne(ctx, api, d, s.model) }})
 	}
 	ai := &demoAI{api: api, model: s.model, rules: s.rules}
 	steps = append(steps, ai.steps()...)
-	var failed []string
-	for _, step := range steps {
-		outcome, err := step.run(ctx)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			failed = append(failed, step.what)
-			outcome = "FAILED: " + err.Error()
-		}
-		fmt.Fprintf(a.stdout, "  %-28s %s\n", step.what, outcome)
+	failed, err := a.show(ctx, steps)
+	if err != nil {
+		return err
 	}
-	fmt.Fprintln(a.stdout)
 	if !ai.conclude(ctx, a.stdout) {
 		failed = append(failed, "what the answers come to")
 	}
+	// Afterwards, as reminders ask models too, and would be counted.
+	mail := &demoMail{api: api, admin: s.admin, invoice: func() string { return crm.invoice.ID }, sink: s.sink, writes: s.model || s.rules}
+	more, err := a.show(ctx, mail.steps())
+	if err != nil {
+		return err
+	}
+	failed = append(failed, more...)
+	mail.printTable(a.stdout)
 	if len(failed) > 0 {
 		return errors.New("the demo did not work: " + strings.Join(failed, ", "))
 	}
@@ -112,6 +112,23 @@ func (a *app) demo(ctx context.Context, s demoSetup) error {
 	}
 	fmt.Fprintln(a.stdout, "Demo: all of it worked.")
 	return nil
+}
+
+// show goes through steps, prints what became of each, and gives those that failed.
+func (a *app) show(ctx context.Context, steps []demoStep) (failed []string, err error) {
+	for _, step := range steps {
+		outcome, err := step.run(ctx)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			failed = append(failed, step.what)
+			outcome = "FAILED: " + err.Error()
+		}
+		fmt.Fprintf(a.stdout, "  %-28s %s\n", step.what, outcome)
+	}
+	fmt.Fprintln(a.stdout)
+	return failed, nil
 }
 
 func (a *app) demoOne(ctx context.Context, api client, d demoJob, model bool) (string, error) {

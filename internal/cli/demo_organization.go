@@ -25,6 +25,7 @@ type demoSetup struct {
 	admin       client
 	model       bool // one can be reached
 	rules       bool // answer where none can
+	sink        bool // catches the mail
 	databaseURL string
 	data        string // folder
 }

@@ -246,6 +246,6 @@ func (c *upCmd) tell(ctx context.Context, a *app, s upSetup, address string, ser
 	if !c.Demo {
 		return nil
 	}
-	return a.demo(ctx, demoSetup{admin: api, model: model.reachable, rules: s.model.rules,
+	return a.demo(ctx, demoSetup{admin: api, model: model.reachable, rules: s.model.rules, sink: services.sinkPort != 0,
 		databaseURL: services.databaseURL, data: s.data})
 }

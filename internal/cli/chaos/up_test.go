@@ -134,7 +134,8 @@ func TestTheDemo(t *testing.T) {
 		status, output := demo(t, 2*time.Minute)
 		if want := []string{"ollama pull mistral:7b", "GROQ_API_KEY_FALLBACK", "AI jobs wait", "refuses connections",
 			"run by themselves when it is there", "made sample data: 300 contacts", "won, ₹1,75,000", "paid by UPI, ₹39,314.26",
-			"301 contacts", "by rules (lead_score.v1)", "7 kinds, 14 answers by rules, saved ₹0.0000"}; status != 0 || !containsAll(output, want) {
+			"301 contacts", "by rules (lead_score.v1)", "the invoice by mail          accepted: Invoice INV/",
+			"reminders, switched on       accepted: ", "asha@rao.example.com               yes  Invoice INV/", "7 kinds, 14 answers by rules, saved ₹0.0000"}; status != 0 || !containsAll(output, want) {
 			t.Errorf("status %d, want 0 and %q", status, want)
 		}
 	})
@@ -151,6 +152,12 @@ func TestTheDemo(t *testing.T) {
 		asked, kept := strings.Count(output, " ollama    mistral:7b "), strings.Count(output, " cache     mistral:7b ")
 		if asked != 7 || kept != 7 || strings.Contains(output, "by rules") || strings.Contains(output, "saved ₹0.0000") {
 			t.Errorf("the table has %d answers by a model and %d from the cache, want 7 of both", asked, kept)
+		}
+	})
+	t.Run("without a mail server", func(t *testing.T) {
+		status, output := demo(t, 2*time.Minute, "SMTP_HOST=127.0.0.1", "SMTP_PORT=9", "SMTP_FROM=noreply@example.com")
+		if status != 1 || !strings.Contains(output, "the demo did not work: a mail, the invoice by mail") {
+			t.Errorf("status %d, want 1", status)
 		}
 	})
 	t.Run("with a model that talks nonsense", func(t *testing.T) {
