@@ -27,7 +27,7 @@ type MailHead struct {
 
 type mailLinks struct {
 	Self string `json:"self"`
-	Job  string `json:"job" doc:"The mail.send that sends it"`
+	Job  string `json:"job" doc:"The mail.send that sends it; a mail whose timeline says not_sent has none"`
 }
 
 // mailView is a mail in a list.
@@ -67,7 +67,7 @@ type mailRecipientView struct {
 }
 
 type mailEventView struct {
-	Type      string     `json:"type" doc:"queued, accepted, deferred, failed, suppressed, unknown, resent, retried, cancelled, delivered, bounced, complained, unsubscribed or settled; more may come"`
+	Type      string     `json:"type" doc:"queued, accepted, deferred, failed, suppressed, unknown, resent, retried, cancelled, delivered, bounced, complained, unsubscribed, settled or not_sent; more may come"`
 	Recipient *string    `json:"recipient" doc:"Address; null: the whole mail"`
 	At        time.Time  `json:"at"`
 	Detail    jsonObject `json:"detail" doc:"Depends on the type"`

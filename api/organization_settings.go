@@ -20,7 +20,7 @@ type aiSettings struct {
 }
 
 type reminderSettings struct {
-	Enabled bool `json:"enabled" doc:"Mail the reminder of an overdue invoice"`
+	Enabled bool `json:"enabled" doc:"Mail customers 3, 7, 14 and 30 days after the due date of an overdue invoice, from ten in the morning where the organization is"`
 }
 
 func defaultSettings() settings { return settings{AI: aiSettings{Mode: "interactive"}} }
