@@ -226,7 +226,7 @@ func TestLostAnswersOfCommits(t *testing.T) {
 	for name, c := range map[string]struct {
 		statement string // after which the connection is cut, before the answer to its transaction
 		want      string // of the timeline
-		tries     int
+		attempt   int    // in which it was done
 	}{
 		"that it is accepted":   {"accepted_at = CASE WHEN", "accepted", 1},
 		"that it is being sent": {"SET state = 'sending', claim", "accepted", 2},
@@ -237,8 +237,8 @@ func TestLostAnswersOfCommits(t *testing.T) {
 			var cuts atomic.Int32
 			p := newStates(t, m, func(d *jobs.Deps) { d.DB = cutDB(t, d.DB, c.statement, &cuts) })
 			j := p.send(`{"to":["a@example.org"],"subject":"x","text":"x"}`)
-			if got := p.timeline(j.ID); j.Status != store.Succeeded || got != c.want || m.got("a@example.org") != 1 || cuts.Load() != 1 {
-				t.Errorf("%s, sent %d times, %d cuts: %+v\n%s", got, m.got("a@example.org"), cuts.Load(), j, p.logged)
+			if got := p.timeline(j.ID); j.Status != store.Succeeded || got != c.want || m.got("a@example.org") != 1 || cuts.Load() != 1 || p.job(j.ID).Attempt != c.attempt {
+				t.Errorf("%s, attempt %d, sent %d times, %d cuts: %+v\n%s", got, p.job(j.ID).Attempt, m.got("a@example.org"), cuts.Load(), j, p.logged)
 			}
 			var facts int
 			p.scan(&facts, `SELECT count(*) FROM outbox WHERE type = 'mail.accepted'`)
