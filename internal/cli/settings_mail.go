@@ -19,7 +19,7 @@ type mailSettings struct {
 	SMTPSecure         string `name:"smtp-secure" env:"SMTP_SECURE" default:"false" help:"true begins with TLS; with false the server has to offer STARTTLS."`
 	SMTPUser           string `name:"smtp-user" env:"SMTP_USER" help:"Who logs in there; nobody unless set."`
 	SMTPPass           string `name:"smtp-pass" env:"SMTP_PASS" secret:"" help:"The password."`
-	SMTPFrom           string `name:"smtp-from" env:"SMTP_FROM" help:"Whose mail it is, such as 'Acme <billing@acme.example>'. The server has to let the user send in this name."`
+	SMTPFrom           string `name:"smtp-from" env:"SMTP_FROM" help:"Whose mail it is, such as 'Acme <billing@acme.example>'. The server has to let the user send in this name. SMTP_USER unless set, where that is an address."`
 	SMTPAllowPlaintext string `name:"smtp-allow-plaintext" env:"SMTP_ALLOW_PLAINTEXT" default:"false" help:"true sends mail and password for all to read where the server doesn't offer STARTTLS. On this machine that is done anyway."`
 	SMTPCAFile         string `name:"smtp-ca-file" env:"SMTP_CA_FILE" help:"PEM file of the authority that signed the server's certificate, where the system doesn't trust it."`
 	SMTPServerName     string `name:"smtp-server-name" env:"SMTP_SERVER_NAME" help:"The name that its certificate is for, where that is not SMTP_HOST."`
@@ -63,16 +63,28 @@ func (s mailSettings) check(p *problems) mailServer {
 
 func (s mailSettings) from(p *problems) netmail.Address {
 	if s.SMTPFrom == "" {
-		if s.SMTPHost != "" {
-			p.add("SMTP_FROM", "is not set; want whose mail it is, such as 'Acme <billing@acme.example>'")
-		}
-		return netmail.Address{}
+		return s.unnamed(p)
 	}
 	from, err := mail.ParseAddress(s.SMTPFrom)
 	if err != nil {
 		p.add("SMTP_FROM", "%v; want one address, such as 'Acme <billing@acme.example>'", err)
 	}
 	return from
+}
+
+// unnamed is whose mail it is where nobody says: of who logs in, if that is an address. A server on this machine, as
+// one tries the product out with, takes any sender.
+func (s mailSettings) unnamed(p *problems) netmail.Address {
+	if s.SMTPHost == "" {
+		return netmail.Address{}
+	}
+	if user, err := mail.ParseAddress(s.SMTPUser); err == nil {
+		return user
+	}
+	if !isLoopback(s.SMTPHost) {
+		p.add("SMTP_FROM", "is not set; want whose mail it is, such as 'Acme <billing@acme.example>'")
+	}
+	return sinkSender
 }
 
 // authorities reads a file of certificates; nil, which is the system's, for none.

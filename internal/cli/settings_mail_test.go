@@ -75,6 +75,20 @@ func TestMailSettingsThatAreWrong(t *testing.T) {
 	}
 }
 
+func TestMailIsOfWhoLogsInUnlessSaid(t *testing.T) {
+	t.Parallel()
+	var p problems
+	s := usualMail("mail.acme.example", "")
+	s.SMTPUser, s.SMTPPass = "billing@acme.example", "p"
+	if got := s.check(&p); got.from.Address != "billing@acme.example" {
+		t.Errorf("got %+v", got.from)
+	}
+	s.SMTPUser, s.SMTPHost = "billing", "127.0.0.1"
+	if got := s.check(&p); got.from != sinkSender || p.err() != nil {
+		t.Errorf("on this machine: %+v, %v", got.from, p.err())
+	}
+}
+
 func TestWithoutAServerMailGoesToTheSink(t *testing.T) {
 	t.Parallel()
 	var p problems
