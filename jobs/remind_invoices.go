@@ -65,18 +65,18 @@ const (
 // remindInvoices begins the reminders of overdue invoices where their organizations want them: a step is a row and
 // the job that writes its text, in one transaction, so each step begins once. When that job ends the text is mailed,
 // see mail_of_reminder.go. The reminders of an invoice that is paid, cancelled or put off meanwhile
-// are called off.
+// are called off, and so are all of an organization that wants none any more.
 type remindInvoices struct{ Deps }
 
 // Run implements Chore.
 func (w remindInvoices) Run(ctx context.Context, args remindInvoicesArgs) error {
-	if args.InvoiceID != "" {
-		overdue, err := w.DB.IsOverdue(ctx, args.OrganizationID, args.InvoiceID)
+	if args.OrganizationID != "" {
+		wanted, err := w.wanted(ctx, args)
 		if err != nil {
 			return err
 		}
-		if !overdue {
-			return w.callOff(ctx, args.OrganizationID, args.InvoiceID)
+		if !wanted {
+			return w.callOff(ctx, args)
 		}
 	}
 	for {
@@ -85,6 +85,14 @@ func (w remindInvoices) Run(ctx context.Context, args remindInvoicesArgs) error 
 			return err
 		}
 	}
+}
+
+// wanted reports whether there may be reminders of what a fact was about.
+func (w remindInvoices) wanted(ctx context.Context, args remindInvoicesArgs) (bool, error) {
+	if args.InvoiceID != "" {
+		return w.DB.IsOverdue(ctx, args.OrganizationID, args.InvoiceID)
+	}
+	return w.DB.WantsReminders(ctx, args.OrganizationID)
 }
 
 // begin begins reminders that are due, and says how many it found.
@@ -128,9 +136,9 @@ func beginReminder(ctx context.Context, tx pgx.Tx, r store.DueReminder, left *pl
 	return err
 }
 
-// callOff cancels what has not ended of an invoice's reminders.
-func (w remindInvoices) callOff(ctx context.Context, organizationID, invoiceID string) error {
-	open, err := store.RemindersUnderWay(ctx, w.DB.Pool(), organizationID, invoiceID)
+// callOff cancels what has not ended of the reminders.
+func (w remindInvoices) callOff(ctx context.Context, args remindInvoicesArgs) error {
+	open, err := store.RemindersUnderWay(ctx, w.DB.Pool(), args.OrganizationID, args.InvoiceID)
 	if err != nil {
 		return err
 	}
@@ -145,5 +153,9 @@ func (w remindInvoices) callOff(ctx context.Context, organizationID, invoiceID s
 		w.Hints.OutboxChanged()
 		w.Hints.JobChanged(j.ID)
 	}
-	return nil
+	if args.InvoiceID == "" {
+		return nil
+	}
+	// Only now, as what is under way is known by these rows.
+	return w.DB.ForgetReminders(ctx, args.OrganizationID, args.InvoiceID)
 }

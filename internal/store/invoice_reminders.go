@@ -121,20 +121,51 @@ func MailReminder(ctx context.Context, tx pgx.Tx, organizationID, textJobID, mai
 const jobsOfReminders = `
 SELECT ` + jobColumns + ` FROM jobs
 WHERE organization_id = $1 AND finished_at IS NULL AND id IN (
-    SELECT unnest(ARRAY[text_job_id, mail_job_id]) FROM invoice_reminders WHERE organization_id = $1 AND invoice_id = $2)
+    SELECT unnest(ARRAY[text_job_id, mail_job_id]) FROM invoice_reminders
+    WHERE organization_id = $1 AND ($2 = '' OR invoice_id = nullif($2, '')::uuid))
 ORDER BY id`
 
-// RemindersUnderWay lists the jobs of an invoice's reminders that have not ended.
+// RemindersUnderWay lists the jobs of an invoice's reminders that have not ended, or of all an organization's where
+// the invoice is "".
 func RemindersUnderWay(ctx context.Context, db Execer, organizationID, invoiceID string) ([]Job, error) {
 	rows, err := db.Query(ctx, jobsOfReminders, organizationID, invoiceID)
 	if err != nil {
-		return nil, fmt.Errorf("list the reminders of invoice %s: %w", invoiceID, err)
+		return nil, fmt.Errorf("list the reminders under way of organization %s: %w", organizationID, err)
 	}
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Job])
 	if err != nil {
-		return nil, fmt.Errorf("list the reminders of invoice %s: %w", invoiceID, err)
+		return nil, fmt.Errorf("list the reminders under way of organization %s: %w", organizationID, err)
 	}
 	return list, nil
+}
+
+const forgetReminders = `
+DELETE FROM invoice_reminders r USING invoices i
+WHERE r.organization_id = $1 AND r.invoice_id = $2
+  AND i.organization_id = r.organization_id AND i.id = r.invoice_id AND i.status = 'sent'`
+
+// ForgetReminders lets the reminders of an invoice that was put off begin anew after its new due date. Those of one
+// that is overdue, or whose end has come, stay.
+func (db *DB) ForgetReminders(ctx context.Context, organizationID, invoiceID string) error {
+	if _, err := db.exec(ctx, forgetReminders, organizationID, invoiceID); err != nil {
+		return fmt.Errorf("forget the reminders of invoice %s: %w", invoiceID, err)
+	}
+	return nil
+}
+
+const wantsReminders = `
+SELECT coalesce((settings #>> '{reminders,enabled}')::boolean, false) FROM organizations WHERE id = $1`
+
+// WantsReminders reports whether an organization wants its customers reminded; ErrNotFound when there is none such.
+func (db *DB) WantsReminders(ctx context.Context, organizationID string) (wanted bool, err error) {
+	err = db.queryAs(ctx, organizationID, func(rows pgx.Rows) error {
+		wanted, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+		return notFound(err)
+	}, wantsReminders, organizationID)
+	if err != nil {
+		return false, fmt.Errorf("look whether organization %s wants reminders: %w", organizationID, err)
+	}
+	return wanted, nil
 }
 
 const isOverdue = `SELECT EXISTS (SELECT FROM invoices WHERE organization_id = $1 AND id = $2 AND status = 'overdue')`
