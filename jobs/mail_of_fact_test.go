@@ -313,6 +313,9 @@ func TestReminderNobodyWrote(t *testing.T) {
 	if !strings.Contains(*said.Subject, "INV/26-27/0001") || !strings.Contains(said.Text, "3 days ago") || said.DaysOverdue != 3 {
 		t.Errorf("the mail says %s", in.Data)
 	}
+	// Whoever tries the job again by hand gets a text, and the customer no second letter.
+	s.tell(events.JobCompleted{JobID: text, Kind: "ai.invoice_reminder", Attempt: 1, Version: 9})
+	s.mail()
 }
 
 // Whatever happens while the text is written counts.
