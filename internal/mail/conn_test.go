@@ -195,6 +195,37 @@ func TestPlaintextIsForThisMachineUnlessAllowed(t *testing.T) {
 	}
 }
 
+// deaf is a connection whose kernel takes half of what ends a mail.
+type deaf struct{ net.Conn }
+
+func (d deaf) Write(b []byte) (int, error) {
+	if !strings.HasSuffix(string(b), "\r\n.\r\n") {
+		return d.Conn.Write(b)
+	}
+	n, _ := d.Conn.Write(b[:len(b)/2])
+	return n, net.ErrClosed
+}
+
+func TestAnEndThatWasNotSentIsNotUnknown(t *testing.T) {
+	t.Parallel()
+	peer := newPeer(t, nil)
+	p := newPool(t, peer.config())
+	c, err := p.dialer.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.socket.Conn = deaf{c.socket.Conn}
+	s := &submission{pool: p, conn: c, envelope: envelope("b@recipient.test"), content: content}
+	if err := s.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.data(t.Context())
+	wantRefusal(t, err, Channel, StepBody)
+	if peer.mails() != 0 || s.conn != nil {
+		t.Errorf("%d mails, and the connection is kept: %v", peer.mails(), s.conn != nil)
+	}
+}
+
 func TestTheConfigurationIsChecked(t *testing.T) {
 	t.Parallel()
 	for _, c := range []Config{{}, {Host: "x"}, {Host: "x", Port: 70000}, {Host: "x", Port: 25, User: "u"},

@@ -175,6 +175,12 @@ func TestAMailUnderWayHasItsTimeAfterTheContextsEnd(t *testing.T) {
 	}()
 	peer.wait(t, ".", 1)
 	cancel()
+	select {
+	case err := <-done: // as it would if it were cut off
+		close(answer)
+		t.Fatalf("it ended with the context: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
 	close(answer)
 	if err := <-done; err != nil {
 		t.Errorf("the server accepted the mail, and Send says %v", err)

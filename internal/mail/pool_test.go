@@ -273,8 +273,12 @@ func TestWhereItBreaksDecidesWhatItMeans(t *testing.T) {
 				config := peer.config()
 				config.CommandTimeout, config.SubmissionTimeout = 300*time.Millisecond, 300*time.Millisecond
 				p := newPool(t, config)
+				begin := time.Now()
 				_, err := p.Send(t.Context(), envelope("b@recipient.test"), c.content, nil)
 				wantRefusal(t, err, c.class, c.step)
+				if took := time.Since(begin); took > 15*time.Second { // the peer itself ends it after 20 s
+					t.Errorf("it held us for %v", took)
+				}
 				if peer.mails() != 0 || peer.count("QUIT")+peer.count("RSET") != 0 {
 					t.Errorf("%d mails, heard %d lines", peer.mails(), len(peer.lines()))
 				}
