@@ -70,6 +70,9 @@ func faultOf(d *huma.ErrorDetail) Fault {
 	if strings.HasPrefix(d.Message, "expected string to be RFC 4122 uuid") {
 		return Fault{Pointer: pointer, Detail: "expected a UUID"} // without what its parser says
 	}
+	if strings.HasPrefix(d.Message, "invalid date/time for format ") {
+		return Fault{Pointer: pointer, Detail: "expected a time such as 2026-01-31T09:00:00Z (RFC 3339)"} // not how Go writes formats
+	}
 	return Fault{Pointer: pointer, Detail: d.Message}
 }
 

@@ -26,8 +26,8 @@ type MailHead struct {
 }
 
 type mailLinks struct {
-	Self string `json:"self"`
-	Job  string `json:"job" doc:"The mail.send that sends it; a mail whose timeline says not_sent has none"`
+	Self string  `json:"self"`
+	Job  *string `json:"job" doc:"The mail.send that sends it; null: none was made, as the mail can't be sent, and the timeline says why"`
 }
 
 // mailView is a mail in a list.
@@ -73,19 +73,32 @@ type mailEventView struct {
 	Detail    jsonObject `json:"detail" doc:"Depends on the type"`
 }
 
-func mailHeadOf(m store.Mail) MailHead {
+func mailHeadOf(m store.Mail, addressees int) MailHead {
 	return MailHead{
 		ID: m.ID, State: m.State, Stream: m.Stream, Template: m.Template, Subject: m.Subject, Size: m.Size, OnUnknown: m.OnUnknown,
 		InvoiceID: m.InvoiceID, DealID: m.DealID, ContactID: m.ContactID, CreatedAt: m.CreatedAt.UTC(), UpdatedAt: m.UpdatedAt.UTC(),
-		Version: m.Version, Links: mailLinks{Self: mailPath(m.ID), Job: jobPath(m.ID)},
+		Version: m.Version, Links: mailLinksOf(m.ID, addressees),
 	}
+}
+
+// mailLinksOf knows that what is addressed to nobody never became a job.
+func mailLinksOf(id string, addressees int) mailLinks {
+	l := mailLinks{Self: mailPath(id)}
+	if addressees > 0 {
+		job := jobPath(id)
+		l.Job = &job
+	}
+	return l
 }
 
 func mailPath(id string) string { return "/api/mail/" + id }
 
 func mailDetailOf(m store.MailDetail) mailDetail {
-	v := mailDetail{MailHead: mailHeadOf(m.Mail), Recipients: make([]mailRecipientView, len(m.Recipients)),
-		Events: []mailEventView{{Type: store.MailQueued, At: m.CreatedAt.UTC(), Detail: jsonObject("{}")}}}
+	v := mailDetail{MailHead: mailHeadOf(m.Mail, len(m.Recipients)), Recipients: make([]mailRecipientView, len(m.Recipients)),
+		Events: []mailEventView{}}
+	if v.Links.Job != nil {
+		v.Events = append(v.Events, mailEventView{Type: store.MailQueued, At: m.CreatedAt.UTC(), Detail: jsonObject("{}")})
+	}
 	addresses := make(map[int]*string)
 	for i, r := range m.Recipients {
 		addresses[r.Position] = &r.Address
@@ -145,7 +158,7 @@ func (s *Server) listMails(ctx context.Context, in *mailsInput) (*mailsOutput, e
 	}
 	views := make([]mailView, len(rows))
 	for i, m := range rows {
-		views[i] = mailView{MailHead: mailHeadOf(m.Mail), Recipients: make([]mailAddressee, len(m.Recipients))}
+		views[i] = mailView{MailHead: mailHeadOf(m.Mail, len(m.Recipients)), Recipients: make([]mailAddressee, len(m.Recipients))}
 		for j, r := range m.Recipients {
 			views[i].Recipients[j] = mailAddressee(r)
 		}

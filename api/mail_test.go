@@ -89,7 +89,7 @@ func TestMailIsShownWithItsTimeline(t *testing.T) {
 
 	var v mailDetail
 	r := g.call(t, key, "GET", "/api/mail/"+id, "", "If-None-Match", described.header.Get("ETag")).want(200).json(&v)
-	if v.State != "cancelled" || *v.Subject != "Hello" || *v.Size != 1234 || v.Links.Job != "/api/jobs/"+id || v.Links.Self != "/api/mail/"+id {
+	if v.State != "cancelled" || *v.Subject != "Hello" || *v.Size != 1234 || *v.Links.Job != "/api/jobs/"+id || v.Links.Self != "/api/mail/"+id {
 		t.Errorf("got %s", r.body)
 	}
 	hidden := v.Recipients[1]
@@ -204,4 +204,38 @@ func (g *rig) organizationOf(t testing.TB, key string) string {
 	var o struct{ ID string }
 	g.call(t, key, "GET", "/api/organization", "").want(200).json(&o)
 	return o.ID
+}
+
+// A fact that asked for a mail which can't be sent leaves its trace, but nothing that could be followed or settled.
+func TestMailThatIsNotSentHasNoJob(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	org, key := g.organization(t)
+	template := "invoice"
+	m := store.Mail{OrganizationID: org, ID: outbox.NewID(), Stream: "transactional", Template: &template}
+	err := g.system.UnsentMail(t.Context(), m, store.MailEvent{ID: outbox.NewID(), Type: "not_sent", Detail: map[string]any{"reason": "no address"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := g.mail(t, key, m.ID)
+	if v.State != "cancelled" || v.Links.Job != nil || len(v.Events) != 1 || v.Events[0].Type != "not_sent" {
+		t.Errorf("got %+v", v)
+	}
+	var list struct{ Data []mailView }
+	g.call(t, key, "GET", "/api/mail", "").want(200).json(&list)
+	if len(list.Data) != 1 || list.Data[0].Links.Job != nil {
+		t.Errorf("got %+v", list)
+	}
+	g.call(t, key, "GET", "/api/mail/"+g.mailed(t, org, nil, "a@example.in"), "").want(200)
+}
+
+func TestTimeThatIsNoneIsToldHowToWriteIt(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	_, key := g.organization(t)
+	var p problem
+	g.call(t, key, "GET", "/api/mail?created_after=2026-01-01", "").want(422).json(&p)
+	if len(p.Errors) != 1 || !strings.Contains(p.Errors[0].Detail, "2026-01-31T09:00:00Z") {
+		t.Errorf("got %+v", p)
+	}
 }
