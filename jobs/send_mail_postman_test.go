@@ -18,6 +18,8 @@ type postman struct {
 	has    map[string]int
 	answer func(to string, try int) error // nil: accepted
 	tries  map[string]int
+	// before is called before the caller is told that a connection is in hand; nil: not.
+	before func(to string)
 	// hold keeps the answer back for as long as it blocks; nil: not at all.
 	hold func(to string)
 }
@@ -27,6 +29,9 @@ func (m *postman) Send(ctx context.Context, e mail.Envelope, _ []byte, commit fu
 	m.tries[e.To]++
 	try := m.tries[e.To]
 	m.mu.Unlock()
+	if m.before != nil {
+		m.before(e.To)
+	}
 	if err := commit(ctx); err != nil {
 		return mail.Receipt{}, fmt.Errorf("commit before the mail is sent: %w", err)
 	}

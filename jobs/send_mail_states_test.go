@@ -219,6 +219,25 @@ func TestCancelledMailIsNotSent(t *testing.T) {
 	}
 }
 
+// An address that is put on the list while a mail to it waits for the server gets nothing any more.
+func TestSuppressedWhileItWaitsForTheServer(t *testing.T) {
+	t.Parallel()
+	m := &postman{}
+	p := newStates(t, m)
+	m.before = func(to string) {
+		if to != "b@example.org" {
+			return
+		}
+		p.exec(`INSERT INTO mail_suppressions (organization_id, id, address, stream, reason)
+			SELECT organization_id, gen_random_uuid(), 'b@example.org', '*', 'manual' FROM mail_messages LIMIT 1
+			ON CONFLICT DO NOTHING`)
+	}
+	j := p.send(`{"to":["a@example.org","b@example.org","c@example.org"],"subject":"x","text":"x"}`)
+	if got := p.recipients(j.ID); got != "a accepted, b suppressed, c accepted" || m.got("b@example.org") != 0 || j.Status != store.Succeeded {
+		t.Errorf("%s, sent %d times: %+v", got, m.got("b@example.org"), j)
+	}
+}
+
 // The answer to a commit is lost with its connection, though it is done: that is neither a conflict nor a reason to
 // do it again.
 func TestLostAnswersOfCommits(t *testing.T) {

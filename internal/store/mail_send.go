@@ -10,10 +10,11 @@ import (
 )
 
 // The one statement between a connection in hand and a mail's content on the wire. It goes through the lock of the
-// mail, and a job that was cancelled, ended or taken over meanwhile is found out here.
+// mail, and a job that was cancelled, ended or taken over meanwhile is found out here, as is an address that was put
+// on the list while the mail waited for the server, which may be minutes.
 const beginSending = `
 WITH m AS (
-    SELECT organization_id, id FROM mail_messages WHERE organization_id = $1 AND id = $2 FOR UPDATE
+    SELECT organization_id, id, stream FROM mail_messages WHERE organization_id = $1 AND id = $2 FOR UPDATE
 ), r AS (
     UPDATE mail_recipients r
     SET state = 'sending', claim = $4, attempts = attempts + 1, sending_at = now(), next_attempt_at = NULL, updated_at = now()
@@ -21,6 +22,8 @@ WITH m AS (
     WHERE r.organization_id = m.organization_id AND r.message_id = m.id AND r.position = $3
       AND r.state IN ('queued', 'deferred')
       AND EXISTS (SELECT FROM jobs WHERE organization_id = $1 AND id = $2 AND lease = $5 AND status = 'running')
+      AND NOT EXISTS (SELECT FROM mail_suppressions s WHERE s.organization_id = $1 AND s.address = lower(r.address)
+                      AND s.stream IN ('*', m.stream) AND (s.expires_at IS NULL OR s.expires_at > now()))
     RETURNING r.position
 )
 UPDATE mail_messages SET state = 'sending', version = version + 1, updated_at = now()
