@@ -68,7 +68,7 @@ const mailInputSchema = `{"type":"object","required":["to"],"additionalPropertie
 			"content_base64":{"type":["string","null"]},
 			"invoice_id":{"type":["string","null"],"format":"uuid","description":"the invoice as PDF, as it is when the mail is sent"}}}},
 		"stream":{"type":["string","null"],"pattern":"^[a-z][a-z0-9_-]{0,31}$","default":"transactional","description":"what one can unsubscribe from; nobody can from transactional"},
-		"on_unknown":{"enum":["resend","hold",null],"default":"resend","description":"when nobody knows whether the server took the mail, and no report comes that tells: send it again under the same Message-ID, or leave it to be settled by hand"},
+		"on_unknown":{"enum":["resend","hold",null],"default":"resend","description":"when nobody knows whether the server took the mail, and no report comes that tells: send it again under the same Message-ID, at most three times when the server takes mails and never says so, or leave it to be settled by hand"},
 		"contact_id":{"type":["string","null"],"format":"uuid","description":"that the mail is about, for lists"},
 		"deal_id":{"type":["string","null"],"format":"uuid"},
 		"invoice_id":{"type":["string","null"],"format":"uuid"}}}`

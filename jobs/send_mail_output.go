@@ -43,7 +43,7 @@ var mailCodes = []Code{
 	{codeMailRejected, statusUnprocessable, "The mail server refused the mail for every recipient; the output has its replies."},
 	{codeMailExpired, statusUnprocessable, "The mail server put the mail off for three days."},
 	{codeMailSuppressed, statusUnprocessable, "Every recipient is on the organization's list of addresses that get no mail."},
-	{codeMailUnknown, statusUnprocessable, "Nobody knows whether the server took the mail, and on_unknown was hold. It is settled by a report of the server, or by hand."},
+	{codeMailUnknown, statusUnprocessable, "Nobody knows whether the server took the mail, and on_unknown was hold, or its answer was lost again and again. It is settled by a report of the server, or by hand."},
 	{codeMailTemplate, statusUnprocessable, "There is no such template, or it can't be filled in with the data."},
 	{codeMailContent, statusUnprocessable, "The mail can't be composed of what it was given, or is too large."},
 	codeOfNothing, codeOfState,
@@ -86,7 +86,7 @@ func (s *posting) failure() *Failure {
 	switch s.state() {
 	case store.MailUnknown:
 		return &Failure{Code: codeMailUnknown, Title: "Outcome unknown",
-			Detail: "Nobody knows whether the mail server took the mail. It is not sent again by itself, as on_unknown was hold."}
+			Detail: "Nobody knows whether the mail server took the mail. It is not sent again by itself."}
 	case store.MailSuppressed:
 		return &Failure{Code: codeMailSuppressed, Title: "Suppressed",
 			Detail: "Every recipient is on the organization's list of addresses that get no mail; nothing was sent."}

@@ -98,9 +98,29 @@ func (s *posting) resendAt(r *store.RecipientToSend) *time.Time {
 	if s.mail.OnUnknown == store.UnknownHold {
 		return nil
 	}
-	at := s.evidenceBy(r)
+	pause, ok := resendPause(r.Lost)
+	if !ok {
+		return nil
+	}
+	at := s.evidenceBy(r).Add(pause)
 	return &at
 }
+
+// resendPause is how long a mail waits before it is sent again, beside the time for evidence, by how often the
+// server's answer did not come; false: it is not sent any more by itself. A server that takes mails and is always cut
+// off before it says so would fill a mailbox with copies. A process that died is no sign of that.
+func resendPause(lost int) (time.Duration, bool) {
+	switch {
+	case lost <= 1:
+		return 0, true
+	case lost <= mostLost:
+		return time.Duration(lost-1) * 5 * time.Minute, true
+	}
+	return 0, false
+}
+
+// mostLost is after how many lost answers a mail is sent again for the last time.
+const mostLost = 3
 
 // evidenceBy is when a report that settles an unknown recipient should have come.
 func (s *posting) evidenceBy(r *store.RecipientToSend) time.Time {
@@ -254,6 +274,9 @@ func (s *posting) settle(ctx context.Context, r *store.RecipientToSend, sent sto
 		return err
 	}
 	s.mail.Mail, r.MailRecipient = settled.Mail, settled.Recipient
+	if sent.State == store.MailUnknown && settled.Wrote {
+		r.Lost++
+	}
 	s.Hints.OutboxChanged()
 	return nil
 }

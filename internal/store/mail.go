@@ -103,6 +103,8 @@ type MailToSend struct {
 type RecipientToSend struct {
 	MailRecipient
 	Suppressed *string `db:"suppressed"` // nil: send
+	// Lost counts the tries of this run after which the server's answer did not come, where nobody knows.
+	Lost int `db:"lost"`
 }
 
 const selectMailToSend = `
@@ -118,7 +120,13 @@ SELECT ` + recipientColumns + `, (
     SELECT s.reason FROM mail_suppressions s
     WHERE s.organization_id = r.organization_id AND s.address = lower(r.address) AND s.stream IN ('*', $3)
       AND (s.expires_at IS NULL OR s.expires_at > now())
-    ORDER BY s.stream LIMIT 1) AS suppressed
+    ORDER BY s.stream LIMIT 1) AS suppressed,
+    CASE WHEN r.state = 'unknown' THEN (
+        SELECT count(*) FROM mail_events e
+        WHERE e.organization_id = r.organization_id AND e.message_id = r.message_id AND e.position = r.position
+          AND e.type = 'unknown' AND e.detail->>'reason' = 'unknown'
+          AND e.created_at > coalesce((SELECT max(b.created_at) FROM mail_events b WHERE b.organization_id = r.organization_id
+                AND b.message_id = r.message_id AND b.type = 'retried'), '-infinity')) ELSE 0 END AS lost
 FROM mail_recipients r
 WHERE organization_id = $1 AND message_id = $2
 ORDER BY position`
