@@ -39,6 +39,8 @@ var rules = []rule{
 	{steps: atMail, family: 5, codes: []int{552}, class: TooLarge}, // RFC 1870, section 6.1
 	{steps: atMail, class: Channel},
 
+	// Postfix says so of recipients like a@localhost; one tenant's typing errors must not stop everybody's mail.
+	{steps: atRcpt, codes: []int{504}, words: []string{"recipient address rejected"}, class: Rejected},
 	// Login, encryption, the order of commands and commands it doesn't know: ours to mend.
 	{codes: []int{432, 454, 500, 502, 503, 504, 524, 525, 530, 534, 535, 538, 555}, class: Channel},
 	{family: 5, status: []string{"7.8", "7.9", "7.11"}, class: Channel},

@@ -78,6 +78,8 @@ func TestRepliesByTheirMeaning(t *testing.T) {
 		{step: StepRcpt, reply: "550 4.1.1 of two minds", class: Rejected},
 		{step: StepRcpt, reply: "501 5.5.4 Bad parameter", class: Blocked},
 		{step: StepRcpt, reply: "555 5.5.4 Unsupported option", class: Channel},
+		{step: StepRcpt, reply: "504 5.5.2 <a@localhost>: Recipient address rejected: need fully-qualified address", class: Rejected},
+		{step: StepRcpt, reply: "504 5.5.4 Parameter not implemented", class: Channel},
 		{step: StepRcpt, reply: "530 5.7.0 log in", class: Channel},
 		{step: StepData, reply: "503 5.5.1 no valid recipients", class: Channel},
 		{step: StepData, reply: "554 5.5.1 Error: no valid recipients", class: Channel},
