@@ -28,6 +28,9 @@ const (
 	// answerWithin is how long a report waits for the answer of the server whose mail it is about: where both come
 	// at the same moment, the answer says more.
 	answerWithin = 3 * time.Second
+	// Servers say of a mail that it is delayed every few hours for days. Who has a ticket could write any number of
+	// reports that differ, and each makes a line, a fact and calls of webhooks.
+	reportsOfAKind = 50
 )
 
 // MailReports acts on what mail servers report of mails: recipients become delivered, bounced or complained, those
@@ -171,6 +174,10 @@ func (n *mailNews) write(ctx context.Context, tx pgx.Tx) error {
 	said, ok := n.read(to)
 	if !ok {
 		return nil
+	}
+	told, err := store.Reports(ctx, tx, n.mail.OrganizationID, n.mail.ID, n.position, said.event)
+	if err != nil || told >= reportsOfAKind {
+		return err
 	}
 	before := newEventID()
 	first, err := store.AppendMailEvent(ctx, tx, n.mail.OrganizationID, n.mail.ID, store.MailEvent{ID: newEventID(), Position: n.position,

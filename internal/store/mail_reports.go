@@ -56,6 +56,18 @@ func ReportMail(ctx context.Context, tx pgx.Tx, organizationID, mailID string, p
 	return TouchMail(ctx, tx, organizationID, mailID)
 }
 
+const countReports = `
+SELECT count(*) FROM mail_events WHERE organization_id = $1 AND message_id = $2 AND position = $3 AND type = $4`
+
+// Reports counts the lines of a type in the timeline of a mail that are about one recipient.
+func Reports(ctx context.Context, tx pgx.Tx, organizationID, mailID string, position int, kind string) (int, error) {
+	var n int
+	if err := tx.QueryRow(ctx, countReports, organizationID, mailID, position, kind).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count the reports on mail %s: %w", mailID, err)
+	}
+	return n, nil
+}
+
 // The mails of an address are found by their recipients, and those that came back lately are few.
 const countSoftBounces = `
 SELECT count(*) FROM mail_recipients r
