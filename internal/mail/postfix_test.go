@@ -297,6 +297,16 @@ func TestKillsLoseAndDoubleNothing(t *testing.T) {
 	if _, err := p.Send(t.Context(), envelope("b@recipient.test"), mailOf("last@sender.test"), nil); err != nil {
 		t.Logf("the last: %v", err)
 	}
+	compareWithLog(t, pf, accepted, unknown)
+	if len(accepted)+len(unknown) != senders*each {
+		t.Errorf("%d accepted and %d unknown of %d", len(accepted), len(unknown), senders*each)
+	}
+	t.Logf("%d kills, %d faults of the channel, %d accepted, %d unknown", kills.Load(), faults.Load(), len(accepted), len(unknown))
+}
+
+// compareWithLog holds what was said of mails against what the server took.
+func compareWithLog(t *testing.T, pf *localstack.Postfix, accepted, unknown map[string]int) {
+	t.Helper()
 	taken(t, pf, "") // waits for the log
 	counts := map[string]int{}
 	for _, m := range pf.Accepted() {
@@ -312,8 +322,4 @@ func TestKillsLoseAndDoubleNothing(t *testing.T) {
 			t.Errorf("%s is unknown, and the server took it %d times", id, counts[id])
 		}
 	}
-	if len(accepted)+len(unknown) != senders*each {
-		t.Errorf("%d accepted and %d unknown of %d", len(accepted), len(unknown), senders*each)
-	}
-	t.Logf("%d kills, %d faults of the channel, %d accepted, %d unknown", kills.Load(), faults.Load(), len(accepted), len(unknown))
 }
