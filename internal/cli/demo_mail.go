@@ -76,8 +76,12 @@ func (d *demoMail) invoiced(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s: %s", m.State, *m.Subject), nil
 }
 
-// remind switches reminders on, and waits for the first.
+// remind switches reminders on, and waits for the first. There is one for every invoice that is overdue in the sample
+// data: made-up people, to whom a real server is not made to write.
 func (d *demoMail) remind(ctx context.Context) (string, error) {
+	if !d.sink {
+		return "left off, as your mail server would send them", nil
+	}
 	err := d.api.do(ctx, http.MethodPatch, "/api/organization", map[string]any{"settings": map[string]any{"reminders": map[string]any{"enabled": true}}}, nil)
 	if err != nil {
 		return "", err
