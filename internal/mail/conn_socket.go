@@ -83,8 +83,8 @@ func (s *socket) Close() error {
 
 // beginBody bounds the time for the content as a whole, so that a peer that reads a byte now and then doesn't
 // hold us: beside the time for a command, a second for each 64 KiB.
-func (s *socket) beginBody(size int) {
-	s.body = time.Now().Add(s.patience + time.Duration(size>>16)*time.Second)
+func (s *socket) beginBody(size int, patience time.Duration) {
+	s.body = time.Now().Add(patience + time.Duration(size>>16)*time.Second)
 }
 
 // beginDot says that what is written next ends the content.

@@ -32,7 +32,8 @@ type Config struct {
 	// Rate is how many mails go out in a second at most; 0 is as many as the server takes.
 	Rate float64
 	// ConnectTimeout bounds the TCP connect (10 s), CommandTimeout each command and each write (60 s), and
-	// SubmissionTimeout the answer to the end of a mail (60 s): long, as giving up there leaves the mail unknown.
+	// SubmissionTimeout the answer to the end of a mail (5 min): long, as giving up there leaves the mail unknown, and
+	// servers look through its content in that time (RFC 5321, section 4.5.3.2.6, wants ten minutes).
 	ConnectTimeout, CommandTimeout, SubmissionTimeout time.Duration
 	// IdleTimeout closes unused connections (8 s): Postfix does after 10 s when it is busy.
 	IdleTimeout time.Duration
@@ -54,7 +55,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Connections, 4)
 	setDefault(&c.ConnectTimeout, 10*time.Second)
 	setDefault(&c.CommandTimeout, time.Minute)
-	setDefault(&c.SubmissionTimeout, time.Minute)
+	setDefault(&c.SubmissionTimeout, 5*time.Minute)
 	setDefault(&c.IdleTimeout, 8*time.Second)
 	setDefault(&c.MailsPerConnection, 100)
 	setDefault(&c.StopGrace, 15*time.Second)

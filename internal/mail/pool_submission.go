@@ -246,7 +246,7 @@ func (s *submission) data(ctx context.Context) (Receipt, error) {
 		return Receipt{}, s.refused(ctx, s.judge(ctx, StepData, err))
 	}
 	defer s.grace(ctx)()
-	c.socket.beginBody(len(s.content))
+	c.socket.beginBody(len(s.content), c.client.CommandTimeout)
 	defer c.socket.endBody()
 	if _, err := content.Write(s.content); err != nil {
 		return Receipt{}, s.refused(ctx, s.judge(ctx, StepBody, err))

@@ -272,6 +272,9 @@ func TestWhereItBreaksDecidesWhatItMeans(t *testing.T) {
 				})
 				config := peer.config()
 				config.CommandTimeout, config.SubmissionTimeout = 300*time.Millisecond, 300*time.Millisecond
+				if c.verb == "BODY" {
+					config.SubmissionTimeout = time.Minute // which is for the answer alone
+				}
 				p := newPool(t, config)
 				begin := time.Now()
 				_, err := p.Send(t.Context(), envelope("b@recipient.test"), c.content, nil)
@@ -284,5 +287,13 @@ func TestWhereItBreaksDecidesWhatItMeans(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A server that looks through a mail for longer than we wait has it, and would get it again.
+func TestTheAnswerToAMailHasItsTime(t *testing.T) {
+	t.Parallel()
+	if got := (Config{}).withDefaults().SubmissionTimeout; got < 5*time.Minute {
+		t.Errorf("it is waited for %s", got)
 	}
 }
