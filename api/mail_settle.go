@@ -60,7 +60,7 @@ func (m MailSettlement) Settle(ctx context.Context, tx pgx.Tx, origin outbox.Ori
 		facts, err := m.conclude(ctx, tx, r)
 		return facts, nil, err
 	}
-	if _, err := store.ResendUnknown(ctx, tx, m.OrganizationID, m.MailID, r.Position); err != nil {
+	if _, err := store.ResendByHand(ctx, tx, m.OrganizationID, m.MailID, r.Position); err != nil {
 		return nil, nil, err
 	}
 	again, err := m.rerun(ctx, tx, origin, job, place(job))
@@ -104,8 +104,8 @@ func (m MailSettlement) conclude(ctx context.Context, tx pgx.Tx, r store.MailRec
 		Version: now.Version}}, nil
 }
 
-// rerun sees to it that the recipient, which is queued, is sent to: by a job that is yet to begin, or a new run of one
-// that waits or has ended. One that is at work has read what it sends to.
+// rerun sees to it that the recipient is sent to: by a job that is yet to begin, or a new run of one that waits or has
+// ended. One that is at work has read what it sends to.
 func (m MailSettlement) rerun(ctx context.Context, tx pgx.Tx, origin outbox.Origin, j store.Job, place store.Place) (*store.Job, error) {
 	eventID := outbox.NewID()
 	again, err := store.RerunJob(ctx, tx, m.OrganizationID, j.ID, eventID, place)
@@ -131,7 +131,7 @@ type settleInput struct {
 	ID   string `path:"id"`
 	Body struct {
 		Recipient *string `json:"recipient,omitempty" nullable:"true" maxLength:"254" doc:"Address; may be left out where one recipient alone is unknown"`
-		Outcome   string  `json:"outcome" enum:"accepted,failed,resend" doc:"accepted: the mail server has it; failed: it hasn't, and the mail is given up; resend: it is sent again, though the recipient may have it already. A job that has ended gets a new run for that, which sends to nobody else"`
+		Outcome   string  `json:"outcome" enum:"accepted,failed,resend" doc:"accepted: the mail server has it; failed: it hasn't, and the mail is given up; resend: it is sent again, though the recipient may have it already, and not before a try that was cut off just now had its last word. A job that has ended gets a new run for that, which sends to nobody else"`
 	}
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/payaid/payaid/events/outbox"
 )
@@ -95,6 +96,7 @@ func TestSettleResends(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			id := g.mailed(t, org, nil, "a@example.in", "b@example.in", "c@example.in")
 			g.recipientIs(t, org, id, 1, "unknown")
+			g.execute(t, `UPDATE mail_recipients SET unknown_at = now() - interval '1 minute' WHERE state = 'unknown' AND message_id = $1`, id)
 			g.recipientIs(t, org, id, 2, "accepted")
 			g.recipientIs(t, org, id, 3, "failed")
 			g.execute(t, `UPDATE jobs SET `+c.job+` WHERE id = $1`, id)
@@ -121,6 +123,47 @@ func TestSettleResends(t *testing.T) {
 			}
 			if n := len(g.facts(t, id)); n != c.requested {
 				t.Errorf("%d events ask for the job, want %d", n, c.requested)
+			}
+		})
+	}
+}
+
+// A try that was cut off just now may still succeed: nothing is sent before it can't.
+func TestResendWaitsForTheLastWord(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	org, key := g.organization(t)
+	for name, c := range map[string]struct {
+		since, want string
+	}{
+		"unknown just now":      {`unknown_at = now() - interval '1 second'`, "unknown"},
+		"being sent just now":   {`unknown_at = NULL, sending_at = now() - interval '1 second'`, "unknown"},
+		"unknown for a while":   {`unknown_at = now() - interval '21 seconds', sending_at = now() - interval '22 seconds'`, "queued"},
+		"nobody knows how long": {`unknown_at = NULL, sending_at = NULL`, "queued"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			id := g.mailed(t, org, nil, "a@example.in")
+			g.recipientIs(t, org, id, 1, "unknown")
+			g.execute(t, `UPDATE mail_recipients SET `+c.since+` WHERE message_id = $1`, id)
+			g.execute(t, `UPDATE jobs SET status = 'cancelled', finished_at = now() WHERE id = $1`, id)
+			var v mailDetail
+			g.settle(t, key, id, `{"outcome":"resend"}`).want(200).json(&v)
+			r := v.Recipients[0]
+			if v.State != c.want || r.State != c.want || (r.NextAttemptAt != nil) != (c.want == "unknown") {
+				t.Fatalf("got %+v", v)
+			}
+			if at := r.NextAttemptAt; at != nil && (time.Until(*at) < 15*time.Second || time.Until(*at) > 20*time.Second) {
+				t.Errorf("it is sent again at %s", at)
+			}
+			if n := g.count(t, `SELECT run FROM jobs WHERE status = 'queued' AND id = '`+id+`'`); n != 2 {
+				t.Errorf("the job has run %d", n)
+			}
+			// Who finds out meanwhile says so.
+			if c.want == "unknown" {
+				g.settle(t, key, id, `{"outcome":"accepted"}`).want(200).json(&v)
+				if r := v.Recipients[0]; r.State != "accepted" || r.NextAttemptAt != nil {
+					t.Errorf("got %+v", r)
+				}
 			}
 		})
 	}

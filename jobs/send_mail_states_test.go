@@ -204,6 +204,11 @@ func TestAcceptanceIsWrittenDownWhateverBecameOfTheJob(t *testing.T) {
 			p.ask("POST", "/api/jobs/"+id+"/retry", "", nil)
 			p.waits(id)
 		}, store.Succeeded},
+		"settled to be sent again": {func(p *post, id string) {
+			p.ask("POST", "/api/jobs/"+id+"/cancel", "", nil)
+			p.ask("POST", "/api/mail/"+id+"/settle", `{"outcome":"resend"}`, nil)
+			p.waits(id)
+		}, store.Succeeded},
 		"taken over": {func(p *post, id string) {
 			p.exec(`UPDATE jobs SET lease = lease + 1 WHERE id = $1`, id)
 		}, ""},
@@ -235,6 +240,50 @@ func TestAcceptanceIsWrittenDownWhateverBecameOfTheJob(t *testing.T) {
 				t.Errorf("sent %d times, in %d tries; the mail is %s: %s", m.got("a@example.org"), m.tries["a@example.org"], state, got)
 			}
 		})
+	}
+}
+
+// Who wants a mail sent again gets it, whatever the sender chose, when the try before has had its last word; that it
+// knows nothing changes nothing.
+func TestMailIsResentByHandAfterTheLastWord(t *testing.T) {
+	t.Parallel()
+	asked, release := make(chan struct{}, 10), make(chan struct{})
+	m := &postman{hold: func(string) {
+		asked <- struct{}{}
+		<-release
+	}, answer: func(_ string, try int) error {
+		if try == 1 {
+			return &mail.Refusal{Class: mail.Unknown, Step: mail.StepDot, Cause: fmt.Errorf("EOF")}
+		}
+		return nil
+	}}
+	p := newStates(t, m)
+	id := p.hand(`{"to":["a@example.org"],"subject":"x","text":"x","on_unknown":"hold"}`)
+	<-asked
+	p.ask("POST", "/api/jobs/"+id+"/cancel", "", nil)
+	p.becomes(id, "a unknown")
+	p.ask("POST", "/api/mail/"+id+"/settle", `{"outcome":"resend"}`, nil)
+	p.waits(id)
+	var pause time.Duration
+	wait := `SELECT coalesce(next_attempt_at - unknown_at, '0') FROM mail_recipients WHERE message_id = $1`
+	if p.scan(&pause, wait, id); p.recipients(id) != "a unknown" || pause != store.LastWord {
+		t.Errorf("%s, for %s", p.recipients(id), pause)
+	}
+	close(release)
+	p.eventually("the try before has its last word", func() error {
+		if got := p.timeline(id); !strings.HasSuffix(got, "settled unknown") {
+			return fmt.Errorf("the timeline is %s", got)
+		}
+		return nil
+	})
+	if p.scan(&pause, wait, id); p.recipients(id) != "a unknown" || pause != store.LastWord || m.got("a@example.org") != 1 {
+		t.Errorf("%s, for %s, sent %d times", p.recipients(id), pause, m.got("a@example.org"))
+	}
+	p.exec(`UPDATE mail_recipients SET next_attempt_at = now() WHERE message_id = $1`, id)
+	p.due(id)
+	p.becomes(id, "a accepted")
+	if p.ends(id, store.Succeeded); m.got("a@example.org") != 2 {
+		t.Errorf("sent %d times", m.got("a@example.org"))
 	}
 }
 

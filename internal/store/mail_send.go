@@ -69,7 +69,8 @@ type Settled struct {
 
 // What the server accepted is accepted, whatever became of the job and of the recipient meanwhile: a later try, under
 // a claim of its own, that is under way ends as accepted too. All else counts only while the try's claim stands, or
-// before anything was begun. What would wait to be sent again ends as its job has ended.
+// before anything was begun. What would wait to be sent again ends as its job has ended. A try that ends unknown, too,
+// leaves alone when somebody decided to send again.
 const settleSending = `
 UPDATE mail_recipients r
 SET state = CASE WHEN $5 = 'accepted' AND claim <> $4 AND state = 'sending' THEN state
@@ -79,7 +80,8 @@ SET state = CASE WHEN $5 = 'accepted' AND claim <> $4 AND state = 'sending' THEN
                                 AND j.status IN ('cancelled', 'failed')), $5) END,
     claim = CASE WHEN $6 THEN claim ELSE $4 END,
     code = coalesce(nullif($7, 0), code), status = coalesce(nullif($8, ''), status), reply = coalesce(nullif($9, ''), reply),
-    queue_id = coalesce(nullif($10, ''), queue_id), next_attempt_at = $11,
+    queue_id = coalesce(nullif($10, ''), queue_id),
+    next_attempt_at = CASE WHEN $5 = 'unknown' AND state = 'unknown' THEN next_attempt_at ELSE $11 END,
     attempts = greatest(0, attempts + CASE WHEN $6 AND $12 THEN -1 WHEN $6 OR $12 THEN 0 ELSE 1 END),
     accepted_at = CASE WHEN $5 = 'accepted' THEN coalesce(accepted_at, now()) ELSE accepted_at END,
     unknown_at = CASE WHEN $5 = 'unknown' THEN coalesce(unknown_at, now()) END, updated_at = now()
@@ -168,7 +170,7 @@ const resendUnknown = `
 UPDATE mail_recipients SET state = 'queued', unknown_at = NULL, next_attempt_at = NULL, updated_at = now()
 WHERE organization_id = $1 AND message_id = $2 AND position = $3 AND state = 'unknown'`
 
-// ResendUnknown gives a recipient up to be sent to again, though it may have the mail.
+// ResendUnknown gives a recipient up to be sent to again at once, though it may have the mail.
 func ResendUnknown(ctx context.Context, tx pgx.Tx, organizationID, mailID string, position int) (Mail, error) {
 	if _, err := LockMail(ctx, tx, organizationID, mailID); err != nil {
 		return Mail{}, err
