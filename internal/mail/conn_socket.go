@@ -18,9 +18,10 @@ type socket struct {
 	net.Conn
 	patience time.Duration // the longest time that one read or write may take
 
-	deadline time.Time // what the client asked for last
-	body     time.Time // the end of the content's time, while it is being written
-	heard    int       // since the last write
+	deadline time.Time     // what the client asked for last
+	body     time.Time     // the end of the content's time, while it is being written
+	piece    time.Duration // the longest time that one write of the content may take
+	heard    int           // since the last write
 
 	// dotting is set while the last piece of the content is being written, cut when not all of it went out.
 	dotting, cut bool
@@ -40,6 +41,9 @@ func (s *socket) SetDeadline(t time.Time) error {
 func (s *socket) Write(b []byte) (int, error) {
 	s.heard = 0
 	due := time.Now().Add(s.patience)
+	if !s.body.IsZero() {
+		due = time.Now().Add(s.piece)
+	}
 	for _, earlier := range []time.Time{s.deadline, s.body} {
 		if !earlier.IsZero() && earlier.Before(due) {
 			due = earlier
@@ -84,6 +88,7 @@ func (s *socket) Close() error {
 // beginBody bounds the time for the content as a whole, so that a peer that reads a byte now and then doesn't
 // hold us: beside the time for a command, a second for each 64 KiB.
 func (s *socket) beginBody(size int, patience time.Duration) {
+	s.piece = patience
 	s.body = time.Now().Add(patience + time.Duration(size>>16)*time.Second)
 }
 
