@@ -265,8 +265,8 @@ func TestRemindersAtOnce(t *testing.T) {
 	if err != nil || reminders != 300 || jobs != 300 || facts != 300 {
 		t.Errorf("%d reminders, %d jobs, %d facts, %v; want 300 of each", reminders, jobs, facts, err)
 	}
-	// Two transactions at once may both take the last places.
-	if fair < AI.Share || fair > 3*AI.Share {
+	// Transactions at once may all take the last places, and there are nine runs.
+	if fair < AI.Share || fair > 9*AI.Share {
 		t.Errorf("%d jobs have their fair place, want %d or a few more", fair, AI.Share)
 	}
 }
