@@ -65,7 +65,8 @@ const (
 // remindInvoices begins the reminders of overdue invoices where their organizations want them: a step is a row and
 // the job that writes its text, in one transaction, so each step begins once. When that job ends the text is mailed,
 // see mail_of_reminder.go. The reminders of an invoice that is paid, cancelled or put off meanwhile
-// are called off, and so are all of an organization that wants none any more.
+// are called off, and so are all of an organization that wants none any more. With them goes
+// the mail of a cancelled invoice, if it waits still: it asks for money that nobody owes.
 type remindInvoices struct{ Deps }
 
 // Run implements Chore.

@@ -118,15 +118,21 @@ func MailReminder(ctx context.Context, tx pgx.Tx, organizationID, textJobID, mai
 	return tag.RowsAffected() == 1, nil
 }
 
+// What somebody mails by hand is theirs to call off.
 const jobsOfReminders = `
 SELECT ` + jobColumns + ` FROM jobs
 WHERE organization_id = $1 AND finished_at IS NULL AND id IN (
     SELECT unnest(ARRAY[text_job_id, mail_job_id]) FROM invoice_reminders
-    WHERE organization_id = $1 AND ($2 = '' OR invoice_id = nullif($2, '')::uuid))
+    WHERE organization_id = $1 AND ($2 = '' OR invoice_id = nullif($2, '')::uuid)
+    UNION ALL
+    SELECT m.id FROM mail_messages m
+    JOIN invoices i ON i.organization_id = m.organization_id AND i.id = m.invoice_id AND i.status = 'cancelled'
+    JOIN jobs j ON j.organization_id = m.organization_id AND j.id = m.id AND j.metadata->>'cause' = 'invoice.sent'
+    WHERE m.organization_id = $1 AND m.invoice_id = nullif($2, '')::uuid)
 ORDER BY id`
 
 // RemindersUnderWay lists the jobs of an invoice's reminders that have not ended, or of all an organization's where
-// the invoice is "".
+// the invoice is "". Of an invoice that was cancelled that is also the mail with which it was to go out.
 func RemindersUnderWay(ctx context.Context, db Execer, organizationID, invoiceID string) ([]Job, error) {
 	rows, err := db.Query(ctx, jobsOfReminders, organizationID, invoiceID)
 	if err != nil {
