@@ -5,6 +5,7 @@ import (
 
 	"github.com/payaid/payaid/events"
 	"github.com/payaid/payaid/events/outbox"
+	"github.com/payaid/payaid/internal/localstack/faults"
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -28,5 +29,24 @@ func TestMailOfAnInvoiceIsCalledOffWithIt(t *testing.T) {
 	s.quiet()
 	if got := s.job(byHand).Status; got == store.Cancelled {
 		t.Error("a mail by hand is called off")
+	}
+}
+
+// A reminder that can't be sent is looked for among the reminders.
+func TestReminderWithoutAnAddressIsOfItsStream(t *testing.T) {
+	t.Parallel()
+	s, invoice := reminding(t, 3)
+	asked, release := s.held(faults.OllamaSays(`{"subject":"Late","body":"Dear Asha, ₹1,180 for INV/26-27/0001 is due."}`, "stop"))
+	s.overdue(invoice)
+	text := s.textJob()
+	<-asked
+	s.exec(`UPDATE contacts SET email = NULL`)
+	release()
+	s.ends(text, store.Succeeded)
+	s.noMail()
+	var stream string
+	s.scan(&stream, `SELECT stream FROM mail_messages WHERE state = 'cancelled'`)
+	if stream != "reminders" {
+		t.Errorf("it is shown in the stream %q", stream)
 	}
 }

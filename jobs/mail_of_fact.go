@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -139,7 +140,7 @@ func (w sendMail) unsent(ctx context.Context, c mailCause, m store.Mail, why str
 	if err != nil {
 		return err
 	}
-	m.ID, m.Stream = id, transactional
+	m.ID, m.Stream = id, cmp.Or(m.Stream, transactional)
 	w.Log.Info("mail is not sent", "event_id", c.EventID, "event_type", c.Type, "organization_id", m.OrganizationID,
 		"template", *m.Template, "about", c.About)
 	return w.DB.UnsentMail(ctx, m, store.MailEvent{ID: outbox.NewID(), Type: "not_sent", Detail: map[string]any{"reason": why}})

@@ -41,7 +41,7 @@ func (w sendMail) mailReminder(ctx context.Context, organizationID string, c mai
 	if err != nil {
 		return err
 	}
-	about := store.Mail{OrganizationID: organizationID, Template: &reminderTemplate, InvoiceID: &r.InvoiceID, ContactID: &v.ContactID}
+	about := store.Mail{OrganizationID: organizationID, Stream: remindersStream, Template: &reminderTemplate, InvoiceID: &r.InvoiceID, ContactID: &v.ContactID}
 	if v.Email == nil {
 		return w.unsent(ctx, c, about, noAddress)
 	}
