@@ -287,6 +287,9 @@ func (s *posting) tell(ctx context.Context, tx pgx.Tx, now store.Settled, sent s
 	if sent.Uncounted && sent.State != store.MailSuppressed {
 		return nil
 	}
+	if sent.State == store.MailDeferred && now.Recipient.State != sent.State {
+		sent.State, sent.NextAttemptAt = now.Recipient.State, nil // the job has ended, and nothing comes after it
+	}
 	isNew, err := store.AppendMailEvent(ctx, tx, sent.OrganizationID, sent.MailID, store.MailEvent{ID: newEventID(), Position: sent.Position,
 		Type: sent.State, Source: sourceOf(sent.Claim, sent.State), Detail: timelineOf(sent, o, now.Recipient.Attempts)})
 	if err != nil || !isNew {

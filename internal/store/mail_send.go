@@ -81,7 +81,9 @@ SET state = CASE WHEN $5 = 'accepted' AND claim <> $4 AND state = 'sending' THEN
     claim = CASE WHEN $6 THEN claim ELSE $4 END,
     code = coalesce(nullif($7, 0), code), status = coalesce(nullif($8, ''), status), reply = coalesce(nullif($9, ''), reply),
     queue_id = coalesce(nullif($10, ''), queue_id),
-    next_attempt_at = CASE WHEN $5 = 'unknown' AND state = 'unknown' THEN next_attempt_at ELSE $11 END,
+    next_attempt_at = CASE WHEN $5 = 'unknown' AND state = 'unknown' THEN next_attempt_at
+        WHEN NOT EXISTS (SELECT FROM jobs j WHERE j.organization_id = $1 AND j.id = $2 AND j.status IN ('cancelled', 'failed'))
+        THEN $11::timestamptz END,
     attempts = greatest(0, attempts + CASE WHEN $6 AND $12 THEN -1 WHEN $6 OR $12 THEN 0 ELSE 1 END),
     accepted_at = CASE WHEN $5 = 'accepted' THEN coalesce(accepted_at, now()) ELSE accepted_at END,
     unknown_at = CASE WHEN $5 = 'unknown' THEN coalesce(unknown_at, now()) END, updated_at = now()
