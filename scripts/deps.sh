@@ -10,8 +10,6 @@ if ! command -v initdb >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/ini
 	packages+=(postgresql postgresql-contrib)
 fi
 command -v redis-server >/dev/null || packages+=(redis-server)
-# With its programs, tests read the invoices that were drawn.
-command -v pdftotext >/dev/null || packages+=(poppler-utils)
 if [ "${1:-}" = tests ]; then
 	# The race detector needs a C compiler.
 	command -v cc >/dev/null || packages+=(gcc libc6-dev)
