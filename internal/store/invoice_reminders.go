@@ -17,16 +17,19 @@ type DueReminder struct {
 }
 
 // A step is due from ten in the morning on, where the organization is. Of several only the latest counts: who was
-// left alone for weeks gets one letter and not four. Without an address nothing is written, and no model asked.
+// left alone for weeks gets one letter and not four, nor two within a day, so that what was missed is left out where
+// the next step is about to come. Without an address nothing is written, and no model asked.
 const dueReminders = `
 SELECT i.organization_id::text, i.id::text AS invoice_id, i.contact_id::text, due.step
 FROM organizations o
+CROSS JOIN LATERAL (SELECT now() AT TIME ZONE o.timezone AS shows) clock
 JOIN invoices i ON i.organization_id = o.id AND i.status = 'overdue'
 JOIN contacts c ON c.organization_id = i.organization_id AND c.id = i.contact_id AND c.email IS NOT NULL
 CROSS JOIN LATERAL (
-    SELECT max(step) AS step FROM unnest($1::integer[]) step
-    WHERE i.due_date + step + time '10:00' <= now() AT TIME ZONE o.timezone) due
+    SELECT max(step) FILTER (WHERE begins <= clock.shows) AS step, min(begins) FILTER (WHERE begins > clock.shows) AS next_begins
+    FROM unnest($1::integer[]) step CROSS JOIN LATERAL (SELECT i.due_date + step + time '10:00' AS begins) day) due
 WHERE (o.settings #>> '{reminders,enabled}')::boolean AND due.step IS NOT NULL
+  AND (due.next_begins IS NULL OR due.next_begins > clock.shows + interval '24 hours')
   AND NOT EXISTS (
     SELECT FROM invoice_reminders r
     WHERE r.organization_id = i.organization_id AND r.invoice_id = i.id AND r.step >= due.step)`
