@@ -120,6 +120,33 @@ func TestMailIsShownWithItsTimeline(t *testing.T) {
 	g.call(t, key, "GET", "/api/mail/"+outbox.NewID(), "").problem(404, "not_found")
 }
 
+// Who cancels a mail that is under way reads what that ended, and of whom nobody knows.
+func TestTimelineOfMailThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	org, key := g.organization(t)
+	id := g.mailed(t, org, nil, "a@example.in", "b@example.in", "c@example.in")
+	g.recipientIs(t, org, id, 1, "accepted")
+	g.execute(t, `UPDATE mail_recipients SET state = 'sending', claim = gen_random_uuid(), sending_at = now(), attempts = 1 WHERE message_id = $1 AND position = 2`, id)
+	cancel := func(want string) {
+		t.Helper()
+		g.execute(t, `UPDATE jobs SET status = 'cancelled', finished_at = now() WHERE id = $1`, id)
+		var got []string
+		v := g.mail(t, key, id)
+		for _, e := range v.Events {
+			if got = append(got, e.Type); e.Recipient != nil {
+				got = append(got, *e.Recipient)
+			}
+		}
+		if strings.Join(got, " ") != want || v.Recipients[1].State != "unknown" || v.Recipients[1].NextAttemptAt != nil || v.Recipients[2].State != "cancelled" {
+			t.Errorf("got %q and %+v, want %q", got, v.Recipients, want)
+		}
+	}
+	cancel("queued cancelled unknown b@example.in")
+	g.settle(t, key, id, `{"outcome":"resend"}`).want(200)
+	cancel("queued cancelled unknown b@example.in settled b@example.in cancelled")
+}
+
 func TestMailsAreListed(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
