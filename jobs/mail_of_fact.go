@@ -70,9 +70,10 @@ func (c mailCause) mailOrder(organizationID, purpose string, input map[string]an
 	}, err
 }
 
-// mailInvoice mails an invoice that was sent to the contact, with the invoice as PDF.
+// mailInvoice mails an invoice that was sent to the contact, with the invoice as PDF. Its data are left out, so that the
+// words are read when the PDF is drawn: a mail that waited for its server asks for no money that was paid meanwhile.
 func (w sendMail) mailInvoice(ctx context.Context, organizationID string, c mailCause) error {
-	v, err := w.DB.InvoiceToMail(ctx, organizationID, c.About, letters.MaxItems)
+	v, err := w.DB.InvoiceToMail(ctx, organizationID, c.About, 0)
 	if errors.Is(err, store.ErrNotFound) || err == nil && v.Status == store.InvoiceCancelled {
 		return nil
 	}
@@ -84,7 +85,7 @@ func (w sendMail) mailInvoice(ctx context.Context, organizationID string, c mail
 		return w.unsent(ctx, c, about, noAddress)
 	}
 	o, err := c.mailOrder(organizationID, invoiceTemplate, map[string]any{
-		"to": []string{addressOf(v.ContactName, *v.Email)}, "template": invoiceTemplate, "data": invoiceLetter(v),
+		"to": []string{addressOf(v.ContactName, *v.Email)}, "template": invoiceTemplate,
 		"attachments": []map[string]any{{"invoice_id": c.About}}, "invoice_id": c.About, "contact_id": v.ContactID,
 	})
 	if err != nil {

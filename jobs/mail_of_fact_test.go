@@ -111,6 +111,9 @@ func (s *site) mail() (store.Job, mailInput) {
 	}
 	var in mailInput
 	s.must(json.Unmarshal(list[0].Input, &in))
+	if in.Template == "invoice" {
+		return list[0], in // its data are read when it is sent
+	}
 	if _, faults := letters.Fit(in.Template, in.Data); len(faults) > 0 {
 		s.t.Errorf("the data don't fit the template %s: %v in %s", in.Template, faults, in.Data)
 	}
@@ -148,11 +151,8 @@ func TestInvoiceIsMailed(t *testing.T) {
 		len(in.Attachments) != 1 || in.Attachments[0].InvoiceID != invoice {
 		t.Errorf("the mail is %s", j.Input)
 	}
-	var said letters.Invoice
-	s.must(json.Unmarshal(in.Data, &said))
-	if said.Invoice.Number != "INV/26-27/0001" || said.Invoice.Total != 1180_00 || said.Invoice.Tax != 180_00 || *said.Note != "Thank you." ||
-		said.Organization.Name != "Rao Textiles" || said.Customer.Name != "Asha Rao" || *said.Attachment != "INV-26-27-0001.pdf" {
-		t.Errorf("its data are %s", in.Data)
+	if in.Data != nil {
+		t.Errorf("what it says is fixed before it is sent: %s", in.Data)
 	}
 	if !strings.Contains(string(j.Metadata), `"cause": "invoice.sent"`) || *j.RequestID != toldBy.CorrelationID || *j.TraceParent != toldBy.TraceParent || j.Priority != 2 {
 		t.Errorf("the job is %+v", j)
