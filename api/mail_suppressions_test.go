@@ -36,9 +36,15 @@ func TestSuppressions(t *testing.T) {
 	// The same again, until tomorrow: what is there is what was said last.
 	until := time.Now().Add(24 * time.Hour).UTC().Truncate(time.Second)
 	g.call(t, key, "POST", path, `{"address":"asha@example.in","expires_at":"`+until.Format(time.RFC3339)+`"}`).want(200).json(&again)
-	if again.ID != first.ID || again.Version != 2 || again.ExpiresAt == nil || !again.ExpiresAt.Equal(until) {
+	if again.ID != first.ID || again.Version != 2 || again.ExpiresAt == nil || !again.ExpiresAt.Equal(until) ||
+		again.Detail == nil || *again.Detail != "asked by phone" {
 		t.Errorf("got %+v", again)
 	}
+	g.call(t, key, "POST", path, `{"address":"asha@example.in","detail":"asked by letter"}`).want(200).json(&again)
+	if again.ExpiresAt != nil || again.Detail == nil || *again.Detail != "asked by letter" {
+		t.Errorf("got %+v", again)
+	}
+	g.call(t, key, "POST", path, `{"address":"asha@example.in","expires_at":"`+until.Format(time.RFC3339)+`"}`).want(200)
 	g.call(t, key, "POST", path, `{"address":"asha@example.in","stream":"news","reason":"manual"}`, "Idempotency-Key", "k").want(201)
 	if r := g.call(t, key, "POST", path, `{"address":"asha@example.in","stream":"news","reason":"manual"}`, "Idempotency-Key", "k").want(201); r.header.Get("Idempotency-Replayed") != "true" {
 		t.Error("the same request with the same key is carried out again")
@@ -47,7 +53,7 @@ func TestSuppressions(t *testing.T) {
 	g.execute(t, `INSERT INTO mail_suppressions (organization_id, id, address, stream, reason) VALUES ($1, $2, 'cross@example.in', '*', 'complaint')`, org, outbox.NewID())
 	var cross suppressionView
 	g.call(t, key, "POST", path, `{"address":"cross@example.in","detail":"x","expires_at":"`+until.Format(time.RFC3339)+`"}`).want(200).json(&cross)
-	if cross.Reason != "complaint" || cross.ExpiresAt != nil || cross.Version != 1 {
+	if cross.Reason != "complaint" || cross.Detail != nil || cross.ExpiresAt != nil || cross.Version != 1 {
 		t.Errorf("got %+v", cross)
 	}
 	g.execute(t, `INSERT INTO mail_suppressions (organization_id, id, address, stream, reason, expires_at)

@@ -41,12 +41,14 @@ const suppressionColumns = `organization_id::text, id::text, address, stream, re
 
 const rankOfReason = `array_position(ARRAY['complaint', 'hard_bounce', 'manual', 'unsubscribe', 'soft_bounce'], `
 
-// over is whether what comes takes the place of what is there; lasts is when both together end. What is there and
+// over is whether what comes takes the place of what is there; silent is whether it adds no word to what was said for
+// the same reason, which stays then; lasts is when both together end. What is there and
 // counts ends no sooner for what comes after it, unless that has the same reason: who has unsubscribed for good stays
 // so when the address bounces for a week, or is listed by hand for a day.
 const (
 	expired = `old.expires_at <= now()`
 	over    = `(` + expired + ` OR ` + rankOfReason + `excluded.reason) <= ` + rankOfReason + `old.reason))`
+	silent  = `(excluded.detail IS NULL AND excluded.reason = old.reason AND (` + expired + `) IS NOT TRUE)`
 	lasts   = `CASE WHEN ` + expired + ` OR excluded.reason = old.reason THEN excluded.expires_at
          WHEN old.expires_at IS NULL OR excluded.expires_at IS NULL THEN NULL
          ELSE greatest(old.expires_at, excluded.expires_at) END`
@@ -59,7 +61,7 @@ ON CONFLICT (organization_id, address, stream) DO UPDATE
 SET id = CASE WHEN ` + expired + ` THEN excluded.id ELSE old.id END,
     created_at = CASE WHEN ` + expired + ` THEN now() ELSE old.created_at END,
     reason = CASE WHEN ` + over + ` THEN excluded.reason ELSE old.reason END,
-    detail = CASE WHEN ` + over + ` THEN excluded.detail ELSE old.detail END,
+    detail = CASE WHEN ` + over + ` AND NOT ` + silent + ` THEN excluded.detail ELSE old.detail END,
     message_id = CASE WHEN ` + over + ` THEN excluded.message_id ELSE old.message_id END,
     expires_at = ` + lasts + `, version = old.version + 1, updated_at = now()
 WHERE ` + over + ` OR ` + lasts + ` IS DISTINCT FROM old.expires_at
