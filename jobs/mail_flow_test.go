@@ -110,6 +110,11 @@ func (p *post) textOfPDF(pdf []byte) string {
 	return string(text)
 }
 
+// names reports whether the letter names a file: a word by itself, not the end of another name.
+func (m parsedMail) names(file string) bool {
+	return strings.Contains(m.text, " "+file) && strings.Contains(m.html, " "+file)
+}
+
 // An invoice that is sent over HTTP arrives with its PDF, once, however often the fact is told; and again by hand.
 func TestSentInvoiceArrives(t *testing.T) {
 	t.Parallel()
@@ -136,8 +141,8 @@ func TestSentInvoiceArrives(t *testing.T) {
 		}
 	}
 	name := strings.ReplaceAll(invoice.Number, "/", "-") + ".pdf"
-	if len(m.files) != 1 || !strings.Contains(m.text, name) {
-		t.Fatalf("attached are %d files, not %s", len(m.files), name)
+	if len(m.files) != 1 || m.files[name] == nil || !m.names(name) {
+		t.Fatalf("attached are %d files, and none is %s:\n%s", len(m.files), name, m.text)
 	}
 	if text := p.textOfPDF(m.files[name]); !strings.Contains(text, invoice.Number) || !strings.Contains(text, "1,180.00") || !strings.Contains(text, "Cotton fabric") {
 		t.Errorf("the PDF says\n%s", text)
@@ -149,6 +154,10 @@ func TestSentInvoiceArrives(t *testing.T) {
 	byHand := p.arrived(2)
 	if byHand.subject != m.subject || byHand.text != m.text || len(byHand.files) != 1 {
 		t.Errorf("by hand it says %s\n%s", byHand.subject, byHand.text)
+	}
+	p.send(`{"to":["lakshmi@example.org"],"template":"invoice","invoice_id":"` + invoice.ID + `","attachments":[{"invoice_id":"` + invoice.ID + `","filename":"bill.pdf"}]}`)
+	if named := p.arrived(3); named.files["bill.pdf"] == nil || !named.names("bill.pdf") || named.names(name) {
+		t.Errorf("attached as bill.pdf it says\n%s", named.text)
 	}
 }
 
@@ -163,7 +172,7 @@ func TestReminderArrives(t *testing.T) {
 	p.ollama.Next(says)
 	p.ask("PATCH", "/api/organization", `{"settings":{"reminders":{"enabled":true}}}`, nil)
 	m := p.arrived(1)
-	if m.subject != "About INV/26-27/0001" || !strings.Contains(m.text, "Please pay.") || !strings.Contains(m.html, "Please pay.") || m.files["INV-26-27-0001.pdf"] == nil ||
+	if m.subject != "About INV/26-27/0001" || !strings.Contains(m.text, "Please pay.") || !strings.Contains(m.html, "Please pay.") || m.files["INV-26-27-0001.pdf"] == nil || !m.names("INV-26-27-0001.pdf") ||
 		!strings.Contains(m.Get("List-Unsubscribe"), "https://crm.example.com/unsubscribe/") || m.Get("List-Unsubscribe-Post") == "" {
 		t.Errorf("%s\n%v\n%s", m.subject, m.Header, m.text)
 	}

@@ -1,12 +1,17 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/payaid/payaid/events/outbox"
+	letters "github.com/payaid/payaid/internal/letter"
 	"github.com/payaid/payaid/internal/mail"
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/internal/ticket"
@@ -44,7 +49,7 @@ func (s *posting) compose(ctx context.Context) (*content, error) {
 	if err != nil {
 		return nil, unsayable(err)
 	}
-	if !c.unsubscribable() {
+	if !s.unsubscribable() {
 		c.shared = raw
 	}
 	if err := s.DB.DescribeMail(ctx, s.task.OrganizationID, s.task.ID, m.Subject, len(raw), m.Date); err != nil {
@@ -68,8 +73,38 @@ func unsayable(err error) error {
 
 // unsubscribable reports whether readers may unsubscribe from the mail's stream: not from what their own doing
 // brings about.
-func (c *content) unsubscribable() bool {
-	return c.message.Stream != transactional && c.posting.Mailing.PublicURL != ""
+func (s *posting) unsubscribable() bool {
+	return s.input.stream() != transactional && s.Mailing.PublicURL != ""
+}
+
+// nobody stands for every recipient in the link of a letter, which is written once for all of them: recipients count
+// from 1. Its ticket has the length and letters of theirs, and nobody else can make it, so it stands nowhere else.
+const nobody = 0
+
+// unsubscribeLink is where the recipient at a position unsubscribes.
+func (s *posting) unsubscribeLink(ctx context.Context, position int) (string, error) {
+	t, err := s.Mailing.Tickets.Unsubscribe(ctx, ticket.Ref{OrganizationID: s.task.OrganizationID, MessageID: s.task.ID, Recipient: position})
+	return s.Mailing.PublicURL + "/unsubscribe/" + t, err
+}
+
+// linked gives the data of a letter the link to unsubscribe, unless its sender has one of their own.
+func (s *posting) linked(ctx context.Context, data json.RawMessage) (json.RawMessage, error) {
+	var fields map[string]json.RawMessage
+	if !s.unsubscribable() || json.Unmarshal(data, &fields) != nil || fields == nil || isGiven(fields[letters.Unsubscribe]) {
+		return data, nil // data that are no object are the template's to refuse
+	}
+	link, err := s.unsubscribeLink(ctx, nobody)
+	if err != nil {
+		return nil, err
+	}
+	if fields[letters.Unsubscribe], err = json.Marshal(link); err != nil {
+		return nil, err
+	}
+	var linked bytes.Buffer
+	encoder := json.NewEncoder(&linked)
+	encoder.SetEscapeHTML(false) // data have a length that they may not grow beyond
+	err = encoder.Encode(fields)
+	return bytes.TrimSpace(linked.Bytes()), err
 }
 
 // to is the mail as one recipient gets it.
@@ -77,12 +112,19 @@ func (c *content) to(ctx context.Context, r *store.RecipientToSend) ([]byte, err
 	if c.shared != nil {
 		return c.shared, nil
 	}
-	t, err := c.posting.Mailing.Tickets.Unsubscribe(ctx, c.posting.ref(r))
+	theirs, err := c.posting.unsubscribeLink(ctx, r.Position)
+	if err != nil {
+		return nil, err
+	}
+	every, err := c.posting.unsubscribeLink(ctx, nobody)
 	if err != nil {
 		return nil, err
 	}
 	m := c.message
-	m.Unsubscribe = c.posting.Mailing.PublicURL + "/unsubscribe/" + t
+	m.Unsubscribe = theirs
+	// HTML may have the link escaped; the ticket at its end looks the same everywhere.
+	own := strings.NewReplacer(path.Base(every), path.Base(theirs))
+	m.Text, m.HTML = own.Replace(m.Text), own.Replace(m.HTML)
 	raw, err := m.Compose()
 	if err != nil {
 		return nil, unsayable(err)

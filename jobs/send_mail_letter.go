@@ -47,6 +47,9 @@ func (s *posting) letter(ctx context.Context, name string) (letters.Letter, erro
 		return letters.Letter{}, err
 	}
 	data, err := s.data(ctx, name)
+	if err == nil {
+		data, err = s.linked(ctx, data)
+	}
 	if err != nil {
 		return letters.Letter{}, err
 	}
@@ -77,8 +80,10 @@ func (s *posting) data(ctx context.Context, name string) (json.RawMessage, error
 	}
 	l := invoiceLetter(v)
 	attached := func(a mailAttachment) bool { return a.InvoiceID != nil && *a.InvoiceID == *s.input.InvoiceID }
-	if !slices.ContainsFunc(s.input.Attachments, attached) {
+	if i := slices.IndexFunc(s.input.Attachments, attached); i < 0 {
 		l.Attachment = nil
+	} else if name := s.input.Attachments[i].Filename; name != "" {
+		l.Attachment = &name // the letter names the file that its reader has
 	}
 	return json.Marshal(l)
 }

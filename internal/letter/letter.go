@@ -25,6 +25,10 @@ const (
 	MaxSubject = 250       // characters of the subject of a letter
 )
 
+// Unsubscribe is the field of a letter's data with the link by which its reader unsubscribes: null where there is
+// none, also where the data leave it out.
+const Unsubscribe = "unsubscribe_url"
+
 // A Template is the source of a letter, in the language of Go's text/template without definitions and with the
 // functions of [Functions] alone. HTML is escaped by where a value stands (html/template). One of Text and HTML
 // may be empty: what mails the letter makes the text of the HTML where there is none.
@@ -91,6 +95,9 @@ func (p *Parsed) Render(data json.RawMessage) (Letter, error) {
 	values, err := readData(data)
 	if err != nil {
 		return Letter{}, err
+	}
+	if _, found := values[Unsubscribe]; !found {
+		values[Unsubscribe] = nil // any template may ask for it, whoever gives the data
 	}
 	r, err := p.press()
 	if err != nil {
