@@ -25,6 +25,7 @@ type doctorCmd struct {
 	mailSettings
 	bounceSettings
 	inboxSettings
+	linkSettings
 	JSON bool `help:"As JSON."`
 }
 
@@ -59,7 +60,7 @@ func (d *doctor) say(state, check, remedy, format string, args ...any) {
 func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 	p := a.problems()
 	model, limits, server := c.aiSettings.check(&p, rulesOff), c.aiLimitSettings.check(&p), c.mailSettings.check(&p)
-	bounces, in := c.bounceSettings.check(&p), c.inboxSettings.check(&p, c.MailBounces)
+	bounces, in, links := c.bounceSettings.check(&p), c.inboxSettings.check(&p, c.MailBounces), c.linkSettings.check(&p)
 	if err := p.err(); err != nil {
 		return err
 	}
@@ -79,6 +80,7 @@ func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 	d.model(ctx, model)
 	d.aiSettings(c.aiSettings, model, len(limits))
 	d.mail(ctx, server.orSink(r.SinkPort))
+	d.links(server, links)
 	d.reports(ctx, bounces, in)
 	return d.report(a, c.JSON)
 }

@@ -39,6 +39,18 @@ func (d *doctor) mail(ctx context.Context, m mailServer) {
 	d.say(fine, check, "", "%s answers %s; whether it delivers, a mail alone can tell", m.describe(), login)
 }
 
+// links looks for what readers unsubscribe by. A sink's mail has nobody to read it.
+func (d *doctor) links(m mailServer, publicURL string) {
+	const check = "mail links"
+	switch {
+	case m.server.Host == "":
+	case publicURL == "":
+		d.say(uneasy, check, linkRemedy, "mails have no link to unsubscribe (PUBLIC_URL is not set here)")
+	default:
+		d.say(fine, check, "", "readers unsubscribe at %s", publicURL)
+	}
+}
+
 // reports asks whoever takes reports for its greeting.
 func (d *doctor) reports(ctx context.Context, bounces ticket.Bounces, in inbox) {
 	const check = "mail reports"

@@ -11,6 +11,9 @@ type linkSettings struct {
 	PublicURL string `name:"public-url" env:"PUBLIC_URL" help:"Where the outside reaches the API, such as https://api.example.com: the links by which readers unsubscribe from mails begin with it. Without it mails have none."`
 }
 
+// linkRemedy is what an operator does about mails of streams that nobody can unsubscribe from.
+const linkRemedy = "set PUBLIC_URL to where the outside reaches the API, such as https://api.example.com"
+
 // maxPublicURL leaves room for the rest of a link on a line of a mail's header.
 const maxPublicURL = 500
 

@@ -1,8 +1,13 @@
 package cli
 
 import (
+	"bytes"
+	"log/slog"
+	"net/mail"
 	"strings"
 	"testing"
+
+	ours "github.com/payaid/payaid/internal/mail"
 )
 
 func TestPublicURL(t *testing.T) {
@@ -29,5 +34,44 @@ func TestPublicURL(t *testing.T) {
 		if p.err() == nil || !strings.Contains(p.err().Error(), "PUBLIC_URL: ") || strings.Contains(p.err().Error(), "secret") {
 			t.Errorf("%q: %v", in, p.err())
 		}
+	}
+}
+
+// Who sends mail that nobody can unsubscribe from is told, at the start and by the doctor; who doesn't isn't.
+func TestMailsWithoutLinksAreSaid(t *testing.T) {
+	t.Parallel()
+	server := mailServer{server: ours.Config{Host: "mail.example.com", Port: 587, Hello: "x.example.com"}, from: mail.Address{Address: "a@example.com"}}
+	for name, c := range map[string]struct {
+		server mailServer
+		url    string
+		queues map[string]int
+		warned int
+		found  string
+	}{
+		"a server":               {server, "", map[string]int{"mail": 1}, 1, uneasy},
+		"a server and its links": {server, "https://api.example.com", map[string]int{"mail": 1}, 0, fine},
+		"no server":              {mailServer{}, "", map[string]int{"mail": 1}, 0, ""},
+		"another queue":          {server, "", map[string]int{"ai": 1}, 0, uneasy},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			w := workerSetup{mail: c.server, publicURL: c.url, queues: c.queues}
+			if _, _, err := w.mailing(nil, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(log.String(), "level=WARN"); n != c.warned || n > 0 && !strings.Contains(log.String(), "PUBLIC_URL") {
+				t.Errorf("the log says %q", log.String())
+			}
+			var d doctor
+			d.links(c.server, c.url)
+			var got finding
+			if len(d.findings) > 0 {
+				got = d.findings[0]
+			}
+			if got.State != c.found || c.found == uneasy && !strings.Contains(got.Remedy, "PUBLIC_URL") {
+				t.Errorf("the doctor says %+v", d.findings)
+			}
+		})
 	}
 }

@@ -70,6 +70,9 @@ func (w workerSetup) mailing(db *store.DB, log *slog.Logger) (m jobs.Mailing, ru
 	if w.mail.server.Host == "" {
 		return m, forget, nil
 	}
+	if w.publicURL == "" && w.queues[jobs.Mail.Name] > 0 {
+		log.Warn("mails have no link to unsubscribe", "remedy", linkRemedy)
+	}
 	config := w.mail.server
 	config.Log = log
 	pool, err := mail.New(config)
