@@ -86,7 +86,7 @@ func TestPutOffAfterTheEndIsTheEnd(t *testing.T) {
 	p.becomes(id, "grey cancelled")
 	var waits bool
 	p.scan(&waits, `SELECT next_attempt_at IS NOT NULL FROM mail_recipients WHERE message_id = $1`, id)
-	if got := p.timeline(id); waits || got != "cancelled cancelled" {
+	if got := p.timeline(id); waits || got != "cancelled unknown cancelled" {
 		t.Errorf("it is tried again: %v; %s", waits, got)
 	}
 }
