@@ -165,7 +165,7 @@ func (s *stack) relay(name string) *process {
 
 func (s *stack) worker(name string, env ...string) *process {
 	s.t.Helper()
-	return s.process(name, env, "worker", "--queue", "bench:8", "--queue", "maintenance", "--queue", "ai", "--queue", "cache")
+	return s.process(name, env, "worker", "--queue", "bench:8", "--queue", "maintenance", "--queue", "ai", "--queue", "cache", "--queue", "mail")
 }
 
 // within is the test's context with a deadline.
