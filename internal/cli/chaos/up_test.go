@@ -150,8 +150,9 @@ func TestTheDemo(t *testing.T) {
 			t.Error("the second demo made sample data again")
 		}
 		asked, kept := strings.Count(output, " ollama    mistral:7b "), strings.Count(output, " cache     mistral:7b ")
-		if asked != 7 || kept != 7 || strings.Contains(output, "by rules") || strings.Contains(output, "saved ₹0.0000") {
-			t.Errorf("the table has %d answers by a model and %d from the cache, want 7 of both", asked, kept)
+		// A reminder that the first demo began, and left when it ended, may have asked about the same invoice before.
+		if asked+kept != 14 || asked < 6 || kept < 7 || strings.Contains(output, "by rules") || strings.Contains(output, "saved ₹0.0000") {
+			t.Errorf("the table has %d answers by a model and %d from the cache, want 7 of both, or one more from the cache", asked, kept)
 		}
 	})
 	t.Run("without a mail server", func(t *testing.T) {
