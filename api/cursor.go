@@ -49,7 +49,8 @@ func parseCursor(cursor string, filters ...string) (string, error) {
 		return "", nil
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(raw) != len(uuid.UUID{})+filterSum {
+	// The decoder skips line breaks, strict or not.
+	if err != nil || len(raw) != len(uuid.UUID{})+filterSum || strings.ContainsAny(cursor, "\r\n") {
 		return "", refuse("invalid_cursor", "the cursor is not one of ours")
 	}
 	if string(raw[len(uuid.UUID{}):]) != string(sumOf(filters)) {

@@ -97,7 +97,8 @@ func (m *Maker) Unsubscribe(ctx context.Context, r Ref) (string, error) {
 // OfUnsubscribe reads what Unsubscribe made; ErrForged for anything else.
 func (m *Maker) OfUnsubscribe(ctx context.Context, ticket string) (Ref, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(ticket)
-	if err != nil || len(raw) != messageSize+16+16 {
+	// The decoder skips line breaks, strict or not.
+	if err != nil || len(raw) != messageSize+16+16 || strings.ContainsAny(ticket, "\r\n") {
 		return Ref{}, ErrForged
 	}
 	body := raw[:messageSize+16]

@@ -61,6 +61,12 @@ func TestForgedTickets(t *testing.T) {
 			t.Errorf("%.20q is a return path: %v", bad, err)
 		}
 	}
+	// Go's decoder skips line breaks.
+	for _, inserted := range []string{"\n", "\r", "\r\n"} {
+		if _, err := m.OfUnsubscribe(ctx, link[:9]+inserted+link[9:]); !errors.Is(err, ErrForged) {
+			t.Errorf("a link with %q in it is taken: %v", inserted, err)
+		}
+	}
 	if _, err := maker("other").OfUnsubscribe(ctx, link); !errors.Is(err, ErrForged) {
 		t.Errorf("another installation's link is taken: %v", err)
 	}
