@@ -47,6 +47,10 @@ func Catalogue() []Kind {
 		kind[MailComplained]("A recipient called a mail spam."),
 		kind[MailSuppressed]("A mail was not sent to a recipient whose address is on the organization's list."),
 		kind[MailUnsubscribed]("A recipient wants no more mails of a stream."),
+		kind[BackupCompleted]("A backup is on disk, with its manifest."),
+		kind[BackupFailed]("A backup was not made, or can't be restored."),
+		kind[BackupVerified]("A backup was restored, and all was there."),
+		kind[IndexHealthSampled]("The counters of all indexes were written down."),
 	}
 }
 

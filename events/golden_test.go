@@ -36,6 +36,7 @@ const (
 	deal         = "01976f5e-7d4a-7222-8d21-0123456789ab"
 	invoice      = "01976f5e-7d4a-7333-8d21-0123456789ab"
 	insight      = "01976f5e-7d4a-7444-8d21-0123456789ab"
+	backup       = "01976f5e-7d4a-7555-8d21-0123456789ab"
 )
 
 // facts has one of each type, no field of which is zero.
@@ -75,6 +76,12 @@ var facts = []Fact{
 	MailComplained{MessageID: job, Recipient: 2, Stream: "reminders", Feedback: "abuse", Version: 6},
 	MailSuppressed{MessageID: job, Recipient: 2, Stream: "reminders", Reason: "complaint", Version: 3},
 	MailUnsubscribed{MessageID: job, Recipient: 2, Stream: "reminders", Version: 7},
+	BackupCompleted{BackupID: backup, Name: "payaid_20270131_020000", JobID: job, SnapshotAt: time.Date(2027, 1, 31, 2, 0, 1, 0, time.UTC),
+		Bytes: 212_000_000, Tables: 34, Rows: 3_600_000, Encrypted: true, Places: []string{"folder", "remote"}, Version: 2},
+	BackupFailed{BackupID: backup, Name: "payaid_20270131_020000", JobID: job, Stage: "backup", Code: "disk_full", Version: 2},
+	BackupVerified{BackupID: backup, Name: "payaid_20270131_020000", JobID: job, RestoreSeconds: 67.25, Tables: 34, Rows: 3_600_000, Version: 3},
+	IndexHealthSampled{SampleID: backup, TakenAt: time.Date(2027, 1, 31, 3, 0, 0, 0, time.UTC), Indexes: 120,
+		Findings: map[string]int{"invalid": 1, "unused": 2}, JobID: job, Version: 1},
 }
 
 func sampleOf(t *testing.T, f Fact) sample {

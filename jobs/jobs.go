@@ -109,9 +109,12 @@ type Spec struct {
 	Changes []string
 	// Beside adds the rows that are written in the transaction that makes a job of the kind; nil: none.
 	Beside func(*pgx.Batch, store.Job) error
-	// Cron is the wall-clock schedule in UTC, "" for none.
+	// Cron is the wall-clock schedule in UTC, "" for none that this process knows of, NoCron where there shall be none.
 	Cron string
 }
+
+// NoCron is the schedule of what the owner doesn't want started by the clock.
+const NoCron = "off"
 
 // A Fault is a place in a client's input that it must mend.
 type Fault struct {

@@ -47,8 +47,13 @@ func (s *schedules) settle(ctx context.Context) error {
 
 func (s *schedules) store(ctx context.Context) error {
 	var rows []store.Schedule
+	var off []string
 	for _, j := range s.table {
 		if j.Spec.Cron == "" {
+			continue
+		}
+		if j.Spec.Cron == jobs.NoCron {
+			off = append(off, j.Kind)
 			continue
 		}
 		when, err := cron.ParseStandard(j.Spec.Cron)
@@ -59,7 +64,12 @@ func (s *schedules) store(ctx context.Context) error {
 			Name: j.Kind, Kind: j.Kind, Cron: j.Spec.Cron, NextRunAt: when.Next(time.Now().UTC()),
 		})
 	}
-	return s.db.Tx(ctx, func(tx pgx.Tx) error { return store.PutSchedules(ctx, tx, rows) })
+	return s.db.Tx(ctx, func(tx pgx.Tx) error {
+		if err := store.DropSchedules(ctx, tx, off); err != nil {
+			return err
+		}
+		return store.PutSchedules(ctx, tx, rows)
+	})
 }
 
 // tick starts what is due.

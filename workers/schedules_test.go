@@ -2,6 +2,7 @@ package workers
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -114,4 +115,21 @@ func TestSchedules(t *testing.T) {
 	begin()
 	tick()
 	started(1)
+
+	// The owner wants it no more: what was due at that moment isn't started either.
+	if _, err := s.db.Pool().Exec(t.Context(), `UPDATE schedules SET next_run_at = $1`, missed); err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range three {
+		one.table = slices.Clone(one.table)
+		for i := range one.table {
+			one.table[i].Spec.Cron = jobs.NoCron
+		}
+	}
+	begin()
+	tick()
+	started(1)
+	if list, err := s.db.Schedules(t.Context()); err != nil || len(list) > 0 {
+		t.Errorf("schedules %v, %v after they were switched off", list, err)
+	}
 }

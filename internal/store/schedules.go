@@ -36,6 +36,19 @@ func PutSchedules(ctx context.Context, tx pgx.Tx, list []Schedule) error {
 	return nil
 }
 
+const dropSchedules = `DELETE FROM schedules WHERE name = ANY ($1)`
+
+// DropSchedules forgets schedules, their past included.
+func DropSchedules(ctx context.Context, tx pgx.Tx, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, dropSchedules, names); err != nil {
+		return fmt.Errorf("drop schedules: %w", err)
+	}
+	return nil
+}
+
 const dueSchedules = `
 SELECT name, kind, cron, last_run_at, next_run_at FROM schedules
 WHERE next_run_at <= now() ORDER BY next_run_at
