@@ -44,7 +44,12 @@ func (s *Server) edge(next http.Handler) http.Handler {
 }
 
 func (s *Server) finish(x *exchange, r *http.Request, start time.Time) {
+	cut := false
+	if s.Watch != nil {
+		defer func() { s.observe(x, time.Since(start), cut) }()
+	}
 	if v := recover(); v != nil {
+		cut = v == http.ErrAbortHandler || x.status != 0
 		if v == http.ErrAbortHandler {
 			panic(v)
 		}

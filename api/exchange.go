@@ -28,6 +28,9 @@ type exchange struct {
 	idempotencyKey string // as it came
 	repeatable     bool   // there was such a header, on a route that heeds it
 
+	probe   bool // machines ask the route all the time
+	lasting bool // the client chooses how long it takes
+
 	status  int
 	swallow bool // the body that the mux writes, as a problem stands in its place
 }

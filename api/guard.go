@@ -32,7 +32,7 @@ func (s *Server) guard(rt route, next http.HandlerFunc) http.HandlerFunc {
 	name := rt.method + " " + rt.path
 	return func(w http.ResponseWriter, r *http.Request) {
 		x := w.(*exchange)
-		x.route = rt.path
+		x.route, x.probe, x.lasting = rt.path, rt.free, rt.streams
 		x.purpose = telemetry.Purpose{Route: name, RequestID: x.id, TraceID: telemetry.TraceID(x.traceParent)}
 		ctx := r.Context()
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {

@@ -45,6 +45,7 @@ func (s *Server) getJob(ctx context.Context, in *jobInput) (*jobOutput, error) {
 	wait, asked := preferredWait(in.Prefer)
 	var j store.Job
 	if asked {
+		x.lasting = true
 		out.PreferenceApplied = "wait=" + strconv.Itoa(int(wait/time.Second))
 		j, err = s.awaitJob(ctx, x.caller.OrganizationID, id, wait)
 	} else {

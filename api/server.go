@@ -44,8 +44,11 @@ type Config struct {
 	AIRates []AIRate
 	// TrustedProxies may say for whom they ask, in X-Forwarded-For.
 	TrustedProxies []netip.Prefix
-	Version        string
-	Log            *slog.Logger
+	// Watch hears of every request once it has been answered, from the goroutine that answered it; it must be quick
+	// and not panic. nil: nobody does.
+	Watch   func(Observation)
+	Version string
+	Log     *slog.Logger
 }
 
 // A Kind is a kind of job that a client may submit.
