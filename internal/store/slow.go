@@ -24,8 +24,9 @@ const (
 // with the connection: that costs two looks at the clock and no memory. Where everything is slow, as on a
 // machine that is short of processors, the same statement is logged now and then.
 type slowTracer struct {
-	log   *slog.Logger
-	lines telemetry.Sparse // by statement
+	log    *slog.Logger             // nil: none is kept
+	onSlow func(took time.Duration) // nil: nobody counts
+	lines  telemetry.Sparse         // by statement
 }
 
 const tracedKey = "payaid.traced"
@@ -39,10 +40,10 @@ type traced struct {
 
 // tracer is what is called for each query: the slow log, and another where there is one.
 func (o PoolOptions) tracer() pgx.QueryTracer {
-	if o.Log == nil {
+	if o.Log == nil && o.OnSlow == nil {
 		return o.Tracer
 	}
-	slow := &slowTracer{log: o.Log}
+	slow := &slowTracer{log: o.Log, onSlow: o.OnSlow}
 	if o.Tracer == nil {
 		return slow
 	}
@@ -104,7 +105,12 @@ func (t *slowTracer) end(ctx context.Context, conn *pgx.Conn) {
 	at := t.of(conn)
 	took := time.Since(at.began)
 	if took >= slowQuery && !at.began.IsZero() {
-		t.tell(ctx, at.text(), took)
+		if t.onSlow != nil {
+			t.onSlow(took)
+		}
+		if t.log != nil {
+			t.tell(ctx, at.text(), took)
+		}
 	}
 	*at = traced{}
 }

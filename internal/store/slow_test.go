@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -194,5 +195,39 @@ func TestTracingAllocatesNothing(t *testing.T) {
 		batches.TraceBatchEnd(batches.TraceBatchStart(ctx, conn.Conn(), batch), conn.Conn(), pgx.TraceBatchEndData{})
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// Whoever counts slow queries hears of each, also of those that the log leaves out and where there is no log.
+func TestSlowQueriesAreCounted(t *testing.T) {
+	t.Parallel()
+	for _, logged := range []bool{true, false} {
+		var heard []time.Duration
+		o := store.PoolOptions{URL: newDatabase(t), Role: store.System, MaxConns: 1, OnSlow: func(took time.Duration) { heard = append(heard, took) }}
+		if logged {
+			o.Log = slog.New(slog.DiscardHandler)
+		}
+		db, err := store.Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(db.Close)
+		if err := db.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		heard = nil
+		if err := db.Tx(t.Context(), func(tx pgx.Tx) error {
+			for _, seconds := range []float64{0.11, 0, 0.11, 0.11} {
+				if _, err := tx.Exec(t.Context(), `SELECT pg_sleep($1)`, seconds); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if len(heard) != 3 || heard[0] < 100*time.Millisecond {
+			t.Errorf("logged %v: three slow queries of four, heard of %v", logged, heard)
+		}
 	}
 }

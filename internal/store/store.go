@@ -38,6 +38,9 @@ type PoolOptions struct {
 	Relaxed bool
 	Tracer  pgx.QueryTracer
 	Log     *slog.Logger // of queries that take long; nil: nobody is told
+	// OnSlow hears how long each query took that took long, those included that the log leaves out; nil: nobody
+	// does. It runs where the query ran, so it must be quick.
+	OnSlow func(took time.Duration)
 }
 
 // ErrBusy means that every connection stayed in use for as long as a caller may wait.
