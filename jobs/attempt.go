@@ -39,12 +39,14 @@ func (a attempt) run(ctx context.Context) error {
 	}}
 	err := a.start(ctx, s)
 	if errors.Is(err, store.ErrConflict) {
-		return river.JobCancel(err) // cancelled, ended, or overtaken by a retry: nothing is left to do
+		// Cancelled, ended, or overtaken by a retry: nothing is left to do.
+		return river.JobCancel(fmt.Errorf("%w: %w", errOvertaken, err))
 	}
 	if err != nil {
 		return a.undecided(err)
 	}
 	job := s.job
+	note(ctx, job)
 	ctx = telemetry.For(ctx, purposeOf(job))
 	a.deps.Hints.JobChanged(job.ID)
 

@@ -33,6 +33,7 @@ type life struct {
 	// report says what is known of the models' providers; nil: nothing is. told is what others were told of it.
 	report func() []store.ProviderState
 	told   []store.ProviderState
+	lost   func([]store.Orphan) // hears of attempts that died; nil: nobody does
 	// regular is since when the beats have been getting through. After an outage of the database every
 	// process looks silent; whoever was silent itself must not judge.
 	regular time.Time
@@ -127,6 +128,9 @@ func (l *life) rescue(ctx context.Context, tx pgx.Tx) error {
 
 // settle writes down what died with its process, fails the jobs whose last attempt did, and tells of all.
 func (l *life) settle(ctx context.Context, tx pgx.Tx, dead map[string]time.Time, orphans []store.Orphan) error {
+	if l.lost != nil {
+		l.lost(orphans)
+	}
 	for id := range dead {
 		l.log.Warn("worker is dead", "worker_id", id)
 	}

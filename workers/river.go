@@ -40,7 +40,7 @@ func newClient(c Config, id string, hand *inHand) (*river.Client[pgx.Tx], error)
 	config := riverConfig(c.Table, c.Log)
 	config.ID = id
 	config.Hooks = hand.hooks()
-	config.Middleware = []rivertype.Middleware{river.WorkerMiddlewareFunc(sayWhatFor)}
+	config.Middleware = c.middleware()
 	config.Queues = queues
 	config.SoftStopTimeout = c.SoftStop
 	client, err := river.NewClient(riverpgxv5.New(c.Relaxed.Pool()), config)

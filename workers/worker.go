@@ -30,8 +30,10 @@ type Config struct {
 	Hints   jobs.Hints
 	// Providers says what this process knows of the providers of models; nil: nothing. Others read it.
 	Providers func() []store.ProviderState
-	Version   string
-	Log       *slog.Logger
+	// Watch hears of every attempt when it ends, and of those that died; nil: nobody does. It must not wait.
+	Watch   func(JobObservation)
+	Version string
+	Log     *slog.Logger
 	// SoftStop is how long running jobs may go on after the process is told to stop; then their contexts
 	// end, and they go back to the queue. 0: 20 s.
 	SoftStop time.Duration
@@ -76,7 +78,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	life := &life{db: w.DB, id: w.id, beat: w.Beat, hand: hand, report: w.Providers, log: w.Log}
+	life := &life{db: w.DB, id: w.id, beat: w.Beat, hand: hand, report: w.Providers, lost: lostJobs(w.Config), log: w.Log}
 	if err := life.begin(ctx, w.Queues, w.Version); err != nil {
 		return err
 	}
