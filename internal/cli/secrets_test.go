@@ -25,15 +25,21 @@ var secretSettings = map[string][]string{
 		"NATS_URL=nats://user:" + canary + "@127.0.0.1:1", "REDIS_URL=redis://:" + canary + "@127.0.0.1:1/0",
 		"PAYAID_ADMIN_KEY=" + canary, "GROQ_API_KEY_FALLBACK=" + canary,
 		"SMTP_HOST=127.0.0.1", "SMTP_PORT=1", "SMTP_FROM=a@example.com", "SMTP_USER=user", "SMTP_PASS=" + canary,
+		"BACKUP_DIR=/nowhere/at/all", "BACKUP_DATABASE_URL=postgres://user:" + canary + "@127.0.0.1:1/payaid?sslmode=disable",
+		"BACKUP_PING_URL=http://127.0.0.1:1/" + canary, "BACKUP_S3_ENDPOINT=http://127.0.0.1:1", "BACKUP_S3_BUCKET=b",
+		"BACKUP_S3_ACCESS_KEY=" + canary, "BACKUP_S3_SECRET_KEY=" + canary,
 	},
 	"no URLs": {
 		"DATABASE_URL=postgres://user:" + canary + "@127.0.0.1:port/payaid", "NATS_URL=nats://user:" + canary + "@%zz",
 		"REDIS_URL=redis://:" + canary + "@[::1/0", "PAYAID_ADMIN_KEY=" + canary, "GROQ_API_KEY_FALLBACK=" + canary + "\x01",
 		"SMTP_HOST=127.0.0.1", "SMTP_PASS=" + canary,
+		"BACKUP_DATABASE_URL=postgres://user:" + canary + "@127.0.0.1:port/payaid", "BACKUP_PING_URL=http://[" + canary,
+		"BACKUP_S3_ENDPOINT=https://user:" + canary + "@%zz", "BACKUP_S3_SECRET_KEY=" + canary, "BACKUP_AGE_IDENTITY=AGE-SECRET-KEY-1" + canary,
 	},
 	"other schemes": {
 		"DATABASE_URL=" + canary + "://user:" + canary + "@host/payaid", "NATS_URL=" + canary, "REDIS_URL=" + canary + "://host",
 		"PAYAID_ADMIN_KEY=" + canary, "GROQ_API_KEY_FALLBACK=" + canary + " " + canary,
+		"BACKUP_DATABASE_URL=" + canary, "BACKUP_PING_URL=" + canary + "://host", "BACKUP_S3_ENDPOINT=" + canary, "BACKUP_AGE_IDENTITY=" + canary,
 	},
 	"right at first sight": {
 		"DATABASE_URL=postgres://user:" + canary + "@127.0.0.1:1/payaid?sslmode=x&password=" + canary,

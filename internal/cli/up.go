@@ -37,6 +37,7 @@ type upCmd struct {
 	mailSettings
 	sendingSettings
 	inboxSettings
+	backupSettings
 	logSettings
 }
 
@@ -70,6 +71,7 @@ type upSetup struct {
 	mail     mailServer
 	sending  sending
 	inbox    inbox
+	backups  backups
 	services upServices
 	log      *slog.Logger
 }
@@ -110,6 +112,7 @@ func (c *upCmd) check(a *app) (upSetup, error) {
 		rates: c.gstSettings.check(&p), limits: c.limitSettings.check(&p), aiRates: c.aiLimitSettings.check(&p), model: c.aiSettings.check(&p, rulesOn), links: c.linkSettings.check(&p), mail: c.mailSettings.check(&p),
 		sending:  c.sendingSettings.check(&p),
 		inbox:    c.inboxSettings.check(&p, c.MailBounces),
+		backups:  c.backupSettings.check(&p),
 		services: c.upServices,
 	}
 	if c.Exit && !c.Demo {
@@ -213,7 +216,8 @@ func (a *app) keepWorking(ctx context.Context, s upSetup, p pool, services *serv
 		queues[j.Spec.Queue.Name] = j.Spec.Queue.Workers
 	}
 	setup := workerSetup{pool: p, natsURL: services.natsURL, redisURL: services.redisURL, model: s.model, queues: queues, publicURL: s.links,
-		mail: s.mail.orSink(services.sinkPort), sending: s.sending, inbox: s.inbox}
+		mail: s.mail.orSink(services.sinkPort), sending: s.sending, inbox: s.inbox,
+		backups: s.backups.in(filepath.Join(s.data, "backups"))}
 	for {
 		err := a.runWorker(ctx, setup, s.log.With("process", "worker"))
 		if !errors.Is(err, workers.ErrGivenAway) || ctx.Err() != nil {

@@ -147,6 +147,7 @@ type workerSetup struct {
 	mail     mailServer
 	sending  sending
 	inbox    inbox
+	backups  backups
 	queues   map[string]int
 	// publicURL is where links in mails lead, without a slash at its end; "": mails have none.
 	publicURL string
