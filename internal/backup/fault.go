@@ -25,6 +25,7 @@ const (
 	KeyMissing      = "key_missing"      // it is encrypted, and no key was given
 	WrongKey        = "wrong_key"        // none of the keys given opens it
 	RestoreFailed   = "restore_failed"   // pg_restore ended with an error, or was killed
+	CannotRestore   = "cannot_restore"   // the server lacks what the dump needs: an extension, a locale, a newer version
 	Different       = "different"        // what was restored is not what was dumped
 	DatabaseExists  = "database_exists"  // a restore would overwrite it
 	RemoteFailed    = "remote"           // the second place did not take or give it

@@ -18,9 +18,12 @@ type Config struct {
 	// DatabaseURL leads to the database without a pooler between, by a login that sees every row: the owner of the
 	// tables, one with BYPASSRLS, or a superuser. Verification makes databases, so it needs CREATEDB as well.
 	DatabaseURL string
-	Dir         string   // where backups are kept, for us alone (0700)
-	Recipients  []string // age public keys; none: backups are not encrypted
-	Identities  []string // age secret keys, for verifying and restoring encrypted ones
+	// VerifyURL leads to a server on which backups are restored for a try; "": that of the database. Its login needs
+	// CREATEDB.
+	VerifyURL  string
+	Dir        string   // where backups are kept, for us alone (0700)
+	Recipients []string // age public keys; none: backups are not encrypted
+	Identities []string // age secret keys, for verifying and restoring encrypted ones
 	// LockID is the session advisory lock that is held throughout: a migration holds the same.
 	LockID    int64
 	Retention Retention

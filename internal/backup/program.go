@@ -29,7 +29,12 @@ type program struct {
 type programIO struct {
 	In  io.Reader
 	Out io.Writer
+	// Files are open files that it finds as firstFile and those after it.
+	Files []*os.File
 }
+
+// firstFile is the name that a program has for the first of the files that it is given.
+const firstFile = "/dev/fd/5"
 
 // startProgram runs a program of c on the login's database.
 func startProgram(ctx context.Context, c client, l *login, name string, streams programIO, args ...string) (*program, error) {
@@ -39,7 +44,7 @@ func startProgram(ctx context.Context, c client, l *login, name string, streams 
 	// Nothing of our own environment, which holds the keys of everything.
 	p.cmd.Env = []string{"PATH=" + c.dir + ":/usr/bin:/bin", "HOME=" + home, "LC_ALL=C", "PGSERVICEFILE=" + serviceFile,
 		"PGSERVICE=payaid", "PGPASSFILE=" + passwordFile, "PGAPPNAME=payaid-backup/" + name}
-	p.cmd.ExtraFiles = []*os.File{l.service, l.password}
+	p.cmd.ExtraFiles = append([]*os.File{l.service, l.password}, streams.Files...)
 	p.cmd.Dir = "/"
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = streams.In, streams.Out, &p.errors
 	p.cmd.SysProcAttr = ownGroup()
