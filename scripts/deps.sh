@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the programs that run beside the product: Postgres and Redis. With the argument "tests" also those
 # that the tests and measurements look at it with: a mail server with a login, a signer of mail, a second reader
-# of mail, and one of PDFs. Their packages would also start servers of their own; that is kept from happening,
-# as private ones are started.
+# of mail, one of PDFs, and Postgres of other versions. Their packages would also start servers of their own; that
+# is kept from happening, as private ones are started.
 set -euo pipefail
 
 packages=()
@@ -18,8 +18,18 @@ if [ "${1:-}" = tests ]; then
 	command -v opendkim >/dev/null || [ -x /usr/sbin/opendkim ] || packages+=(opendkim)
 	command -v python3 >/dev/null || packages+=(python3)
 	command -v pdftotext >/dev/null || packages+=(poppler-utils)
+	command -v npm >/dev/null || packages+=(npm)
 fi
-[ ${#packages[@]} -gt 0 ] || exit 0
+
+# Postgres of the versions that the packages lack.
+others() {
+	[ "${1:-}" != tests ] || "$(dirname "$0")/postgres.sh"
+}
+
+if [ ${#packages[@]} = 0 ]; then
+	others "$@"
+	exit
+fi
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 	echo "deps.sh: install these first, or what your system calls them: ${packages[*]}" >&2
@@ -38,3 +48,4 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update
 apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${packages[@]}"
+others "$@"

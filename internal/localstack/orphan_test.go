@@ -19,7 +19,7 @@ import (
 func TestStartAfterTheParentWasKilled(t *testing.T) {
 	t.Parallel()
 	dir := testDir(t)
-	if err := copyTemplateCluster(t.Context(), filepath.Join(dir, "postgres")); err != nil {
+	if err := copyTemplateCluster(t.Context(), PostgresOptions{Dir: filepath.Join(dir, "postgres")}); err != nil {
 		t.Fatal(err)
 	}
 	parent := exec.Command(os.Args[0])
@@ -122,7 +122,7 @@ func TestPostgresStopsAnOrphan(t *testing.T) {
 func TestPostgresIgnoresAStrangersPid(t *testing.T) {
 	t.Parallel()
 	dir := testDir(t)
-	if err := copyTemplateCluster(t.Context(), dir); err != nil {
+	if err := copyTemplateCluster(t.Context(), PostgresOptions{Dir: dir}); err != nil {
 		t.Fatal(err)
 	}
 	stranger := exec.Command("/bin/sleep", "600")
@@ -154,7 +154,7 @@ func TestPostgresIgnoresAStrangersPid(t *testing.T) {
 func TestPostgresThatEndsAtOnceSaysWhy(t *testing.T) {
 	t.Parallel()
 	dir := testDir(t)
-	if err := copyTemplateCluster(t.Context(), dir); err != nil {
+	if err := copyTemplateCluster(t.Context(), PostgresOptions{Dir: dir}); err != nil {
 		t.Fatal(err)
 	}
 	o := PostgresOptions{Dir: dir, Settings: map[string]string{"shared_buffers": "much"}}

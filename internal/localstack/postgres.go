@@ -40,7 +40,9 @@ type PostgresOptions struct {
 	Settings map[string]string
 	// MaxConnections is 200 when it is 0.
 	MaxConnections int
-	Log            *slog.Logger
+	// Binaries is the folder of the server's programs; "" for those installed.
+	Binaries string
+	Log      *slog.Logger
 }
 
 // Postgres is a private cluster with the login role payaid, which owns what
@@ -80,7 +82,7 @@ func preparePostgres(ctx context.Context, dir *workdir, o PostgresOptions) (*Pos
 	if err != nil {
 		return fail(err)
 	}
-	bin, err := findPostgres(ctx, major)
+	bin, err := o.server(ctx, major)
 	if err != nil {
 		return fail(err)
 	}
@@ -119,6 +121,13 @@ func preparePostgres(ctx context.Context, dir *workdir, o PostgresOptions) (*Pos
 		dir:        dir,
 		log:        dir.log,
 	}, nil
+}
+
+func (o PostgresOptions) server(ctx context.Context, major int) (pgBinaries, error) {
+	if o.Binaries != "" {
+		return inspectPostgres(ctx, o.Binaries)
+	}
+	return findPostgres(ctx, major)
 }
 
 func (p *Postgres) passwords(dir *workdir, existing bool) (err error) {

@@ -237,7 +237,7 @@ func TestAPortThatIsTakenIsRefused(t *testing.T) {
 	port := taken.Addr().(*net.TCPAddr).Port
 	start := map[string]func(dir string) error{
 		"postgres": func(dir string) error {
-			if err := copyTemplateCluster(t.Context(), dir); err != nil {
+			if err := copyTemplateCluster(t.Context(), PostgresOptions{Dir: dir}); err != nil {
 				return err
 			}
 			_, err := StartPostgres(t.Context(), PostgresOptions{Dir: dir, Port: port})

@@ -128,10 +128,7 @@ func RunTests(m interface{ Run() int }) int {
 }
 
 func startTestPostgres(ctx context.Context, dir string) (*Postgres, error) {
-	if err := copyTemplateCluster(ctx, dir); err != nil {
-		return nil, err
-	}
-	return StartPostgres(ctx, PostgresOptions{Dir: dir})
+	return startCopy(ctx, PostgresOptions{Dir: dir})
 }
 
 func startTestRedis(ctx context.Context, dir string) (*Redis, error) {

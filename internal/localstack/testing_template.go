@@ -10,10 +10,10 @@ import (
 // A template cluster of another layout than this one's is not used.
 const templateRevision = 1
 
-// copyTemplateCluster fills dir with a cluster that has been initialised and
+// copyTemplateCluster fills o.Dir with a cluster that has been initialised and
 // stopped, because initdb takes longer than most test packages.
-func copyTemplateCluster(ctx context.Context, dir string) error {
-	bin, err := findPostgres(ctx, 0)
+func copyTemplateCluster(ctx context.Context, o PostgresOptions) error {
+	bin, err := o.server(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -22,14 +22,14 @@ func copyTemplateCluster(ctx context.Context, dir string) error {
 		return err
 	}
 	template := filepath.Join(cache, fmt.Sprintf("postgres-%s-r%d", bin.version, templateRevision))
-	if err := ensureTemplate(ctx, template); err != nil {
+	if err := ensureTemplate(ctx, template, o.Binaries); err != nil {
 		return fmt.Errorf("make the template cluster: %w", err)
 	}
-	return copyTree(template, dir)
+	return copyTree(template, o.Dir)
 }
 
 // ensureTemplate makes the template under a lock, complete when it has its name.
-func ensureTemplate(ctx context.Context, template string) error {
+func ensureTemplate(ctx context.Context, template, binaries string) error {
 	lock, err := lockFile(template+".lock", 0)
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func ensureTemplate(ctx context.Context, template string) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	pg, err := StartPostgres(ctx, PostgresOptions{Dir: work})
+	pg, err := StartPostgres(ctx, PostgresOptions{Dir: work, Binaries: binaries})
 	if err != nil {
 		return err
 	}
