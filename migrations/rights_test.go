@@ -36,7 +36,8 @@ var rights = map[string]fault{
 	"a table of the system that requests can reach": {`
 		SELECT c.oid::regclass::text FROM pg_class c
 		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
-		AND (c.relname LIKE 'river\_%' OR c.relname IN ('consumer_positions', 'dead_events', 'worker_processes', 'schedules', 'backups'))
+		AND (c.relname LIKE 'river\_%' OR c.relname IN ('consumer_positions', 'dead_events', 'worker_processes', 'schedules',
+			'index_sample_runs', 'index_samples', 'table_samples', 'index_sample_days', 'backups'))
 		AND has_table_privilege('payaid_app', c.oid, 'SELECT, INSERT, UPDATE, DELETE')`,
 		`GRANT SELECT ON schedules TO payaid_app`,
 		"schedules"},
