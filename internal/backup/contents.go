@@ -10,10 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// hashed is how the hash of a table is made: the sum of its rows' hashes, each of the row as text, so that neither
-// their order nor where they lie matters, and rows that are twice count twice.
-const hashed = "sum of hashtextextended(row::text, 0)"
-
 // steady are settings under which the same value is the same text on every server, and under which nothing ends a
 // session that has nothing to do for hours. transaction_timeout is of Postgres 17 and later.
 const steady = `
@@ -22,7 +18,7 @@ SELECT count(set_config(name, want, false)) FROM pg_settings JOIN (VALUES
 	('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('lc_monetary', 'C'), ('row_security', 'off'),
 	('search_path', 'pg_catalog'), ('synchronize_seqscans', 'off'), ('statement_timeout', '0'), ('lock_timeout', '0'),
 	('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'), ('transaction_timeout', '0')
-) AS s (setting, want) ON lower(name) = setting`
+) AS wanted (parameter, want) ON lower(name) = parameter`
 
 // settle prepares a session for counting and hashing.
 func settle(ctx context.Context, conn *pgx.Conn) error {
@@ -82,8 +78,9 @@ func hashable(list []relation, budget int64) map[string]bool {
 	return chosen
 }
 
-// measure counts the rows of a table, those of its partitions included, and hashes them where it should. The session
-// is settled, and sees every row.
+// measure counts the rows of a table, those of its partitions included, and hashes them where it should: the sum of the
+// rows' hashes, each of the row as text, so that their order doesn't matter, and a row that is there twice counts
+// twice. The session is settled, and sees every row.
 func measure(ctx context.Context, conn *pgx.Conn, name string, hash bool) (Table, error) {
 	t := Table{Name: name}
 	what := `SELECT count(*), ''`

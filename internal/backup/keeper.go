@@ -47,11 +47,14 @@ type Keeper struct {
 	recipients []age.Recipient
 	identities []age.Identity
 	now        func() time.Time
+	patience   time.Duration // with the lock of backups and migrations
+	tableWait  time.Duration // with a table that is locked
+	hashBytes  int64         // of tables whose rows are hashed as well as counted, in all
 }
 
 // New checks the keys of a configuration; what else is wrong shows in use, with what to do.
 func New(c Config) (*Keeper, error) {
-	k := &Keeper{Config: c, now: time.Now}
+	k := &Keeper{Config: c, now: time.Now, patience: lockPatience, tableWait: tableWait, hashBytes: hashBytes}
 	k.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	dir, err := filepath.Abs(c.Dir)
 	if err != nil {
