@@ -32,12 +32,12 @@ func settle(ctx context.Context, conn *pgx.Conn) error {
 type relation struct {
 	name        string // with its schema, quoted
 	partitioned bool   // it has no rows of its own
-	bytes       int64
+	bytes       int64  // once it has been asked for
 }
 
 // Tables of extensions that the extension's script fills are not in a dump; those that it marks as configuration are.
 const relations = `
-SELECT format('%I.%I', n.nspname, c.relname), c.relkind = 'p', CASE c.relkind WHEN 'p' THEN 0 ELSE pg_table_size(c.oid) END
+SELECT format('%I.%I', n.nspname, c.relname), c.relkind = 'p'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
@@ -50,7 +50,7 @@ func listRelations(ctx context.Context, conn *pgx.Conn) ([]relation, error) {
 		return nil, fmt.Errorf("list the tables: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r relation, err error) {
-		return r, row.Scan(&r.name, &r.partitioned, &r.bytes)
+		return r, row.Scan(&r.name, &r.partitioned)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list the tables: %w", err)
@@ -58,6 +58,29 @@ func listRelations(ctx context.Context, conn *pgx.Conn) ([]relation, error) {
 	// Postgres sorts by the database's collation, which another server may not have.
 	slices.SortFunc(list, func(a, b relation) int { return strings.Compare(a.name, b.name) })
 	return list, nil
+}
+
+const relationSizes = `
+SELECT pg_table_size(name::regclass) FROM unnest($1::text[]) WITH ORDINALITY AS wanted (name, place) ORDER BY place`
+
+// sizeRelations asks how large the tables are, which waits for those that somebody has locked.
+func sizeRelations(ctx context.Context, conn *pgx.Conn, list []relation) error {
+	names := make([]string, len(list))
+	for i, r := range list {
+		names[i] = r.name
+	}
+	rows, err := conn.Query(ctx, relationSizes, names)
+	if err != nil {
+		return fmt.Errorf("ask for the tables' sizes: %w", err)
+	}
+	sizes, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return fmt.Errorf("ask for the tables' sizes: %w", err)
+	}
+	for i := range sizes {
+		list[i].bytes = sizes[i]
+	}
+	return nil
 }
 
 // hashable chooses the tables whose rows are hashed as well as counted: the smallest ones, until together they have

@@ -13,7 +13,12 @@ import (
 	"github.com/payaid/payaid/migrations"
 )
 
-func TestMain(m *testing.M) { os.Exit(localstack.RunTests(m)) }
+func TestMain(m *testing.M) {
+	if settings, ok := os.LookupEnv(otherSettings); ok {
+		os.Exit(beOther(settings))
+	}
+	os.Exit(localstack.RunTests(m))
+}
 
 // newDatabase is the address of a database with the product's tables.
 func newDatabase(t *testing.T) string {

@@ -245,8 +245,13 @@ func (s *session) trySnapshot(ctx context.Context, wait time.Duration) (found sn
 	if found.relations, err = listRelations(ctx, s.conn); err != nil {
 		return found, false, databaseFault(err, "was lost")
 	}
-	sameTables := slices.EqualFunc(before, found.relations, func(a, b relation) bool { return a.name == b.name })
-	return found, sameTables, nil
+	if !slices.Equal(before, found.relations) {
+		return found, false, nil
+	}
+	if err := sizeRelations(ctx, s.conn, found.relations); err != nil {
+		return found, false, databaseFault(err, "was lost")
+	}
+	return found, true, nil
 }
 
 const exclusive = `
