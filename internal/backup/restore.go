@@ -1,0 +1,259 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// RestoreOptions say what is restored, and where to.
+type RestoreOptions struct {
+	Name     string // of a backup in the folder or the remote place; "" or Latest: the newest good one
+	Path     string // of a dump or manifest anywhere, instead of a name
+	Database string // that is made, on the server of the Keeper's address
+	Replace  bool   // a database of that name is kept under another, and the restored one takes its place
+	Progress func(Progress)
+	// Revive brings the tables into a state that the product can go on from, in the restored database and before
+	// it has its name; nil: it stays as it was dumped.
+	Revive func(ctx context.Context, databaseURL string) error
+	// Cutover runs while nobody can reach a database of the name, just before the restored one gets it; nil: nothing
+	// is to be done. Its error leaves everything as it was.
+	Cutover func(context.Context) error
+}
+
+// A RestorePlan is what a restore would do.
+type RestorePlan struct {
+	Manifest   Manifest
+	Database   string
+	Before     string   // what the present database of that name would be called; "": there is none
+	Sessions   int      // of others, that would be ended
+	NewRoles   []string // that would be made
+	Server     string   // its version
+	SnapshotAt time.Time
+}
+
+// Restored is what a restore did.
+type Restored struct {
+	Manifest   Manifest
+	Database   string
+	Before     string        // where the database is that had the name; "": there was none
+	NewRoles   []string      // that were made, without a right to log in
+	Tables     int           // that were compared with the manifest
+	Rows       int64         // that were compared with the manifest
+	Took       time.Duration // from the file until all was restored and compared
+	Lost       time.Duration // what was written during this time before the restore is not in it
+	Notes      []string
+	RestoredAt time.Time
+}
+
+// PlanRestore looks at what Restore would find, and refuses what it would refuse, but reads no dump and changes
+// nothing.
+func (k *Keeper) PlanRestore(ctx context.Context, o RestoreOptions) (RestorePlan, error) {
+	r, err := k.prepare(ctx, o)
+	if err != nil {
+		return RestorePlan{}, err
+	}
+	defer r.close(ctx)
+	return r.plan, nil
+}
+
+// Restore makes a database of a backup. It works beside the name that it is for, and compares every table with the
+// manifest before it takes the name: what fails on the way, or is killed, leaves nothing that looks complete, and a
+// database that was there as it was.
+func (k *Keeper) Restore(ctx context.Context, o RestoreOptions) (Restored, error) {
+	r, err := k.prepare(ctx, o)
+	if err != nil {
+		return Restored{}, err
+	}
+	defer r.close(ctx)
+	return r.run(ctx)
+}
+
+// A restore under way.
+type restore struct {
+	k       *Keeper
+	o       RestoreOptions
+	tell    *teller
+	archive *archive
+	client  client
+	conn    *pgx.Conn
+	plan    RestorePlan
+}
+
+// longestName is that of a database.
+const longestName = 63
+
+func (k *Keeper) prepare(ctx context.Context, o RestoreOptions) (*restore, error) {
+	if o.Database == "" || len(o.Database) > longestName || strings.ContainsRune(o.Database, 0) {
+		return nil, &Fault{Code: CannotRestore, Detail: fmt.Sprintf("%q can't be the name of a database", o.Database),
+			Remedy: fmt.Sprintf("give a name of at most %d characters", longestName)}
+	}
+	r := &restore{k: k, o: o, tell: &teller{to: o.Progress}}
+	err := r.open(ctx)
+	if err == nil {
+		err = r.lookAtServer(ctx)
+	}
+	if err == nil {
+		err = r.lookAtTarget(ctx)
+	}
+	if err != nil {
+		r.close(ctx)
+		return nil, err
+	}
+	return r, nil
+}
+
+// open finds the backup, and a key that opens it.
+func (r *restore) open(ctx context.Context) (err error) {
+	if r.o.Path != "" {
+		r.archive, err = findAt(r.o.Path)
+	} else {
+		r.archive, err = r.k.find(ctx, r.o.Name, r.tell)
+	}
+	if err != nil {
+		return err
+	}
+	u, err := r.k.unpack(ctx, r.archive, &teller{})
+	if err == nil {
+		u.close()
+	}
+	return err
+}
+
+func (r *restore) lookAtServer(ctx context.Context) error {
+	m := r.archive.Manifest
+	server, err := inspectServer(ctx, r.k.DatabaseURL, m)
+	if err != nil {
+		return err
+	}
+	if r.client, err = findClient(ctx, r.k.Binaries, server.major, "pg_restore"); err != nil {
+		return err
+	}
+	if r.conn, err = connectBeside(ctx, r.k.DatabaseURL); err != nil {
+		return err
+	}
+	r.plan = RestorePlan{Manifest: m, Database: r.o.Database, Server: server.version, SnapshotAt: m.SnapshotAt}
+	r.plan.NewRoles, err = absentRoles(ctx, r.conn, m)
+	return err
+}
+
+func (r *restore) close(ctx context.Context) {
+	if r.archive != nil {
+		r.archive.close()
+	}
+	if r.conn != nil {
+		closeConn(ctx, r.conn)
+	}
+}
+
+const aboutTarget = `
+SELECT pg_has_role(d.datdba, 'USAGE') OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), pg_get_userbyid(d.datdba),
+       (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = d.oid AND a.pid <> pg_backend_pid())
+FROM pg_database d WHERE d.datname = $1`
+
+// lookAtTarget refuses a name that is taken, or that the login may not take away.
+func (r *restore) lookAtTarget(ctx context.Context) error {
+	var ours bool
+	var owner string
+	err := r.conn.QueryRow(ctx, aboutTarget, r.o.Database).Scan(&ours, &owner, &r.plan.Sessions)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return serverFault("look for the database "+r.o.Database, err)
+	}
+	if !r.o.Replace {
+		return databaseExists(r.o.Database)
+	}
+	if !ours {
+		return &Fault{Code: LoginTooWeak, Detail: fmt.Sprintf("the database %s belongs to %s, and the login may not rename it", r.o.Database, owner),
+			Remedy: "restore by a superuser or by that login"}
+	}
+	if r.conn.Config().Database == r.o.Database {
+		return &Fault{Code: LoginTooWeak, Detail: "the login reaches no database of the server but the one to be replaced",
+			Remedy: "let it connect to the database postgres"}
+	}
+	r.plan.Before = beside(r.o.Database, "_before_"+r.k.now().UTC().Format("20060102_150405"))
+	return nil
+}
+
+// beside is a name with an ending, shortened to what Postgres takes.
+func beside(name, ending string) string {
+	return name[:min(len(name), longestName-len(ending))] + ending
+}
+
+func (r *restore) run(ctx context.Context) (done Restored, err error) {
+	began := time.Now()
+	m := r.archive.Manifest
+	if err := r.archive.check(ctx, r.tell); err != nil {
+		return done, err
+	}
+	s, err := newScratch(ctx, r.k.DatabaseURL, beside(r.o.Database, "_restoring_"+randomID()), m)
+	if err != nil {
+		return done, err
+	}
+	c, err := r.fill(ctx, s)
+	if err == nil {
+		done.Took = time.Since(began)
+		sw := swap{conn: r.conn, address: r.k.DatabaseURL, fresh: s.name, name: r.o.Database, before: r.plan.Before, cutover: r.o.Cutover}
+		err = sw.run(ctx)
+	}
+	if err != nil {
+		if left := s.drop(ctx); left != nil {
+			r.k.Log.Warn("database of a restore is left behind", "database", s.name, "error", left)
+		}
+		return done, err
+	}
+	s.close(ctx)
+	done.Manifest, done.Database, done.Before = m, r.o.Database, r.plan.Before
+	done.NewRoles = s.roles
+	done.Tables, done.Rows, done.Notes = c.tables, c.rows, c.notes
+	done.RestoredAt = r.k.now().UTC()
+	done.Lost = done.RestoredAt.Sub(m.SnapshotAt)
+	return done, nil
+}
+
+// fill restores into the database in the making, and makes sure that all is there.
+func (r *restore) fill(ctx context.Context, s *scratch) (*comparison, error) {
+	if err := r.k.restoreArchive(ctx, r.archive, restoring{client: r.client, url: s.url, tell: r.tell}); err != nil {
+		return nil, err
+	}
+	c, err := r.compare(ctx, s.url)
+	if err != nil {
+		return nil, err
+	}
+	if r.o.Revive != nil {
+		if err := r.o.Revive(ctx, s.url); err != nil {
+			return nil, serverFault("bring the restored database to life", err)
+		}
+	}
+	// Without statistics the first queries would be planned as if every table were empty.
+	return c, r.analyze(ctx, s.url)
+}
+
+func (r *restore) compare(ctx context.Context, url string) (*comparison, error) {
+	conn, err := openOn(ctx, url, "")
+	if err != nil {
+		return nil, serverFault("connect to the restored database", err)
+	}
+	defer closeConn(ctx, conn)
+	c, err := compare(ctx, conn, r.archive.Manifest, r.tell)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.err()
+}
+
+func (r *restore) analyze(ctx context.Context, url string) error {
+	conn, err := openOn(ctx, url, "")
+	if err != nil {
+		return serverFault("connect to the restored database", err)
+	}
+	defer closeConn(ctx, conn)
+	_, err = conn.Exec(ctx, `ANALYZE`)
+	return serverFault("gather statistics", err)
+}
