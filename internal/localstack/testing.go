@@ -93,25 +93,43 @@ func (p *Postgres) NewDatabase(tb testing.TB, template string) string {
 func TestTemplate(tb testing.TB, migrate func(ctx context.Context, url string) ([]string, error)) (pg *Postgres, name string) {
 	tb.Helper()
 	pg = TestPostgres(tb)
-	template.once.Do(func() {
-		// It outlives the test that happens to be the first.
-		ctx, cancel := context.WithTimeout(context.Background(), testPatience)
-		defer cancel()
-		if template.err = pg.CreateDatabase(ctx, templateName, ""); template.err == nil {
-			_, template.err = migrate(ctx, pg.URL(templateName))
-		}
-	})
-	if template.err != nil {
-		tb.Fatal(template.err)
-	}
-	return pg, templateName
+	return pg, template.of(tb, pg, migrate)
+}
+
+// TestTemplateOf is TestTemplate on the cluster of TestPostgresOf.
+func TestTemplateOf(tb testing.TB, major int, migrate func(ctx context.Context, url string) ([]string, error)) (pg *Postgres, name string) {
+	tb.Helper()
+	pg = TestPostgresOf(tb, major)
+	return pg, templateOf[major].of(tb, pg, migrate)
 }
 
 const templateName = "template_migrated"
 
-var template struct {
+// migrated is a database that was migrated once in a test binary.
+type migrated struct {
 	once sync.Once
 	err  error
+}
+
+var (
+	template   migrated
+	templateOf = map[int]*migrated{15: {}, 16: {}, 17: {}, 18: {}}
+)
+
+func (m *migrated) of(tb testing.TB, pg *Postgres, migrate func(context.Context, string) ([]string, error)) string {
+	tb.Helper()
+	m.once.Do(func() {
+		// It outlives the test that happens to be the first.
+		ctx, cancel := context.WithTimeout(context.Background(), testPatience)
+		defer cancel()
+		if m.err = pg.CreateDatabase(ctx, templateName, ""); m.err == nil {
+			_, m.err = migrate(ctx, pg.URL(templateName))
+		}
+	})
+	if m.err != nil {
+		tb.Fatal(m.err)
+	}
+	return templateName
 }
 
 // RunTests is for TestMain: it runs the tests, stops what they shared, and
