@@ -122,7 +122,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
 AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')`
 
-// listSequences says where the sequences stand. They are outside of transactions: a dump of the same snapshot holds
+// listSequences says where the sequences stand. They are outside of transactions: a dump that begins afterwards holds
 // these values, or later ones.
 func listSequences(ctx context.Context, conn *pgx.Conn) ([]Sequence, error) {
 	rows, err := conn.Query(ctx, sequences)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A folder is where backups lie, held open: what happens to its name meanwhile doesn't lead writes elsewhere.
+// A folder is where backups lie, held open: neither what happens to its name meanwhile nor a link in it leads elsewhere.
 type folder struct {
 	dir  string
 	root *os.Root
@@ -98,7 +98,7 @@ func (f *folder) still() error {
 
 // take locks the folder against other processes, also those of another database. The lock ends with the process.
 func (f *folder) take() error {
-	lock, err := f.root.OpenFile(lockName, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	lock, err := f.root.OpenFile(lockName, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return f.writing(err, "make the lock")
 	}
@@ -120,7 +120,7 @@ func (f *folder) close() {
 // create makes a file that carries its name only once it is complete: until then it begins with a dot and ends in
 // .partial.
 func (f *folder) create(name string) (*os.File, error) {
-	file, err := f.root.OpenFile(unfinished(name), os.O_CREATE|os.O_EXCL|os.O_WRONLY|syscall.O_NOFOLLOW, 0o600)
+	file, err := f.root.OpenFile(unfinished(name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, f.writing(err, "make "+unfinished(name))
 	}
@@ -216,7 +216,7 @@ func (f *folder) sweep() ([]string, error) {
 
 // written reports whether somebody is writing an unfinished file.
 func (f *folder) written(name string) bool {
-	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return false
 	}

@@ -130,7 +130,7 @@ func (f *folder) wrongFile(m Manifest) *Fault {
 const mostDocument = 16 << 20
 
 func (f *folder) read(name string) ([]byte, error) {
-	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -80,7 +81,8 @@ type making struct {
 	session *session
 	folder  *folder
 	options MakeOptions
-	total   int64 // bytes of the archive that are expected
+	total   int64    // bytes of the archive that are expected
+	named   []string // files that have their names
 	mu      sync.Mutex
 	told    time.Time
 }
@@ -133,6 +135,9 @@ func (d *making) make(ctx context.Context) error {
 		return err
 	}
 	d.SnapshotAt, d.LSN = snap.at.UTC(), snap.lsn
+	if d.Sequences, err = listSequences(ctx, d.session.conn); err != nil { // before pg_dump looks, as they only go on
+		return databaseFault(err, "was lost")
+	}
 	d.total = cmp.Or(d.total, plainSize(snap.relations))
 	file, err := d.folder.create(d.File)
 	if err != nil {
@@ -192,9 +197,6 @@ func (d *making) count(ctx context.Context, snap snapshot) (err error) {
 		}
 		d.Tables = append(d.Tables, t)
 	}
-	if d.Sequences, err = listSequences(ctx, conn); err != nil {
-		return databaseFault(err, "was lost")
-	}
 	if d.Extensions, err = listExtensions(ctx, conn); err != nil {
 		return databaseFault(err, "was lost")
 	}
@@ -233,22 +235,22 @@ func (d *making) commit() error {
 	if err := d.folder.sync(); err != nil {
 		return err
 	}
-	if err := d.folder.finish(d.File); err != nil {
-		return err
+	for _, name := range []string{d.File, manifest} {
+		if err := d.folder.finish(name); err != nil {
+			return err
+		}
+		d.named = append(d.named, name)
+		if err := d.folder.sync(); err != nil {
+			return err
+		}
 	}
-	if err := d.folder.sync(); err != nil {
-		return err
-	}
-	if err := d.folder.finish(manifest); err != nil {
-		return err
-	}
-	return d.folder.sync()
+	return nil
 }
 
 // discard removes what was made of a backup that failed. What can't be removed is swept by the next run.
 func (d *making) discard() {
-	for _, name := range []string{d.Name + manifestEnding, d.File, unfinished(d.File), unfinished(d.Name + manifestEnding)} {
-		_ = d.folder.root.Remove(name)
+	for _, name := range slices.Backward(append([]string{unfinished(d.File), unfinished(d.Name + manifestEnding)}, d.named...)) {
+		_ = d.folder.root.Remove(name) // the manifest first
 	}
 }
 
