@@ -49,5 +49,10 @@ var pullCodes = []Code{
 	{inference.PullFailed, statusUnprocessable, "Ollama could not pull the model; its log says why."},
 }
 
+// sampleCodes are those of db.index_sample.
+var sampleCodes = []Code{
+	{codeOldServer, statusUnprocessable, "The server is older than Postgres 15."},
+}
+
 // Codes are all that jobs of the kind may fail with, those of every kind at the end.
 func (s Spec) Codes() []Code { return append(s.Fails[:len(s.Fails):len(s.Fails)], anyCodes...) }

@@ -78,6 +78,7 @@ func All(d Deps) []Job {
 		Requested(d, pullModel{d.Puller, make(chan struct{}, 1)}, pullModelSpec),
 		Reacting(d, sendMail{d}, sendMailSpec, on(mailOfInvoice), on(mailOfWonDeal), on(mailOfReminder), on(mailOfUnwritten)),
 		Reacting(d, invalidateTags{d.Cache}, invalidateTagsSpec, on(tagsOf)),
+		OnCue(d, sampleIndexes{d}, sampleIndexesSpec, func(c Cue) sampleIndexesArgs { return sampleIndexesArgs{c} }, asksNothing),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
 		Scheduled(cleanUp{db: d.DB}, cleanUpSpec),
 		Scheduled(rollUpCalls{db: d.DB}, rollUpCallsSpec),

@@ -2,6 +2,7 @@ package pghealth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -125,7 +126,10 @@ type Catalogue struct {
 // LastScans says whether the server tells when an index was last scanned.
 func (c *Catalogue) LastScans() bool { return c.Server.Major() >= 16 }
 
-// versionOf is the number of the server's version as it told it when the connection was made.
+// ErrTooOld means that the server is older than those whose counters are known.
+var ErrTooOld = errors.New("indexes are watched from Postgres 15 on")
+
+// versionOf is the server's major version as it told it when the connection was made.
 func versionOf(tx pgx.Tx) (int, error) {
 	text := tx.Conn().PgConn().ParameterStatus("server_version")
 	digits := strings.TrimSpace(text)
@@ -134,7 +138,7 @@ func versionOf(tx pgx.Tx) (int, error) {
 	}
 	major, err := strconv.Atoi(digits)
 	if err != nil || major < 15 {
-		return 0, fmt.Errorf("the server is Postgres %q; indexes are watched from 15 on", text)
+		return 0, fmt.Errorf("the server is Postgres %q: %w", text, ErrTooOld)
 	}
 	return major, nil
 }
