@@ -104,13 +104,17 @@ func (k *Keeper) begin(s *session, f *folder, o MakeOptions) (*making, error) {
 	if err := f.roomFor(expected); err != nil {
 		return nil, err
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return nil, fmt.Errorf("make an id: %w", err)
+	id := o.ID
+	if id == "" {
+		made, err := uuid.NewV7()
+		if err != nil {
+			return nil, fmt.Errorf("make an id: %w", err)
+		}
+		id = made.String()
 	}
 	host, _ := os.Hostname() // there may be none
 	now := k.now().UTC()
-	d.Manifest = Manifest{Format: manifestFormat, ID: id.String(), Host: host, JobID: o.JobID, StartedAt: now,
+	d.Manifest = Manifest{Format: manifestFormat, ID: id, Host: host, JobID: o.JobID, StartedAt: now,
 		Database: s.Database, ServerVersion: s.Version, ServerMajor: s.Major, Encoding: s.Encoding, Collate: s.Collate,
 		Ctype: s.Ctype, Codec: codec, Recipients: append([]string{}, k.Recipients...)}
 	if d.Name, err = f.freeName(now); err != nil {

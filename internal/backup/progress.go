@@ -21,6 +21,7 @@ const (
 
 // MakeOptions are what one backup has of its own.
 type MakeOptions struct {
+	ID       string         // of the backup, for the manifest: a UUIDv7; "": a new one
 	JobID    string         // of the job that makes it, for the manifest
 	Progress func(Progress) // called a few times a second, never by two at once; nil: nobody asks
 }
