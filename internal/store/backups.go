@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -73,8 +74,8 @@ func BeatBackup(ctx context.Context, db Execer, id string) error {
 	return nil
 }
 
-// A row that says otherwise is of a restored database, in which the backup was under way still, or of somebody who was
-// taken for dead. What is equal is left alone, so that looking changes no version.
+const lockBackup = `SELECT ` + backupColumns + ` FROM backups WHERE id = $1 FOR UPDATE`
+
 const completeBackup = `
 INSERT INTO backups (id, name, state, host, job_id, places, manifest, started_at, snapshot_at, finished_at, bytes, version)
 VALUES ($1, $2, 'completed', $3, $4, $5, $6, $7, $8, $9, $10, 2)
@@ -82,24 +83,67 @@ ON CONFLICT (id) DO UPDATE
 SET name = excluded.name, state = 'completed', host = excluded.host, places = excluded.places, manifest = excluded.manifest, error = NULL,
     worker_id = NULL, snapshot_at = excluded.snapshot_at, finished_at = excluded.finished_at, bytes = excluded.bytes,
     version = backups.version + 1, updated_at = now()
-WHERE (backups.state, backups.host, backups.places, backups.manifest) IS DISTINCT FROM ('completed', excluded.host, excluded.places, excluded.manifest)
 RETURNING version`
 
 // The name of a file is given once, but a try that failed before there was a file may have had it.
 const freeBackupName = `UPDATE backups SET name = name || '#' || id WHERE name = $2 AND id <> $1`
 
-// CompleteBackup notes that a backup is complete, whatever was known of it, and gives the version of that: 0 when it
-// was known.
-func CompleteBackup(ctx context.Context, tx pgx.Tx, b Backup) (version int64, err error) {
+// CompleteBackup notes that a backup is complete, as somebody saw it who looked on b.Host and, if remote, in the remote
+// place as well. It gives the version of that, 0 when nothing is new. A row that said otherwise is of a restored
+// database, in which the backup was under way still, or of somebody who was taken for dead.
+func CompleteBackup(ctx context.Context, tx pgx.Tx, b Backup, remote bool) (version int64, err error) {
 	if _, err := tx.Exec(ctx, freeBackupName, b.ID, b.Name); err != nil {
 		return 0, fmt.Errorf("complete backup %s: %w", b.Name, err)
 	}
+	known, err := collectBackups(tx.Query(ctx, lockBackup, b.ID))
+	if err != nil {
+		return 0, fmt.Errorf("complete backup %s: %w", b.Name, err)
+	}
+	b.Places = slices.Clone(b.Places)
+	for _, k := range known {
+		b.keepUnseen(k, remote)
+	}
+	slices.Sort(b.Places)
+	b.Places = slices.Compact(b.Places)
+	for _, k := range known {
+		if k.State == BackupCompleted && k.Host == b.Host && slices.Equal(k.Places, b.Places) {
+			return 0, nil
+		}
+	}
 	err = tx.QueryRow(ctx, completeBackup, b.ID, b.Name, b.Host, b.JobID, b.Places, b.Manifest, b.StartedAt, b.SnapshotAt,
 		b.FinishedAt, b.Bytes).Scan(&version)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	if err != nil {
 		return 0, fmt.Errorf("complete backup %s: %w", b.Name, err)
 	}
 	return version, nil
+}
+
+// keepUnseen keeps what whoever looked could not see: what another host has in its folder, and the remote place, where
+// that didn't answer.
+func (b *Backup) keepUnseen(known Backup, remote bool) {
+	if !remote && slices.Contains(known.Places, "remote") {
+		b.Places = append(b.Places, "remote")
+	}
+	if slices.Contains(b.Places, "folder") || known.Host == b.Host {
+		return
+	}
+	b.Host = known.Host
+	if slices.Contains(known.Places, "folder") {
+		b.Places = append(b.Places, "folder")
+	}
+}
+
+const spoilBackup = `
+UPDATE backups SET state = 'failed', error = $2, version = version + 1, updated_at = now() WHERE name = $1 AND state = 'completed'
+RETURNING ` + backupColumns
+
+// SpoilBackup notes that a backup was complete, and is no good any more. It gives it, if that is news.
+func SpoilBackup(ctx context.Context, tx pgx.Tx, name string, problem json.RawMessage) ([]Backup, error) {
+	list, err := collectBackups(tx.Query(ctx, spoilBackup, name, problem))
+	if err != nil {
+		return nil, fmt.Errorf("note that backup %s is no good: %w", name, err)
+	}
+	return list, nil
 }
 
 const failBackup = `

@@ -52,7 +52,7 @@ func (h history) complete(id, name, host string, places ...string) (version int6
 	at, bytes := time.Now().UTC().Truncate(time.Second), int64(212)
 	h.tx(func(tx pgx.Tx) (err error) {
 		version, err = store.CompleteBackup(h.Context(), tx, store.Backup{ID: id, Name: name, Host: host, Places: places,
-			Manifest: json.RawMessage(`{"name":"` + name + `"}`), StartedAt: at.Add(-time.Minute), SnapshotAt: &at, FinishedAt: &at, Bytes: &bytes})
+			Manifest: json.RawMessage(`{"name":"` + name + `"}`), StartedAt: at.Add(-time.Minute), SnapshotAt: &at, FinishedAt: &at, Bytes: &bytes}, slices.Contains(places, "remote"))
 		return err
 	})
 	return version
@@ -185,10 +185,25 @@ func TestBackupsThatAreGone(t *testing.T) {
 		"both completed remote", "elsewhere completed folder", "far completed remote", "here deleted", "kept completed folder")
 	look(store.Look{Began: later, Host: "one", Remote: true, Names: []string{"kept", "far"}},
 		"both deleted", "elsewhere completed folder", "far completed remote", "here deleted", "kept completed folder")
+	// Whoever sees the remote place alone knows nothing of the folder, and the other way round.
+	h.complete(h.named("elsewhere").ID, "elsewhere", "one", "remote")
+	look(store.Look{}, "both deleted", "elsewhere completed folder remote", "far completed remote", "here deleted", "kept completed folder")
+	h.complete(h.named("far").ID, "far", "one", "folder")
+	look(store.Look{}, "both deleted", "elsewhere completed folder remote", "far completed folder remote", "here deleted", "kept completed folder")
+	if b := h.named("elsewhere"); b.Host != "two" {
+		t.Errorf("elsewhere is in the folder of %s, want two", b.Host)
+	}
+	h.tx(func(tx pgx.Tx) error {
+		spoilt, err := store.SpoilBackup(t.Context(), tx, "kept", json.RawMessage(`{"code":"manifest_invalid"}`))
+		if len(spoilt) != 1 {
+			t.Errorf("spoilt %+v", spoilt)
+		}
+		return err
+	})
 	// It is found again, and another host has the folder now.
 	h.complete(h.named("here").ID, "here", "two", "folder")
 	look(store.Look{Began: later, Host: "one", Names: []string{"kept", "far"}},
-		"both deleted", "elsewhere completed folder", "far completed remote", "here completed folder", "kept completed folder")
+		"both deleted", "elsewhere completed folder remote", "far completed folder remote", "here completed folder", "kept failed folder")
 }
 
 // A name that a try without a file had is free for the file that has it.
