@@ -87,6 +87,7 @@ func purposeOf(j store.Job) *telemetry.Purpose {
 func (a attempt) end(ctx, working context.Context, t *Task, result Result, err error) error {
 	var wait *Wait
 	var failure *Failure
+	var passing *Passing
 	switch cause := context.Cause(working); {
 	case err == nil:
 		return a.succeed(ctx, t, result)
@@ -105,6 +106,8 @@ func (a attempt) end(ctx, working context.Context, t *Task, result Result, err e
 		return a.fail(ctx, t, failure)
 	case errors.As(err, &wait):
 		return a.wait(ctx, t, wait)
+	case errors.As(err, &passing):
+		err = passing.Failure
 	case ctx.Err() != nil:
 		err = &Failure{Code: codeTimeout, Title: "Timeout",
 			Detail: fmt.Sprintf("An attempt may take %s, and the last one took longer.", a.spec.Timeout)}

@@ -94,6 +94,18 @@ func TestInputFaults(t *testing.T) {
 		{"db.index_sample", `{}`, nil},
 		{"db.index_sample", `{"index":"idx_jobs_created"}`, []string{"/index"}},
 		{"db.index_sample", `null`, []string{""}},
+		{"db.backup", `{}`, nil},
+		{"db.backup", `{"verify":false}`, nil},
+		{"db.backup", `{"verify":"no"}`, []string{"/verify"}},
+		{"db.backup", `{"Verify":true}`, []string{"/Verify"}},
+		{"db.backup", `{"dir":"/"}`, []string{"/dir"}},
+		{"db.backup_verify", `{}`, nil},
+		{"db.backup_verify", `{"name":null}`, nil},
+		{"db.backup_verify", `{"name":"payaid_20270131_020000"}`, nil},
+		{"db.backup_verify", `{"name":""}`, []string{"/name"}},
+		{"db.backup_verify", `{"name":"../payaid_20270131_020000"}`, []string{"/name"}},
+		{"db.backup_verify", `{"name":"payaid_20270131_020000\n"}`, []string{"/name"}},
+		{"db.backup_verify", `{"name":7}`, []string{"/name"}},
 	} {
 		var got []string
 		for _, f := range kinds()[tt.kind].Check(json.RawMessage(tt.input)) {
@@ -143,7 +155,7 @@ func TestInquiriesSayWhatTheyAnswer(t *testing.T) {
 }
 
 // mayAskNothing are kinds whose input may be empty.
-var mayAskNothing = map[string]bool{"ai.daily_briefing": true, "db.index_sample": true}
+var mayAskNothing = map[string]bool{"db.backup": true, "db.backup_verify": true, "ai.daily_briefing": true, "db.index_sample": true}
 
 // What is found to be in order must be readable by the work, and every fault must point somewhere.
 func FuzzInput(f *testing.F) {

@@ -54,6 +54,7 @@ type Deps struct {
 	Cache           Invalidator // nil: nothing is cached
 	Answers         Answers     // nil: every question is asked
 	Mailing         Mailing
+	Backing         Backing
 	Log             *slog.Logger
 }
 
@@ -65,6 +66,8 @@ type Hints interface {
 
 // All is the table of jobs: everything that this product ever does in the background.
 func All(d Deps) []Job {
+	turn := make(oneAtATime, 1) // of backups and their verifications
+	backups, proofs := backUp{d, turn}, verifyBackup{d, turn}
 	return []Job{
 		Requested(d, complete{asker{d}}, completeSpec),
 		Requested(d, chat{asker{d}}, chatSpec),
@@ -79,6 +82,9 @@ func All(d Deps) []Job {
 		Reacting(d, sendMail{d}, sendMailSpec, on(mailOfInvoice), on(mailOfWonDeal), on(mailOfReminder), on(mailOfUnwritten)),
 		Reacting(d, invalidateTags{d.Cache}, invalidateTagsSpec, on(tagsOf)),
 		OnCue(d, sampleIndexes{d}, sampleIndexesSpec, func(c Cue) sampleIndexesArgs { return sampleIndexesArgs{c} }, asksNothing),
+		OnCue(d, backups, backUpSpec(d.Backing), func(c Cue) backUpArgs { return backUpArgs{c} }, backups.input),
+		onCueOf(d, proofs, verifyBackupSpec, func(c Cue) verifyBackupArgs { return verifyBackupArgs{Cue: c} }, proofs.input, on(verificationOf)),
+		Scheduled(keepBackups{d}, keepBackupsSpec),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
 		Scheduled(cleanUp{db: d.DB}, cleanUpSpec),
 		Scheduled(rollUpCalls{db: d.DB}, rollUpCallsSpec),

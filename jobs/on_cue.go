@@ -42,12 +42,17 @@ type onCue[A cueArgs] struct {
 	Work[A]
 	deps  Deps
 	spec  Spec
-	input func(context.Context, cause) (input any, wanted bool, err error)
+	input func(context.Context, A) (input any, wanted bool, err error)
 }
 
 // OnCue makes the row of a kind that the admin may ask for, and that the clock (where the spec names a time) and facts
 // start. newArgs makes its arguments of a Cue.
 func OnCue[A cueArgs](d Deps, w Work[A], spec Spec, newArgs func(Cue) A, input func(context.Context, cause) (any, bool, error), starts ...start[A]) Job {
+	return onCueOf(d, w, spec, newArgs, func(ctx context.Context, args A) (any, bool, error) { return input(ctx, *args.cue().Cause) }, starts...)
+}
+
+// onCueOf is OnCue where the input depends on more than the cause.
+func onCueOf[A cueArgs](d Deps, w Work[A], spec Spec, newArgs func(Cue) A, input func(context.Context, A) (any, bool, error), starts ...start[A]) Job {
 	j := Reacting(d, onCue[A]{w, d, spec, input}, spec, starts...)
 	j.due = func() river.InsertManyParams {
 		// The id stands in River's row, so that a tick makes one job however often it is tried to hand it over.
@@ -66,7 +71,7 @@ func (w onCue[A]) React(ctx context.Context, args A) error {
 	if c == nil {
 		return errors.New("a job on cue was started by nothing")
 	}
-	input, wanted, err := w.input(ctx, *c)
+	input, wanted, err := w.input(ctx, args)
 	if err != nil || !wanted {
 		return err
 	}

@@ -101,20 +101,20 @@ func (s *posting) conclude() (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		return Result{Output: out, Effects: []store.Effect{{Key: effectOf(s.task.Run), State: "done", Attempt: s.task.Attempt, Receipt: receipt}}}, nil
+		return Result{Output: out, Effects: []store.Effect{{Key: effectOfRun("mail", s.task.Run), State: "done", Attempt: s.task.Attempt, Receipt: receipt}}}, nil
 	}
 	f := s.failure()
 	f.Output = out
 	return Result{}, f
 }
 
-// effectOf names what a run did. A mail that was accepted for some may be sent again to one of whom nobody knows,
-// by a run of its own, whose receipt is one more.
-func effectOf(run int) string {
+// effectOfRun names what a run did. What was done may be done again by a run of its own, whose receipt is one more: a
+// mail that was accepted for some may be sent again to one of whom nobody knows.
+func effectOfRun(what string, run int) string {
 	if run == 1 {
-		return "mail"
+		return what
 	}
-	return fmt.Sprintf("mail/%d", run)
+	return fmt.Sprintf("%s/%d", what, run)
 }
 
 // renew begins the mail again for a run by hand.

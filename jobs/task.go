@@ -47,6 +47,12 @@ type Failure struct {
 // Error says the code and the sentence.
 func (f *Failure) Error() string { return f.Code + ": " + f.Detail }
 
+// A Passing is a failure that the next attempt may not meet. After the last attempt it is how the job ends.
+type Passing struct{ Failure *Failure }
+
+// Error says the code and the sentence.
+func (p *Passing) Error() string { return p.Failure.Error() }
+
 // A Wait puts a job off without using up an attempt: what it needs is away.
 type Wait struct {
 	Reason string // for the client: what is away, and what would help

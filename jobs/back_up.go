@@ -1,0 +1,203 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/events/outbox"
+	"github.com/payaid/payaid/internal/backup"
+	"github.com/payaid/payaid/internal/store"
+)
+
+// backUpArgs are River's arguments of db.backup.
+type backUpArgs struct{ Cue }
+
+// Kind implements river.JobArgs.
+func (backUpArgs) Kind() string { return "db.backup" }
+
+// backingUp is the input of db.backup.
+type backingUp struct {
+	Verify *bool `json:"verify"` // nil: true
+}
+
+// madeBackup is the output of db.backup.
+type madeBackup struct {
+	ID         string    `json:"id"`
+	Name       string    `json:"name"`
+	SnapshotAt time.Time `json:"snapshot_at"`
+	Bytes      int64     `json:"bytes"`
+	PlainBytes int64     `json:"plain_bytes"`
+	Tables     int       `json:"tables"`
+	Rows       int64     `json:"rows"`
+	Seconds    float64   `json:"seconds"`
+	Places     []string  `json:"places"`
+	Encrypted  bool      `json:"encrypted"`
+	Removed    []string  `json:"removed"`
+	// Verification is the job that tries to restore it; nil: none does.
+	Verification *madeBackupTry `json:"verification"`
+}
+
+type madeBackupTry struct {
+	JobID string `json:"job_id"`
+}
+
+func backUpSpec(b Backing) Spec {
+	return Spec{
+		// A terabyte by a slow disk; a dump that hangs is ended by its own watches.
+		Queue: Maintenance, Timeout: 12 * time.Hour, MaxAttempts: 4, Backoff: exponential(time.Minute, 15*time.Minute), Scope: "admin", Cron: b.Cron,
+		Summary: "Makes a backup of the database, in the folder for backups and, where there is one, in the second place.",
+		Notes: "The clock starts one by BACKUP_SCHEDULE as well, and one that was slept through is made up for, once. Afterwards older backups are " +
+			"removed by BACKUP_RETENTION_DAYS or BACKUP_RETENTION, never the newest that was verified. A job of db.backup_verify follows, unless the input " +
+			"or BACKUP_VERIFY says no. It waits while another backup or a migration is under way, and for a worker that has BACKUP_DIR.",
+		InputSchema: json.RawMessage(`{"type":"object","additionalProperties":false,"properties":{
+			"verify":{"type":"boolean","default":true,"description":"restore it for a try afterwards"}}}`),
+		OutputSchema: json.RawMessage(documentSchema(`
+			"id":{"type":"string","format":"uuid"},
+			"name":{"type":"string","description":"such as payaid_20270131_020000; its files begin with it"},
+			"snapshot_at":{"type":"string","format":"date-time","description":"what was committed until then is in it"},
+			"bytes":{"type":"integer","minimum":0,"description":"of the file"},
+			"plain_bytes":{"type":"integer","minimum":0,"description":"before compression and encryption"},
+			"tables":{"type":"integer","minimum":0},
+			"rows":{"type":"integer","minimum":0,"description":"of all tables"},
+			"seconds":{"type":"number","minimum":0,"description":"that it took"},
+			"places":{"type":"array","items":{"enum":["folder","remote"]}},
+			"encrypted":{"type":"boolean"},
+			"removed":{"type":"array","items":{"type":"string"},"description":"names of older backups that were removed"},
+			"verification":{"type":["object","null"],"required":["job_id"],"properties":{"job_id":{"type":"string","format":"uuid"}},
+				"description":"the job that tries to restore it"}`,
+			"id", "name", "snapshot_at", "bytes", "plain_bytes", "tables", "rows", "seconds", "places", "encrypted", "removed", "verification")),
+		Fails: makeCodes,
+		Check: func(input json.RawMessage) []Fault { return strict(input, &backingUp{}) },
+	}
+}
+
+// backUp makes backups. Each attempt is a row of the history, and ends there however the attempt ends.
+type backUp struct {
+	Deps
+	turn oneAtATime
+}
+
+// input is what the clock asks for: nothing, while what it or somebody else has asked for has not ended. A machine
+// without a folder for backups would gather a job a day.
+func (w backUp) input(ctx context.Context, _ cause) (any, bool, error) {
+	for _, status := range []string{store.Queued, store.Running} {
+		list, err := w.DB.Jobs(ctx, store.OperatorOrganization, store.JobFilter{Kind: backUpArgs{}.Kind(), Status: status, Limit: 1})
+		if err != nil || len(list) > 0 {
+			return nil, false, err
+		}
+	}
+	return backingUp{}, true, nil
+}
+
+// Run implements Work.
+func (w backUp) Run(ctx context.Context, _ backUpArgs, t *Task) (Result, error) {
+	var in backingUp
+	if err := backupInput(t.Input, &in); err != nil {
+		return Result{}, err
+	}
+	if w.Backing.Keeper == nil {
+		return Result{}, errNoFolder.before(t.Deadline)
+	}
+	give, err := w.turn.take()
+	if err != nil {
+		return Result{}, err
+	}
+	defer give()
+	if err := t.Follow.Started(ctx); err != nil {
+		return Result{}, err
+	}
+	book := NewBackupBook(w.DB)
+	try, err := book.Begin(ctx, &t.Job, "")
+	if err != nil {
+		return Result{}, err
+	}
+	defer try.End()
+	told := &bytesTold{ctx: ctx, follow: t.Follow}
+	m, err := w.Backing.Keeper.Make(ctx, backup.MakeOptions{ID: try.ID, JobID: t.ID, Progress: told.heard})
+	if err != nil {
+		return Result{}, w.failed(ctx, t, try, err)
+	}
+	told.end()
+	return w.made(ctx, t, try, m, in)
+}
+
+// failed notes why there is no backup with the end of the attempt, whatever that is.
+func (w backUp) failed(ctx context.Context, t *Task, try *BackupTry, err error) error {
+	end := faultAsEnd(ctx, makeCodes, "Backup not made", err)
+	if errors.As(end, new(*Wait)) {
+		return errors.Join(end, try.Forget(ctx))
+	}
+	p := problemOfBackup(ctx, err)
+	t.Record(func(b *pgx.Batch) { try.queueFailure(b, p) })
+	w.Log.Warn("backup failed", "job_id", t.ID, "backup_id", try.ID, "code", p.Code, "detail", p.Detail, "remedy", p.Remedy, "error", err)
+	return end
+}
+
+// made is the result: the backup is on disk, whatever becomes of the rest. Only now older ones may go.
+func (w backUp) made(ctx context.Context, t *Task, try *BackupTry, m backup.Manifest, in backingUp) (Result, error) {
+	book := NewBackupBook(w.DB)
+	removed, err := w.Backing.Keeper.Retain(ctx)
+	if err != nil {
+		w.Log.Warn("older backups could not be removed", "job_id", t.ID, "error", withFault(err))
+	}
+	places := []string{backup.InFolder}
+	entries, err := book.Look(ctx, w.Backing.Keeper)
+	if err != nil {
+		w.Log.Warn("backups could not be listed", "job_id", t.ID, "error", withFault(err))
+	}
+	for _, e := range entries {
+		if e.Name == m.Name {
+			places = e.Places
+		}
+	}
+	out := madeBackup{ID: m.ID, Name: m.Name, SnapshotAt: m.SnapshotAt.UTC(), Bytes: m.Bytes, PlainBytes: m.PlainBytes, Tables: len(m.Tables),
+		Rows: m.Rows(), Seconds: m.FinishedAt.Sub(m.StartedAt).Seconds(), Places: places, Encrypted: m.Encrypted(), Removed: orNone(removed)}
+	eventID := outbox.NewID()
+	if !w.Backing.Unverified && (in.Verify == nil || *in.Verify) {
+		id, err := cause{EventID: eventID}.jobFor(verifyBackupArgs{}.Kind())
+		if err != nil {
+			return Result{}, err
+		}
+		out.Verification = &madeBackupTry{id}
+	}
+	receipt, err := json.Marshal(map[string]any{"name": m.Name, "sha256": m.SHA256, "places": places})
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{
+		Output: out, Effects: []store.Effect{{Key: effectOfRun("backup", t.Run), State: "done", Attempt: t.Attempt, Receipt: receipt}},
+		Change: func(ctx context.Context, tx pgx.Tx) ([]events.Fact, error) {
+			if err := store.DeleteBackups(ctx, tx, removed); err != nil {
+				return nil, err
+			}
+			return nil, try.Complete(ctx, tx, eventID, m, places)
+		},
+	}, nil
+}
+
+// withFault gives the log the remedy of a fault too.
+func withFault(err error) slog.LogValuer { return faultValue{err} }
+
+type faultValue struct{ err error }
+
+// LogValue implements slog.LogValuer.
+func (v faultValue) LogValue() slog.Value {
+	var fault *backup.Fault
+	if errors.As(v.err, &fault) {
+		return slog.StringValue(v.err.Error() + "; " + fault.Remedy)
+	}
+	return slog.StringValue(v.err.Error())
+}
+
+func orNone(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
