@@ -90,7 +90,7 @@ func (s *S3) within(ctx context.Context, size int64) (context.Context, context.C
 
 // List implements Remote. What lies in folders below isn't ours.
 func (s *S3) List(ctx context.Context) ([]Object, error) {
-	ctx, stop := s.within(ctx, 16<<20)
+	ctx, stop := s.within(ctx, 1<<20)
 	defer stop()
 	prefix := s.key("")
 	var list []Object

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"net/http"
 	"strings"
 
 	"github.com/minio/minio-go/v7"
@@ -104,7 +105,7 @@ func (s *S3) putPart(ctx context.Context, name, id string, number int, from io.R
 // upload begins one in parts, or takes up the newest that was cut off, and says which parts it has. Who may not list
 // uploads begins anew.
 func (s *S3) upload(ctx context.Context, name, sum string) (id string, stored map[int]minio.ObjectPart, err error) {
-	ctx, stop := s.within(ctx, 1<<20)
+	ctx, stop := s.within(ctx, 0)
 	defer stop()
 	stored = make(map[int]minio.ObjectPart)
 	var newest minio.ObjectMultipartInfo
@@ -143,11 +144,14 @@ func (s *S3) parts(ctx context.Context, name, id string, into map[int]minio.Obje
 // AbandonUploads gives up those that were cut off, of files that are not wanted any more: their parts are paid for,
 // and no list of files shows them.
 func (s *S3) AbandonUploads(ctx context.Context, wanted func(name string) bool) error {
-	ctx, stop := s.within(ctx, 1<<20)
+	ctx, stop := s.within(ctx, 0)
 	defer stop()
 	prefix := s.key("")
 	for u := range s.client.ListIncompleteUploads(ctx, s.Bucket, prefix, false) {
-		if u.Err != nil {
+		switch status := minio.ToErrorResponse(u.Err).StatusCode; {
+		case status == http.StatusNotFound, status == http.StatusNotImplemented:
+			return nil // there are none, or no server that tells
+		case u.Err != nil:
 			return s.fault(ctx, "list uploads", u.Err)
 		}
 		if name := u.Key[min(len(prefix), len(u.Key)):]; strings.HasPrefix(name, "payaid_") && !wanted(name) {
