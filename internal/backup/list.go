@@ -2,7 +2,6 @@ package backup
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,18 +12,33 @@ import (
 	"syscall"
 )
 
-// List gives the backups, the newest first, with those that can't be used and why. Files are looked at, not read
-// whole: whether the bytes are still the right ones is for Verify.
+// List gives the backups of both places, the newest first, with those that can't be used and why. Files are looked
+// at, not read whole: whether the bytes are still the right ones is for Verify. A remote place that is away is an error
+// only where the folder has no good backup; else it is logged, and the list is that of the folder.
 func (k *Keeper) List(ctx context.Context) ([]Entry, error) {
-	if _, err := os.Lstat(k.Dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // nothing was ever made
+	var f *folder
+	var local []Entry
+	if _, err := os.Lstat(k.Dir); !errors.Is(err, fs.ErrNotExist) { // or nothing was ever made here
+		if f, err = openFolder(k.Dir); err != nil {
+			return nil, err
+		}
+		defer f.close()
+		if local, err = k.listFolder(f); err != nil {
+			return nil, err
+		}
 	}
-	f, err := openFolder(k.Dir)
+	if k.Remote == nil {
+		return local, nil
+	}
+	remote, err := k.listRemote(ctx, f)
+	if err != nil && ctx.Err() == nil && slices.ContainsFunc(local, Entry.Good) {
+		k.Log.WarnContext(ctx, "backups of the remote place could not be listed", "error", err)
+		return local, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer f.close()
-	return k.listFolder(f)
+	return merged(local, remote), nil
 }
 
 func (k *Keeper) listFolder(f *folder) ([]Entry, error) {
@@ -101,11 +115,7 @@ func (f *folder) verification(m Manifest) *Verification {
 	if err != nil {
 		return nil
 	}
-	var v Verification
-	if json.Unmarshal(raw, &v) != nil || v.Name != m.Name || v.SHA256 != m.SHA256 {
-		return nil
-	}
-	return &v
+	return decodeVerification(m, raw)
 }
 
 // wrongFile says what is wrong with a dump at a glance.
