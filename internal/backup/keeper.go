@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -50,11 +51,14 @@ type Keeper struct {
 	patience   time.Duration // with the lock of backups and migrations
 	tableWait  time.Duration // with a table that is locked
 	hashBytes  int64         // of tables whose rows are hashed as well as counted, in all
+	pings      *http.Client
+	pingPause  time.Duration // before the second try
 }
 
 // New checks the keys of a configuration; what else is wrong shows in use, with what to do.
 func New(c Config) (*Keeper, error) {
-	k := &Keeper{Config: c, now: time.Now, patience: lockPatience, tableWait: tableWait, hashBytes: hashBytes}
+	k := &Keeper{Config: c, now: time.Now, patience: lockPatience, tableWait: tableWait, hashBytes: hashBytes,
+		pings: &http.Client{CheckRedirect: stayHere}, pingPause: time.Second}
 	k.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	dir, err := filepath.Abs(c.Dir)
 	if err != nil {
