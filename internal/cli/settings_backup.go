@@ -18,6 +18,7 @@ import (
 type backupSettings struct {
 	BackupDir           string `name:"backup-dir" env:"BACKUP_DIR" help:"Folder of backups, for this user alone; in up DIR/backups. Without it none are made."`
 	BackupSchedule      string `name:"backup-schedule" env:"BACKUP_SCHEDULE" default:"0 2 * * *" help:"When backups are made, as cron has it and in UTC, or off."`
+	BackupVerify        string `name:"backup-verify" env:"BACKUP_VERIFY" default:"true" help:"false leaves backups as they were made; else each is restored for a try afterwards, into a database of its own."`
 	BackupRetentionDays string `name:"backup-retention-days" env:"BACKUP_RETENTION_DAYS" default:"30" help:"Days that backups are kept. The newest that is good and the newest that was verified stay in any case."`
 	BackupRetention     string `name:"backup-retention" env:"BACKUP_RETENTION" help:"In its place: how many days, weeks and months have their newest backup kept, as daily=7,weekly=4,monthly=12."`
 	BackupDatabaseURL   string `name:"backup-database-url" env:"BACKUP_DATABASE_URL" secret:"" help:"Postgres by a login that sees every row and may make databases, without a pooler between. DATABASE_URL unless set."`
@@ -44,6 +45,7 @@ type backups struct {
 	config   backup.Config // without a folder: none are made here
 	bucket   *backup.S3Config
 	schedule string // as a Spec has it
+	verified bool   // each is restored for a try
 }
 
 // keeper makes what keeps the backups of the database at this URL, if they have none of their own. Without a folder
@@ -62,6 +64,16 @@ func (b backups) keeper(databaseURL string, log *slog.Logger) (*backup.Keeper, e
 		c.Remote = s3
 	}
 	return backup.New(c)
+}
+
+// backing is how a worker makes backups, of the database at this URL if they have none of their own.
+func (b backups) backing(databaseURL string, log *slog.Logger) (jobs.Backing, error) {
+	out := jobs.Backing{Cron: b.cron(), Unverified: !b.verified}
+	k, err := b.keeper(databaseURL, log)
+	if err == nil && k != nil { // a nil keeper in an interface would be one
+		out.Keeper = k
+	}
+	return out, err
 }
 
 // in says where backups are kept when nobody did.
@@ -85,7 +97,7 @@ func (s backupSettings) check(p *problems) backups {
 		Dir: s.BackupDir, Binaries: s.BackupBinaries, Retention: s.retention(p),
 		Recipients: p.recipients("BACKUP_AGE_RECIPIENT", s.BackupAgeRecipient), Identities: p.identities("BACKUP_AGE_IDENTITY", s.BackupAgeIdentity),
 		PingURL: p.pingURL("BACKUP_PING_URL", s.BackupPingURL),
-	}, bucket: s.bucketSettings.check(p), schedule: jobs.NoCron}
+	}, bucket: s.bucketSettings.check(p), schedule: jobs.NoCron, verified: p.truth("BACKUP_VERIFY", s.BackupVerify)}
 	if s.BackupDatabaseURL != "" {
 		out.config.DatabaseURL = p.postgres("BACKUP_DATABASE_URL", s.BackupDatabaseURL)
 	}

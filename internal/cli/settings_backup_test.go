@@ -13,7 +13,7 @@ import (
 
 // usualBackups are the settings where nobody set any.
 func usualBackups() backupSettings {
-	return backupSettings{BackupSchedule: "0 2 * * *", BackupRetentionDays: "30"}
+	return backupSettings{BackupSchedule: "0 2 * * *", BackupVerify: "true", BackupRetentionDays: "30"}
 }
 
 func TestBackupSettings(t *testing.T) {
@@ -93,6 +93,7 @@ func TestMistakesInBackupSettings(t *testing.T) {
 	}{
 		"schedule of words":       {"BACKUP_SCHEDULE", func(s *backupSettings) { s.BackupSchedule = "nightly" }},
 		"schedule with seconds":   {"BACKUP_SCHEDULE", func(s *backupSettings) { s.BackupSchedule = "0 0 2 * * *" }},
+		"verified perhaps":        {"BACKUP_VERIFY", func(s *backupSettings) { s.BackupVerify = "perhaps" }},
 		"no days":                 {"BACKUP_RETENTION_DAYS", func(s *backupSettings) { s.BackupRetentionDays = "0" }},
 		"retention of years":      {"BACKUP_RETENTION", func(s *backupSettings) { s.BackupRetention = "yearly=3" }},
 		"retention twice":         {"BACKUP_RETENTION", func(s *backupSettings) { s.BackupRetention = "daily=3,daily=4" }},
