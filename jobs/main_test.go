@@ -30,6 +30,10 @@ func TestMain(m *testing.M) {
 		beWorker(where)
 		return
 	}
+	if where, ok := os.LookupEnv(asKeeper); ok {
+		beKeeper(where)
+		return
+	}
 	os.Exit(localstack.RunTests(m))
 }
 
