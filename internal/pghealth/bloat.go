@@ -66,7 +66,7 @@ func (s survey) bloat() (found []*Finding) {
 		f.Figures["bloat_bytes"] = math.Round(*share * float64(i.Size))
 		f.Caveats = []string{"This is an estimate from the planner's statistics."}
 		if s.Server.Density {
-			f.Caveats = append(f.Caveats, fmt.Sprintf("To measure it, which reads all of it: GET /api/system/index-health?measure=%s", i.Label()))
+			f.Caveats = append(f.Caveats, fmt.Sprintf("To measure it, which reads all of it: GET /api/system/index-health?measure=true&index=%s", i.Label()))
 		}
 		found = append(found, f)
 	}

@@ -2,11 +2,13 @@ package pghealth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Options say what is examined, and how strictly.
@@ -198,20 +200,27 @@ type Density struct {
 
 const selectDensity = `SELECT size_bytes, leaf_density, leaf_fragmentation FROM index_density($1)`
 
-// Measure reads a whole index to tell how full it is; nil where the extension pgstattuple is not there.
-func Measure(ctx context.Context, tx pgx.Tx, i *Index) (*Density, error) {
-	rows, err := tx.Query(ctx, selectDensity, i.OID)
-	if err != nil {
-		return nil, fmt.Errorf("measure index %s: %w", i.Label(), err)
+// Measure reads a whole index to tell how full it is, or says why it can't.
+func Measure(ctx context.Context, tx pgx.Tx, i *Index) (d *Density, why string, err error) {
+	var list []*Density
+	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, selectDensity, i.OID)
+		if err != nil {
+			return err
+		}
+		list, err = pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[Density])
+		return err
+	})
+	var pg *pgconn.PgError
+	switch {
+	case errors.As(err, &pg):
+		return nil, "the server said: " + pg.Message, nil
+	case err != nil:
+		return nil, "", fmt.Errorf("measure index %s: %w", i.Label(), err)
+	case len(list) == 0:
+		return nil, "the extension pgstattuple is not installed in the database", nil
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[Density])
-	if err != nil {
-		return nil, fmt.Errorf("measure index %s: %w", i.Label(), err)
-	}
-	if len(list) == 0 {
-		return nil, nil
-	}
-	return list[0], nil
+	return list[0], "", nil
 }
 
 // A Day is what an index did on one, UTC.
