@@ -32,6 +32,10 @@ func (k *Keeper) Copy(ctx context.Context) (Copies, error) {
 	if k.Remote == nil {
 		return Copies{}, nil
 	}
+	if !k.copies.TryLock() {
+		return Copies{}, &Fault{Code: Busy, Detail: "backups are being copied", Remedy: "wait until that has ended"}
+	}
+	defer k.copies.Unlock()
 	f, err := openFolder(k.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Copies{}, nil

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"filippo.io/age"
@@ -51,6 +52,7 @@ type Keeper struct {
 	patience   time.Duration // with the lock of backups and migrations
 	tableWait  time.Duration // with a table that is locked
 	hashBytes  int64         // of tables whose rows are hashed as well as counted, in all
+	copies     sync.Mutex    // held by whoever copies
 	pings      *http.Client
 	pingPause  time.Duration // before the second try
 }
