@@ -31,7 +31,7 @@ type Fact interface {
 
 // Envelope is an event as it travels: the CloudEvents attributes that we use, and the data.
 type Envelope struct {
-	ID               string          // UUIDv7, unique for ever; the Nats-Msg-Id too
+	ID               string          // UUIDv7, unique for ever
 	Type             string          // "job.requested"
 	Subject          string          // id of the aggregate
 	Time             time.Time       // when the transaction that states the fact began, UTC

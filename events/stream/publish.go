@@ -67,7 +67,7 @@ func (s *Stream) publishEach(ctx context.Context, after uint64, entries []outbox
 	for i, entry := range entries {
 		options := []jetstream.PublishOpt{jetstream.WithExpectLastSequence(after + uint64(i)), jetstream.WithRetryAttempts(0)}
 		if i > 0 {
-			options = append(options, jetstream.WithExpectLastMsgID(entries[i-1].Event.ID))
+			options = append(options, jetstream.WithExpectLastMsgID(messageID(entries[i-1])))
 		}
 		f, err := s.js.PublishMsgAsync(message(entry), options...)
 		if err != nil {
@@ -163,8 +163,12 @@ func message(entry outbox.Entry) *nats.Msg {
 	for name, value := range entry.Event.Headers() {
 		msg.Header.Set(name, value)
 	}
-	msg.Header.Set(jetstream.MsgIDHeader, entry.Event.ID)
+	msg.Header.Set(jetstream.MsgIDHeader, messageID(entry))
 	msg.Header.Set(positionHeader, entry.Position.String())
 	msg.Data = entry.Event.Data
 	return msg
 }
+
+// messageID is what the server knows a message by for some minutes. An event that is published anew in another life
+// of the outbox is another message: the server would refuse it as one that it has.
+func messageID(entry outbox.Entry) string { return entry.Event.ID + "/" + entry.Position.Epoch }

@@ -196,7 +196,7 @@ func (s *Stream) EventIDs(ctx context.Context, each func(id string)) error {
 		if err != nil {
 			return fmt.Errorf("read the ids of the stream %s behind %d: %w", Name, seq, err)
 		}
-		each(m.Headers().Get(jetstream.MsgIDHeader))
+		each(m.Headers().Get("ce-id"))
 		seq = meta.Sequence.Stream
 	}
 	return nil

@@ -41,7 +41,7 @@ func readStream(ctx context.Context, url string) ([]published, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read message %d: %w", seq, err)
 		}
-		all = append(all, published{m.Header.Get("Nats-Msg-Id"), m.Header.Get("ce-type"), m.Header.Get("ce-subject")})
+		all = append(all, published{m.Header.Get("ce-id"), m.Header.Get("ce-type"), m.Header.Get("ce-subject")})
 	}
 	return all, nil
 }
