@@ -53,6 +53,7 @@ type Deps struct {
 	RupeesPerDollar float64
 	Cache           Invalidator // nil: nothing is cached
 	Answers         Answers     // nil: every question is asked
+	Forgetter       Forgetter   // nil: nothing is cached
 	Mailing         Mailing
 	Backing         Backing
 	Log             *slog.Logger
@@ -86,6 +87,7 @@ func All(d Deps) []Job {
 		onCueOf(d, proofs, verifyBackupSpec, func(c Cue) verifyBackupArgs { return verifyBackupArgs{Cue: c} }, proofs.input, on(verificationOf)),
 		Scheduled(keepBackups{d}, keepBackupsSpec),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
+		Scheduled(forgetCache{d.Forgetter}, forgetCacheSpec),
 		Scheduled(cleanUp{db: d.DB}, cleanUpSpec),
 		Scheduled(rollUpCalls{db: d.DB}, rollUpCallsSpec),
 		Scheduled(sweepReservations{db: d.DB, log: d.Log}, sweepReservationsSpec),

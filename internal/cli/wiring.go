@@ -205,7 +205,7 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 		return fmt.Errorf("configuration: %w", err)
 	}
 	hints := hint.New(nc)
-	deps := jobs.Deps{Backing: backing, Cache: cache, Answers: cache, DB: db, Relaxed: relaxed, Hints: hints, Model: chain, Puller: chain, Rules: w.model.rules,
+	deps := jobs.Deps{Backing: backing, Cache: cache, Answers: cache, Forgetter: cache, DB: db, Relaxed: relaxed, Hints: hints, Model: chain, Puller: chain, Rules: w.model.rules,
 		RupeesPerDollar: w.model.usdINR, Mailing: mailing, Log: log}
 	worker := workers.New(workers.Config{
 		DB: db, Relaxed: relaxed, Stream: s, Table: a.table(deps), Queues: w.queues, Hints: hints,

@@ -98,3 +98,13 @@ func (db *DB) Schedules(ctx context.Context) ([]Schedule, error) {
 	}
 	return list, nil
 }
+
+const postponeSchedule = `UPDATE schedules SET next_run_at = $2, updated_at = now() WHERE name = $1`
+
+// PostponeSchedule leaves ticks out: the schedule runs next at a time.
+func PostponeSchedule(ctx context.Context, tx pgx.Tx, name string, next time.Time) error {
+	if _, err := tx.Exec(ctx, postponeSchedule, name, next); err != nil {
+		return fmt.Errorf("postpone schedule %s: %w", name, err)
+	}
+	return nil
+}

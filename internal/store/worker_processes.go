@@ -74,16 +74,28 @@ DELETE FROM worker_processes WHERE heartbeat_at < clock_timestamp() - $1::interv
 // each by its id.
 func RemoveSilentWorkers(ctx context.Context, tx pgx.Tx, silence time.Duration) (map[string]time.Time, error) {
 	rows, err := tx.Query(ctx, removeSilentWorkers, silence)
+	return collectDead(rows, err, "look for silent workers")
+}
+
+func collectDead(rows pgx.Rows, err error, doing string) (map[string]time.Time, error) {
 	if err != nil {
-		return nil, fmt.Errorf("look for silent workers: %w", err)
+		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	dead := make(map[string]time.Time)
 	var id string
 	var last time.Time
 	if _, err := pgx.ForEachRow(rows, []any{&id, &last}, func() error { dead[id] = last; return nil }); err != nil {
-		return nil, fmt.Errorf("look for silent workers: %w", err)
+		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	return dead, nil
+}
+
+const removeAllWorkers = `DELETE FROM worker_processes RETURNING id, heartbeat_at`
+
+// RemoveAllWorkers declares all processes dead, in a copy of the database where none has ever been.
+func RemoveAllWorkers(ctx context.Context, tx pgx.Tx) (map[string]time.Time, error) {
+	rows, err := tx.Query(ctx, removeAllWorkers)
+	return collectDead(rows, err, "remove all workers")
 }
 
 const selectWorkers = `
