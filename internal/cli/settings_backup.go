@@ -22,6 +22,7 @@ type backupSettings struct {
 	BackupRetentionDays string `name:"backup-retention-days" env:"BACKUP_RETENTION_DAYS" default:"30" help:"Days that backups are kept. The newest that is good and the newest that was verified stay in any case."`
 	BackupRetention     string `name:"backup-retention" env:"BACKUP_RETENTION" help:"In its place: how many days, weeks and months have their newest backup kept, as daily=7,weekly=4,monthly=12."`
 	BackupDatabaseURL   string `name:"backup-database-url" env:"BACKUP_DATABASE_URL" secret:"" help:"Postgres by a login that sees every row and may make databases, without a pooler between. DATABASE_URL unless set."`
+	BackupVerifyURL     string `name:"backup-verify-database-url" env:"BACKUP_VERIFY_DATABASE_URL" secret:"" help:"Postgres on which backups are restored for a try, by a login that may make databases. That of the backups unless set."`
 	BackupBinaries      string `name:"backup-binaries" env:"BACKUP_BINARIES" help:"Folder of pg_dump and pg_restore, of the server's major version. Found by themselves unless set."`
 	BackupAgeRecipient  string `name:"backup-age-recipient" env:"BACKUP_AGE_RECIPIENT" help:"Public keys (age1…), by commas: backups are encrypted so that only the holders of their secret keys can read them."`
 	BackupAgeIdentity   string `name:"backup-age-identity" env:"BACKUP_AGE_IDENTITY" secret:"" help:"Secret keys (AGE-SECRET-KEY-1…), for verifying and restoring encrypted backups. Making them needs none."`
@@ -100,6 +101,9 @@ func (s backupSettings) check(p *problems) backups {
 	}, bucket: s.bucketSettings.check(p), schedule: jobs.NoCron, verified: p.truth("BACKUP_VERIFY", s.BackupVerify)}
 	if s.BackupDatabaseURL != "" {
 		out.config.DatabaseURL = p.postgres("BACKUP_DATABASE_URL", s.BackupDatabaseURL)
+	}
+	if s.BackupVerifyURL != "" {
+		out.config.VerifyURL = p.postgres("BACKUP_VERIFY_DATABASE_URL", s.BackupVerifyURL)
 	}
 	if s.BackupSchedule != jobs.NoCron {
 		out.schedule = s.BackupSchedule

@@ -1,0 +1,5 @@
+package cli
+
+type backupCmd struct {
+	Restore backupRestoreCmd `cmd:"" help:"Make a database of a backup."`
+}
