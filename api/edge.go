@@ -31,7 +31,7 @@ func (s *Server) edge(next http.Handler) http.Handler {
 		x := &exchange{ResponseWriter: w, server: s, request: r, method: r.Method, path: r.URL.EscapedPath()}
 		x.from = clientIP(r, s.TrustedProxies)
 		x.id = requestID(r.Header.Get("X-Request-ID"))
-		x.traceParent = traceParent(r.Header.Get("Traceparent"))
+		x.trace()
 		h := w.Header()
 		for name, value := range edgeHeaders {
 			h[name] = value
@@ -45,6 +45,7 @@ func (s *Server) edge(next http.Handler) http.Handler {
 
 func (s *Server) finish(x *exchange, r *http.Request, start time.Time) {
 	cut := false
+	defer func() { x.endTrace(cut) }()
 	if s.Watch != nil {
 		defer func() { s.observe(x, time.Since(start), cut) }()
 	}
@@ -95,26 +96,6 @@ func madeRequestID() string {
 	hexDigits(b[4:14], rand.Uint64())
 	hexDigits(b[14:], rand.Uint64())
 	return string(b[:])
-}
-
-// traceParent takes a valid W3C trace context (version 00), else it begins a trace.
-func traceParent(given string) string {
-	if validTraceParent(given) {
-		return given
-	}
-	b := [55]byte{0: '0', 1: '0', 2: '-', 35: '-', 52: '-', 53: '0', 54: '1'}
-	hexDigits(b[3:19], rand.Uint64()|1)
-	hexDigits(b[19:35], rand.Uint64())
-	hexDigits(b[36:52], rand.Uint64()|1)
-	return string(b[:])
-}
-
-func validTraceParent(s string) bool {
-	if len(s) != 55 || s[:3] != "00-" || s[35] != '-' || s[52] != '-' {
-		return false
-	}
-	return isHex(s[3:35]) && isHex(s[36:52]) && isHex(s[53:]) &&
-		s[3:35] != "00000000000000000000000000000000" && s[36:52] != "0000000000000000"
 }
 
 func isHex(s string) bool {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/payaid/payaid/internal/telemetry"
+	"github.com/payaid/payaid/internal/telemetry/trace"
 )
 
 // An exchange is one request on its way: who asks, under which id, and what has been answered.
@@ -16,7 +17,8 @@ type exchange struct {
 	request     *http.Request // as it came
 	from        netip.Addr    // of the client
 	id          string        // request id
-	traceParent string
+	traceParent string        // of what comes of the request
+	step        trace.Span
 	purpose     telemetry.Purpose
 	method      string
 	path        string // escaped, as it was asked for

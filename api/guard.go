@@ -45,7 +45,7 @@ func (s *Server) guard(rt route, next http.HandlerFunc) http.HandlerFunc {
 			ctx, cancel = context.WithTimeout(ctx, requestTimeout)
 			defer cancel()
 		}
-		r = r.WithContext(context.WithValue(telemetry.For(ctx, &x.purpose), exchangeKey{}, x))
+		r = r.WithContext(context.WithValue(telemetry.For(x.step.In(ctx), &x.purpose), exchangeKey{}, x))
 		if err := s.admit(x, rt, r); err != nil {
 			s.fail(x, x, err)
 			return

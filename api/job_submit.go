@@ -135,6 +135,8 @@ func (s *Server) accept(ctx context.Context, x *exchange, js []store.Job, a answ
 // storeJobs counts AI jobs where they are really made: a repeat makes none, and what can't be stored is given
 // back.
 func (s *Server) storeJobs(ctx context.Context, x *exchange, js []store.Job, ai aiCount, a answer) (answer, error) {
+	ctx, step := x.appends(ctx, events.JobRequested{}.EventType())
+	defer step.End()
 	giveBack := func() {}
 	var err error
 	if x.repeatable {

@@ -18,6 +18,7 @@ import (
 	"github.com/payaid/payaid/internal/ratelimit"
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/internal/telemetry"
+	"github.com/payaid/payaid/internal/telemetry/trace"
 	"github.com/payaid/payaid/internal/ticket"
 )
 
@@ -47,6 +48,7 @@ type Config struct {
 	// Watch hears of every request once it has been answered, from the goroutine that answered it; it must be quick
 	// and not panic. nil: nobody does.
 	Watch   func(Observation)
+	Tracer  *trace.Tracer // of requests; nil: nobody traces them
 	Version string
 	Log     *slog.Logger
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/internal/telemetry/trace"
 )
 
 // An Origin says whose facts they are and what led to them. All but OrganizationID may be empty.
@@ -49,6 +50,14 @@ func QueueAs(b *pgx.Batch, id string, o Origin, f events.Fact) error {
 // There is no NOTIFY here: it takes a lock at commit that all writers of the cluster share, and made
 // commits six times slower.
 func Append(ctx context.Context, tx pgx.Tx, o Origin, facts ...events.Fact) error {
+	if len(facts) == 0 {
+		return nil
+	}
+	ctx, step := trace.Start(ctx, trace.Producer, "append", facts[0].EventType())
+	defer step.End()
+	step.String("messaging.destination.name", "outbox")
+	step.Int("messaging.batch.message_count", len(facts))
+	o.TraceParent = trace.TraceParent(ctx, o.TraceParent)
 	b := &pgx.Batch{}
 	for _, f := range facts {
 		if _, err := Queue(b, o, f); err != nil {
