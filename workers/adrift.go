@@ -46,9 +46,14 @@ func (s *sweep) collect(ctx context.Context, tx pgx.Tx) (changed []string, err e
 
 // restart is what the event that asked for a job's present run would start.
 func restart(table []jobs.Job, j store.Job) []river.InsertManyParams {
-	return jobs.Route(table, events.Envelope{ID: j.EventID, OrganizationID: j.OrganizationID, Time: time.Now()},
-		events.JobRequested{JobID: j.ID, Kind: j.Kind, Queue: j.Queue, Run: j.Run, Priority: j.Priority,
-			Overflow: j.Overflow, MaxAttempts: j.MaxAttempts, RunAt: j.RunAt, Version: j.Version})
+	e := events.Envelope{ID: j.EventID, OrganizationID: j.OrganizationID, Time: time.Now()}
+	if j.TraceParent != nil {
+		e.TraceParent = *j.TraceParent
+	}
+	inserts := jobs.Route(table, e, events.JobRequested{JobID: j.ID, Kind: j.Kind, Queue: j.Queue, Run: j.Run,
+		Priority: j.Priority, Overflow: j.Overflow, MaxAttempts: j.MaxAttempts, RunAt: j.RunAt, Version: j.Version})
+	againFor(e).mark(inserts)
+	return inserts
 }
 
 var errWorkDiscarded = &jobs.Failure{

@@ -76,7 +76,7 @@ func redrive(ctx context.Context, tx pgx.Tx, client *river.Client[pgx.Tx], table
 		return fmt.Errorf("redrive dead event %d: %w", d.ID, err)
 	}
 	var out routing
-	if err := translate(table, e, &out); err != nil {
+	if err := translate(table, e, &out, againFor(e)); err != nil {
 		return fmt.Errorf("redrive dead event %d: %w", d.ID, err)
 	}
 	if err := out.start(ctx, tx, client); err != nil {

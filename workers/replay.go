@@ -96,6 +96,7 @@ func again(ctx context.Context, tx pgx.Tx, table []jobs.Job, entries []outbox.En
 			continue
 		}
 		starts := jobs.Route(table, entry.Event, fact)
+		againFor(entry.Event).mark(starts)
 		if f, ok := fact.(events.JobRequested); ok {
 			for _, s := range starts {
 				requested = append(requested, s)

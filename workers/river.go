@@ -15,6 +15,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/payaid/payaid/internal/telemetry"
+	"github.com/payaid/payaid/internal/telemetry/trace"
 	"github.com/payaid/payaid/jobs"
 )
 
@@ -52,7 +53,8 @@ func newClient(c Config, id string, hand *inHand) (*river.Client[pgx.Tx], error)
 
 // sayWhatFor tells those who log what a job does which kind of job it is.
 func sayWhatFor(ctx context.Context, row *rivertype.JobRow, work func(context.Context) error) error {
-	return work(telemetry.For(ctx, &telemetry.Purpose{Kind: row.Kind, JobID: strconv.FormatInt(row.ID, 10)}))
+	return work(telemetry.For(ctx, &telemetry.Purpose{Kind: row.Kind, JobID: strconv.FormatInt(row.ID, 10),
+		TraceID: telemetry.TraceID(trace.TraceParent(ctx, ""))}))
 }
 
 func riverConfig(table []jobs.Job, log *slog.Logger) *river.Config {

@@ -13,6 +13,7 @@ import (
 	"github.com/payaid/payaid/events"
 	"github.com/payaid/payaid/events/stream"
 	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/internal/telemetry/trace"
 	"github.com/payaid/payaid/jobs"
 )
 
@@ -35,6 +36,7 @@ type router struct {
 	stream *stream.Stream
 	river  *river.Client[pgx.Tx]
 	table  []jobs.Job
+	tracer *trace.Tracer // nil: nobody traces
 	log    *slog.Logger
 
 	position store.ConsumerPosition
@@ -117,6 +119,7 @@ type routing struct {
 	dead     []store.DeadEvent
 	next     store.ConsumerPosition
 	skipped  int
+	steps    []trace.Span // of the events that are traced
 }
 
 // start has River cancel and begin work.
@@ -150,10 +153,11 @@ func (r *router) routeAll(ctx context.Context, conn *pgx.Conn, batch []stream.Me
 
 func (r *router) route(ctx context.Context, conn *pgx.Conn, batch []stream.Message) error {
 	routed, err := r.sort(ctx, conn, batch)
-	if err != nil {
-		return err
+	if err == nil {
+		err = r.carryOut(routed.within(ctx), conn, routed)
 	}
-	return r.carryOut(ctx, conn, routed)
+	routed.end(err)
+	return err
 }
 
 func (r *router) bury(ctx context.Context, conn *pgx.Conn, m stream.Message, why error) error {
@@ -207,7 +211,9 @@ func (r *router) sort(ctx context.Context, conn *pgx.Conn, batch []stream.Messag
 		}
 		out.next.SetPosition(p)
 		if unreadable == nil {
-			unreadable = translate(r.table, e, &out)
+			step := r.routes(ctx, e)
+			out.steps = append(out.steps, step)
+			unreadable = translate(r.table, e, &out, origin{TraceParent: step.TraceParent()})
 		}
 		if unreadable != nil {
 			out.dead = append(out.dead, deadEvent(m, unreadable))
@@ -235,13 +241,14 @@ func (r *router) behind(ctx context.Context, conn *pgx.Conn, p events.Position, 
 	return now.Epoch == "" || order > r.epochs[now.Epoch], nil
 }
 
-// translate adds what an event starts.
-func translate(table []jobs.Job, e events.Envelope, out *routing) error {
+// translate adds what an event starts, with the trace that it is to be a part of.
+func translate(table []jobs.Job, e events.Envelope, out *routing, from origin) error {
 	fact, err := events.Decode(e)
 	if err != nil {
 		return err
 	}
 	inserts := jobs.Route(table, e, fact)
+	from.mark(inserts)
 	switch f := fact.(type) {
 	case events.JobRequested:
 		if len(inserts) == 0 {

@@ -21,7 +21,9 @@ type schedules struct {
 	db    *store.DB
 	river *river.Client[pgx.Tx]
 	table []jobs.Job
-	log   *slog.Logger
+	// traced says that what the clock starts begins a trace.
+	traced bool
+	log    *slog.Logger
 }
 
 func (s *schedules) run(ctx context.Context) error {
@@ -97,7 +99,9 @@ func (s *schedules) start(ctx context.Context, tx pgx.Tx, d store.Schedule, now 
 		if err != nil {
 			return fmt.Errorf("read the schedule %s: %w", d.Name, err)
 		}
-		if _, err := s.river.InsertManyTx(ctx, tx, []river.InsertManyParams{j.Due()}); err != nil {
+		inserts := []river.InsertManyParams{j.Due()}
+		origin{Clock: s.traced}.mark(inserts)
+		if _, err := s.river.InsertManyTx(ctx, tx, inserts); err != nil {
 			return fmt.Errorf("start %s: %w", d.Kind, err)
 		}
 		s.log.Info("schedule is due", "schedule", d.Name, "due_at", d.NextRunAt, "late_ms", now.Sub(d.NextRunAt).Milliseconds())

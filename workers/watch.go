@@ -27,7 +27,11 @@ var errPanicked = errors.New("the work panicked")
 
 // middleware is what goes around every attempt.
 func (c Config) middleware() []rivertype.Middleware {
-	list := []rivertype.Middleware{river.WorkerMiddlewareFunc(sayWhatFor)}
+	var list []rivertype.Middleware
+	if c.Tracer != nil {
+		list = append(list, river.WorkerMiddlewareFunc(c.traced))
+	}
+	list = append(list, river.WorkerMiddlewareFunc(sayWhatFor))
 	if c.Watch != nil {
 		list = append(list, river.WorkerMiddlewareFunc(c.watched))
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/payaid/payaid/events/stream"
 	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/internal/telemetry/trace"
 	"github.com/payaid/payaid/jobs"
 )
 
@@ -32,6 +33,7 @@ type Config struct {
 	Providers func() []store.ProviderState
 	// Watch hears of every attempt when it ends, and of those that died; nil: nobody does. It must not wait.
 	Watch   func(JobObservation)
+	Tracer  *trace.Tracer // of jobs and what becomes of events; nil: nobody traces them
 	Version string
 	Log     *slog.Logger
 	// SoftStop is how long running jobs may go on after the process is told to stop; then their contexts
@@ -94,9 +96,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	working, stopWorking := context.WithCancel(ctx)
 	defer stopWorking()
-	router := &router{pool: w.DB.Pool(), db: w.DB, stream: w.Stream, river: inserter, table: w.Table, log: w.Log}
+	router := &router{pool: w.DB.Pool(), db: w.DB, stream: w.Stream, river: inserter, table: w.Table,
+		tracer: w.Tracer, log: w.Log}
 	group.Go(func() error { return quiet(router.run(working)) })
-	schedules := &schedules{db: w.DB, river: client, table: w.Table, log: w.Log}
+	schedules := &schedules{db: w.DB, river: client, table: w.Table, traced: w.Tracer != nil, log: w.Log}
 	group.Go(func() error { return quiet(schedules.run(working)) })
 	sweep := &sweep{db: w.DB, hints: w.Hints, river: client, adriftEvery: 10 * w.Beat, table: w.Table, log: w.Log}
 	group.Go(func() error { return quiet(sweep.run(working)) })
