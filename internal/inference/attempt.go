@@ -7,12 +7,16 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/payaid/payaid/internal/telemetry/trace"
 )
 
 // attempt makes one call, if the provider may be called now, and records it.
 func (r *run) attempt(ctx context.Context, t turn, c call) (reply, *failure) {
 	a := Attempt{ID: newID(), Provider: t.provider, Model: c.model, StartedAt: time.Now(),
 		Named: t.provider == Ollama && r.named}
+	ctx, step := trace.Start(ctx, trace.Client, "chat", t.provider)
+	defer step.End() // also where the sink panics
 	var rep reply
 	pass, f := admit(r.chain.board.get(t.provider, c.model))
 	if f == nil {
@@ -22,6 +26,9 @@ func (r *run) attempt(ctx context.Context, t turn, c call) (reply, *failure) {
 		r.chain.board.absent(t.provider, c.model)
 	}
 	r.record(&a, rep, f)
+	if step.Traced() {
+		a.describe(step, r.reason)
+	}
 	return rep, f
 }
 

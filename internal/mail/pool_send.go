@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/payaid/payaid/internal/telemetry/trace"
 )
 
 // Envelope is what the server is told about a mail, of which its content knows nothing.
@@ -46,6 +48,16 @@ func (p *Pool) Send(ctx context.Context, e Envelope, content []byte, commit func
 	if err := e.check(content); err != nil {
 		return Receipt{}, err
 	}
+	ctx, step := trace.Start(ctx, trace.Client, "smtp", "")
+	defer step.End()
+	receipt, err := p.send(ctx, e, content, commit)
+	if step.Traced() {
+		p.describe(step, receipt, err)
+	}
+	return receipt, err
+}
+
+func (p *Pool) send(ctx context.Context, e Envelope, content []byte, commit func(context.Context) error) (Receipt, error) {
 	ctx, leave, err := p.enter(ctx)
 	if err != nil {
 		return Receipt{}, err
