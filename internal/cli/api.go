@@ -20,6 +20,7 @@ import (
 	"github.com/payaid/payaid/internal/gst"
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/internal/telemetry"
+	"github.com/payaid/payaid/internal/telemetry/otlp"
 	"github.com/payaid/payaid/jobs"
 )
 
@@ -34,6 +35,7 @@ type apiCmd struct {
 	adminSettings
 	gstSettings
 	aiSettings
+	traceSettings
 	logSettings
 }
 
@@ -48,6 +50,7 @@ func (c *apiCmd) Run(ctx context.Context, a *app) error {
 		listen: c.listenSettings.check(&p), pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p),
 		adminKey: c.adminSettings.check(&p), redisURL: c.redisSettings.check(&p), rates: c.gstSettings.check(&p),
 		limits: c.limitSettings.check(&p), aiRates: c.aiLimitSettings.check(&p), pricing: c.aiSettings.check(&p, rulesOff).pricing(),
+		traces: c.traceSettings.check(&p),
 	}
 	if err := p.err(); err != nil {
 		return err
@@ -74,6 +77,7 @@ type apiSetup struct {
 	rates    gst.Rates
 	pricing  api.AIPricing
 	sink     api.MailSink // nil: mail leaves the house
+	traces   otlp.Options
 }
 
 func listen(address string) (net.Listener, error) {
@@ -94,8 +98,10 @@ const requestPoolWait = 5 * time.Second
 func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log *slog.Logger) error {
 	s.limits.warn(log)
 	s.pool.timeout = min(s.pool.timeout, requestPoolWait)
+	traces := openTraces(s.traces, "payaid-api", log)
+	defer traces.Close()
 	me := apiProcess(s.pool)
-	db, err := s.pool.open(ctx, store.PoolOptions{Role: store.App, Name: me.ApplicationName("")}, log)
+	db, err := s.pool.open(ctx, store.PoolOptions{Role: store.App, Name: me.ApplicationName(""), Tracer: statementsOf(traces)}, log)
 	if err != nil {
 		return err
 	}
@@ -137,7 +143,7 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 	server, err := api.New(api.Config{
 		DB: db, Kinds: kinds(a.table(jobs.Deps{})), Hints: hint.New(nc), Cache: cache, AdminKey: s.adminKey,
 		Limiter: limiter, RateLimit: s.limits.requests, AIRates: aiRates, TrustedProxies: s.limits.proxies,
-		Checks: checks, GSTRates: s.rates, Pricing: s.pricing, Tickets: tickets(db), MailAddress: mailAddress, Sink: s.sink, Version: version(), Log: log,
+		Checks: checks, GSTRates: s.rates, Pricing: s.pricing, Tickets: tickets(db), MailAddress: mailAddress, Sink: s.sink, Tracer: traces.Tracer(), Version: version(), Log: log,
 	})
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ type relayCmd struct {
 	databaseSettings
 	natsSettings
 	dataSettings
+	traceSettings
 	logSettings
 }
 
@@ -26,8 +27,9 @@ func (c *relayCmd) Run(ctx context.Context, a *app) error {
 	p := a.problems()
 	level, format := c.logSettings.check(&p)
 	pool, natsURL := c.databaseSettings.check(&p), c.natsSettings.check(&p)
+	traces := c.traceSettings.check(&p)
 	if err := p.err(); err != nil {
 		return err
 	}
-	return a.runRelay(ctx, pool, natsURL, telemetry.NewLog(a.stderr, format, level).With("process", "relay"))
+	return a.runRelay(ctx, pool, natsURL, traces, telemetry.NewLog(a.stderr, format, level).With("process", "relay"))
 }

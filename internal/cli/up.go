@@ -17,6 +17,7 @@ import (
 
 	"github.com/payaid/payaid/internal/gst"
 	"github.com/payaid/payaid/internal/telemetry"
+	"github.com/payaid/payaid/internal/telemetry/otlp"
 	"github.com/payaid/payaid/jobs"
 	"github.com/payaid/payaid/migrations"
 	"github.com/payaid/payaid/workers"
@@ -38,6 +39,7 @@ type upCmd struct {
 	sendingSettings
 	inboxSettings
 	backupSettings
+	traceSettings
 	logSettings
 }
 
@@ -73,6 +75,7 @@ type upSetup struct {
 	inbox    inbox
 	backups  backups
 	services upServices
+	traces   otlp.Options
 	log      *slog.Logger
 }
 
@@ -113,7 +116,7 @@ func (c *upCmd) check(a *app) (upSetup, error) {
 		sending:  c.sendingSettings.check(&p),
 		inbox:    c.inboxSettings.check(&p, c.MailBounces),
 		backups:  c.backupSettings.check(&p),
-		services: c.upServices,
+		services: c.upServices, traces: c.traceSettings.check(&p),
 	}
 	if c.Exit && !c.Demo {
 		p.add("--exit", "ends after the demo, so it needs --demo")
@@ -190,10 +193,10 @@ func (c *upCmd) work(ctx context.Context, a *app, s upSetup, services *services,
 	group.Go(func() error {
 		return a.runAPI(working, apiSetup{pool: pool, natsURL: services.natsURL, redisURL: services.redisURL,
 			adminKey: s.adminKey, rates: s.rates, limits: s.limits, aiRates: s.aiRates, pricing: s.model.pricing(),
-			sink: services.sink}, listener, s.log.With("process", "api"))
+			sink: services.sink, traces: s.traces}, listener, s.log.With("process", "api"))
 	})
 	group.Go(func() error {
-		return ended(a.runRelay(working, pool, services.natsURL, s.log.With("process", "relay")))
+		return ended(a.runRelay(working, pool, services.natsURL, s.traces, s.log.With("process", "relay")))
 	})
 	group.Go(func() error { return a.keepWorking(working, s, pool, services) })
 	group.Go(func() error {
@@ -215,7 +218,7 @@ func (a *app) keepWorking(ctx context.Context, s upSetup, p pool, services *serv
 	for _, j := range a.table(jobs.Deps{}) {
 		queues[j.Spec.Queue.Name] = j.Spec.Queue.Workers
 	}
-	setup := workerSetup{pool: p, natsURL: services.natsURL, redisURL: services.redisURL, model: s.model, queues: queues, publicURL: s.links,
+	setup := workerSetup{pool: p, natsURL: services.natsURL, redisURL: services.redisURL, model: s.model, queues: queues, publicURL: s.links, traces: s.traces,
 		mail: s.mail.orSink(services.sinkPort), sending: s.sending, inbox: s.inbox,
 		backups: s.backups.in(filepath.Join(s.data, "backups"))}
 	for {

@@ -18,6 +18,7 @@ import (
 	"github.com/payaid/payaid/internal/cachetag"
 	"github.com/payaid/payaid/internal/inference"
 	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/internal/telemetry/otlp"
 	"github.com/payaid/payaid/internal/ticket"
 	"github.com/payaid/payaid/jobs"
 	"github.com/payaid/payaid/workers"
@@ -109,7 +110,9 @@ func (a *app) table(d jobs.Deps) []jobs.Job {
 }
 
 // runRelay publishes the outbox until ctx ends.
-func (a *app) runRelay(ctx context.Context, p pool, natsURL string, log *slog.Logger) error {
+func (a *app) runRelay(ctx context.Context, p pool, natsURL string, to otlp.Options, log *slog.Logger) error {
+	traces := openTraces(to, "payaid-relay", log)
+	defer traces.Close()
 	me := relayProcess(p)
 	db, err := p.open(ctx, store.PoolOptions{Role: store.System, Name: me.ApplicationName(""), MaxConns: min(relayPool, p.most)}, log)
 	if err != nil {
@@ -135,7 +138,7 @@ func (a *app) runRelay(ctx context.Context, p pool, natsURL string, log *slog.Lo
 	if err != nil {
 		return err
 	}
-	return outbox.NewRelay(db.Pool(), s, changed, log).Run(ctx)
+	return outbox.NewRelay(db.Pool(), s.Traced(traces.Tracer()), changed, log).Run(ctx)
 }
 
 // workerSetup is what a worker process is started with.
@@ -149,19 +152,22 @@ type workerSetup struct {
 	inbox    inbox
 	backups  backups
 	queues   map[string]int
+	traces   otlp.Options
 	// publicURL is where links in mails lead, without a slash at its end; "": mails have none.
 	publicURL string
 }
 
 // runWorker works queues until ctx ends.
 func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) error {
+	traces := openTraces(w.traces, "payaid-worker", log)
+	defer traces.Close()
 	me := workerProcess(w.pool)
-	db, err := w.pool.open(ctx, store.PoolOptions{Role: store.System, Name: me.ApplicationName("")}, log)
+	db, err := w.pool.open(ctx, store.PoolOptions{Role: store.System, Name: me.ApplicationName(""), Tracer: statementsOf(traces)}, log)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	relaxed, err := w.pool.open(ctx, store.PoolOptions{Role: store.System, Name: me.ApplicationName("river"), Relaxed: true}, log)
+	relaxed, err := w.pool.open(ctx, store.PoolOptions{Role: store.System, Name: me.ApplicationName("river"), Relaxed: true, Tracer: statementsOf(traces)}, log)
 	if err != nil {
 		return err
 	}
@@ -209,7 +215,7 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 		RupeesPerDollar: w.model.usdINR, Mailing: mailing, Log: log}
 	worker := workers.New(workers.Config{
 		DB: db, Relaxed: relaxed, Stream: s, Table: a.table(deps), Queues: w.queues, Hints: hints,
-		Providers: func() []store.ProviderState { return append(providerStates(chain.Status()), w.mailStates(mailing)...) }, Version: version(), Log: log,
+		Providers: func() []store.ProviderState { return append(providerStates(chain.Status()), w.mailStates(mailing)...) }, Tracer: traces.Tracer(), Version: version(), Log: log,
 	})
 	probing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var watching sync.WaitGroup

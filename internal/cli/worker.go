@@ -23,6 +23,7 @@ type workerCmd struct {
 	inboxSettings
 	linkSettings
 	backupSettings
+	traceSettings
 	logSettings
 }
 
@@ -45,7 +46,7 @@ func (c *workerCmd) Run(ctx context.Context, a *app) error {
 	level, format := c.logSettings.check(&p)
 	setup := workerSetup{
 		pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p), redisURL: c.redisSettings.check(&p), model: c.aiSettings.check(&p, rulesOff),
-		queues: readQueues(c.Queue, a.table(jobs.Deps{}), &p), publicURL: c.linkSettings.check(&p),
+		queues: readQueues(c.Queue, a.table(jobs.Deps{}), &p), publicURL: c.linkSettings.check(&p), traces: c.traceSettings.check(&p),
 		mail: c.mailSettings.check(&p).orSink(c.sink()), sending: c.sendingSettings.check(&p), inbox: c.inboxSettings.check(&p, c.MailBounces),
 		backups: c.backupSettings.check(&p),
 	}
