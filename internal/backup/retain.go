@@ -29,8 +29,9 @@ func (k *Keeper) Retain(ctx context.Context) ([]string, error) {
 	return f.removeAll(ctx, k.Retention.surplus(list, k.now()))
 }
 
-// Sweep removes what killed runs have left unfinished.
+// Sweep removes what killed runs have left unfinished: files, and databases of verifications.
 func (k *Keeper) Sweep(ctx context.Context) error {
+	k.sweepServer(ctx)
 	f, err := openFolder(k.Dir)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -213,6 +214,18 @@ const listDatabases = `SELECT datname FROM pg_database WHERE datname ~ '^payaid_
 // Advisory locks of all databases of the server are seen from each.
 const listLocks = `
 SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted`
+
+// sweepServer removes databases in the making whose makers are gone, if the server is there.
+func (k *Keeper) sweepServer(ctx context.Context) {
+	conn, err := connectBeside(ctx, cmp.Or(k.VerifyURL, k.DatabaseURL))
+	if err != nil {
+		return // the next one may
+	}
+	defer closeConn(ctx, conn)
+	for _, name := range sweepDatabases(ctx, conn) {
+		k.Log.InfoContext(ctx, "database of a verification that was killed is removed", "database", name)
+	}
+}
 
 // sweepDatabases removes databases in the making whose makers are gone. What it can't do the next one may.
 func sweepDatabases(ctx context.Context, conn *pgx.Conn) (removed []string) {
