@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,6 +36,7 @@ type madeBackup struct {
 	Rows       int64     `json:"rows"`
 	Seconds    float64   `json:"seconds"`
 	Places     []string  `json:"places"`
+	NotCopied  *string   `json:"not_copied"`
 	Encrypted  bool      `json:"encrypted"`
 	Removed    []string  `json:"removed"`
 	// Verification is the job that tries to restore it; nil: none does.
@@ -67,11 +67,12 @@ func backUpSpec(b Backing) Spec {
 			"rows":{"type":"integer","minimum":0,"description":"of all tables"},
 			"seconds":{"type":"number","minimum":0,"description":"that it took"},
 			"places":{"type":"array","items":{"enum":["folder","remote"]}},
+			"not_copied":{"type":["string","null"],"description":"why the second place doesn't have it yet; that is tried again every ten minutes"},
 			"encrypted":{"type":"boolean"},
 			"removed":{"type":"array","items":{"type":"string"},"description":"names of older backups that were removed"},
 			"verification":{"type":["object","null"],"required":["job_id"],"properties":{"job_id":{"type":"string","format":"uuid"}},
 				"description":"the job that tries to restore it"}`,
-			"id", "name", "snapshot_at", "bytes", "plain_bytes", "tables", "rows", "seconds", "places", "encrypted", "removed", "verification")),
+			"id", "name", "snapshot_at", "bytes", "plain_bytes", "tables", "rows", "seconds", "places", "not_copied", "encrypted", "removed", "verification")),
 		Fails: makeCodes,
 		Check: func(input json.RawMessage) []Fault { return strict(input, &backingUp{}) },
 	}
@@ -135,29 +136,17 @@ func (w backUp) failed(ctx context.Context, t *Task, try *BackupTry, err error) 
 	}
 	p := problemOfBackup(ctx, err)
 	t.Record(func(b *pgx.Batch) { try.queueFailure(b, p) })
+	pingFailed(ctx, w.Backing.Keeper, err, w.Log)
 	w.Log.Warn("backup failed", "job_id", t.ID, "backup_id", try.ID, "code", p.Code, "detail", p.Detail, "remedy", p.Remedy, "error", err)
 	return end
 }
 
-// made is the result: the backup is on disk, whatever becomes of the rest. Only now older ones may go.
+// made is the result: the backup is on disk, whatever becomes of the rest.
 func (w backUp) made(ctx context.Context, t *Task, try *BackupTry, m backup.Manifest, in backingUp) (Result, error) {
-	book := NewBackupBook(w.DB)
-	removed, err := w.Backing.Keeper.Retain(ctx)
-	if err != nil {
-		w.Log.Warn("older backups could not be removed", "job_id", t.ID, "error", withFault(err))
-	}
-	places := []string{backup.InFolder}
-	entries, err := book.Look(ctx, w.Backing.Keeper)
-	if err != nil {
-		w.Log.Warn("backups could not be listed", "job_id", t.ID, "error", withFault(err))
-	}
-	for _, e := range entries {
-		if e.Name == m.Name {
-			places = e.Places
-		}
-	}
+	after := NewBackupBook(w.DB).After(ctx, w.Backing.Keeper, m, w.Log.With("job_id", t.ID))
 	out := madeBackup{ID: m.ID, Name: m.Name, SnapshotAt: m.SnapshotAt.UTC(), Bytes: m.Bytes, PlainBytes: m.PlainBytes, Tables: len(m.Tables),
-		Rows: m.Rows(), Seconds: m.FinishedAt.Sub(m.StartedAt).Seconds(), Places: places, Encrypted: m.Encrypted(), Removed: orNone(removed)}
+		Rows: m.Rows(), Seconds: m.FinishedAt.Sub(m.StartedAt).Seconds(), Places: after.Places, NotCopied: given(after.NotCopied),
+		Encrypted: m.Encrypted(), Removed: after.Removed}
 	eventID := outbox.NewID()
 	if !w.Backing.Unverified && (in.Verify == nil || *in.Verify) {
 		id, err := cause{EventID: eventID}.jobFor(verifyBackupArgs{}.Kind())
@@ -166,38 +155,14 @@ func (w backUp) made(ctx context.Context, t *Task, try *BackupTry, m backup.Mani
 		}
 		out.Verification = &madeBackupTry{id}
 	}
-	receipt, err := json.Marshal(map[string]any{"name": m.Name, "sha256": m.SHA256, "places": places})
+	receipt, err := json.Marshal(map[string]any{"name": m.Name, "sha256": m.SHA256, "places": after.Places})
 	if err != nil {
 		return Result{}, err
 	}
 	return Result{
 		Output: out, Effects: []store.Effect{{Key: effectOfRun("backup", t.Run), State: "done", Attempt: t.Attempt, Receipt: receipt}},
 		Change: func(ctx context.Context, tx pgx.Tx) ([]events.Fact, error) {
-			if err := store.DeleteBackups(ctx, tx, removed); err != nil {
-				return nil, err
-			}
-			return nil, try.Complete(ctx, tx, eventID, m, places)
+			return nil, try.Complete(ctx, tx, eventID, m, after.Places)
 		},
 	}, nil
-}
-
-// withFault gives the log the remedy of a fault too.
-func withFault(err error) slog.LogValuer { return faultValue{err} }
-
-type faultValue struct{ err error }
-
-// LogValue implements slog.LogValuer.
-func (v faultValue) LogValue() slog.Value {
-	var fault *backup.Fault
-	if errors.As(v.err, &fault) {
-		return slog.StringValue(v.err.Error() + "; " + fault.Remedy)
-	}
-	return slog.StringValue(v.err.Error())
-}
-
-func orNone(list []string) []string {
-	if list == nil {
-		return []string{}
-	}
-	return list
 }

@@ -20,7 +20,10 @@ type Backups interface {
 	List(context.Context) ([]backup.Entry, error)
 	Verify(ctx context.Context, name string, progress func(backup.Progress)) (backup.Verification, error)
 	Retain(context.Context) (removed []string, err error)
+	Copy(context.Context) (backup.Copies, error)
 	Sweep(context.Context) error
+	PingGood(context.Context, backup.Manifest, *backup.Verification) error
+	PingFailed(context.Context, error) error
 }
 
 // Backing is how this process makes backups.

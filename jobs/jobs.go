@@ -85,7 +85,7 @@ func All(d Deps) []Job {
 		OnCue(d, sampleIndexes{d}, sampleIndexesSpec, func(c Cue) sampleIndexesArgs { return sampleIndexesArgs{c} }, asksNothing),
 		OnCue(d, backups, backUpSpec(d.Backing), func(c Cue) backUpArgs { return backUpArgs{c} }, backups.input),
 		onCueOf(d, proofs, verifyBackupSpec, func(c Cue) verifyBackupArgs { return verifyBackupArgs{Cue: c} }, proofs.input, on(verificationOf)),
-		Scheduled(keepBackups{d}, keepBackupsSpec),
+		Scheduled(keepBackups{d, turn}, keepBackupsSpec),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
 		Scheduled(forgetCache{d.Forgetter}, forgetCacheSpec),
 		Scheduled(cleanUp{db: d.DB}, cleanUpSpec),

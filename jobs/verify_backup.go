@@ -198,7 +198,7 @@ func (w verifyBackup) concluded(ctx context.Context, t *Task, book *BackupBook, 
 		err = &backup.Fault{Code: v.Code, Detail: v.Detail, Remedy: "make a new backup, and keep this one until that is verified"}
 	}
 	if err == nil {
-		return w.passed(t, book, e, v)
+		return w.passed(ctx, t, book, e, v)
 	}
 	if v.State == backup.Failed || v.State == backup.Impossible {
 		// In a transaction of its own: it is true whatever becomes of the attempt.
@@ -211,6 +211,7 @@ func (w verifyBackup) concluded(ctx context.Context, t *Task, book *BackupBook, 
 		w.Hints.OutboxChanged()
 	}
 	p := problemOfBackup(ctx, err)
+	pingFailed(ctx, w.Backing.Keeper, err, w.Log)
 	w.Log.Warn("backup not verified", "job_id", t.ID, "name", e.Name, "code", p.Code, "detail", p.Detail, "remedy", p.Remedy, "error", err)
 	end := faultAsEnd(ctx, verifyCodes, "Backup not verified", err)
 	var failure *Failure
@@ -228,7 +229,11 @@ func (b *BackupBook) tell(ctx context.Context, tx pgx.Tx, t *Task, e backup.Entr
 	return b.Tried(ctx, tx, &t.Job, *e.Manifest, v)
 }
 
-func (w verifyBackup) passed(t *Task, book *BackupBook, e backup.Entry, v backup.Verification) (Result, error) {
+func (w verifyBackup) passed(ctx context.Context, t *Task, book *BackupBook, e backup.Entry, v backup.Verification) (Result, error) {
+	copyBackups(ctx, w.Backing.Keeper, w.Log) // what came of it goes with the backup
+	if err := w.Backing.Keeper.PingGood(ctx, *e.Manifest, &v); err != nil {
+		w.Log.Warn("nobody could be told that a backup was verified", "job_id", t.ID, "error", err)
+	}
 	out := verifiedBackup{ID: e.Manifest.ID, Name: e.Name, SnapshotAt: e.Manifest.SnapshotAt.UTC(), State: v.State, RestoreSeconds: v.RestoreSeconds,
 		Seconds: v.FinishedAt.Sub(v.StartedAt).Seconds(), Tables: v.Tables, Rows: v.Rows, IndexesChecked: v.IndexesChecked, Detail: given(v.Detail)}
 	receipt, err := json.Marshal(map[string]any{"name": e.Name, "sha256": v.SHA256})

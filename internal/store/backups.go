@@ -208,20 +208,6 @@ func ForgetBackup(ctx context.Context, db Execer, id string) error {
 	return nil
 }
 
-const deleteBackups = `
-UPDATE backups SET state = 'deleted', places = '{}', version = version + 1, updated_at = now() WHERE name = ANY ($1) AND state = 'completed'`
-
-// DeleteBackups notes that files were removed, by the names of their backups.
-func DeleteBackups(ctx context.Context, db Execer, names []string) error {
-	if len(names) == 0 {
-		return nil
-	}
-	if _, err := db.Exec(ctx, deleteBackups, names); err != nil {
-		return fmt.Errorf("note that backups were removed: %w", err)
-	}
-	return nil
-}
-
 // What lies in this host's folder is known by the list, and so is the remote place where there is one; what another
 // host has in its own folder is not.
 const missBackups = `

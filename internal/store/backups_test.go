@@ -114,7 +114,7 @@ func TestBackupFromBeginningToEnd(t *testing.T) {
 	if s.LastVerifiedAt == nil || !s.VerifiedAt.Equal(at) || *s.RestoreSeconds != 12.5 || *s.LastGoodBytes != 212 || s.Completed != 1 {
 		t.Errorf("standing %+v", s)
 	}
-	h.must(store.DeleteBackups(t.Context(), h.db.Pool(), []string{"a", "unknown"}))
+	h.must(store.MissBackups(t.Context(), h.db.Pool(), store.Look{Began: time.Now().Add(time.Minute), Host: "one", Remote: true, Names: []string{"unknown"}}))
 	if b := h.named("a"); b.State != store.BackupDeleted || len(b.Places) != 0 {
 		t.Errorf("deleted: %+v", b)
 	}

@@ -127,19 +127,14 @@ func (t *slowTracer) tell(ctx context.Context, sql string, took time.Duration) {
 	t.log.LogAttrs(ctx, slog.LevelWarn, "slow query", attrs...)
 }
 
-// text is what was asked, on one line, and not all of it.
+// text is what was asked, on one line, and not all of it. That every batch of ours begins with the
+// choice of the organization says nothing.
 func (at *traced) text() string {
 	if at.batch == nil {
-		return shortSQL(at.sql, slowSQL)
+		return shortSQL(at.sql)
 	}
-	return batchSQL(at.batch, slowSQL)
-}
-
-// batchSQL is the statements of a batch. That every batch of ours begins with the choice of the organization says
-// nothing.
-func batchSQL(batch *pgx.Batch, most int) string {
 	var b strings.Builder
-	for _, q := range batch.QueuedQueries {
+	for _, q := range at.batch.QueuedQueries {
 		if q.SQL == setOrganization {
 			continue
 		}
@@ -147,18 +142,17 @@ func batchSQL(batch *pgx.Batch, most int) string {
 			b.WriteString("; ")
 		}
 		b.WriteString(q.SQL)
-		if b.Len() > 4*most {
+		if b.Len() > 4*slowSQL {
 			break
 		}
 	}
-	return shortSQL(b.String(), most)
+	return shortSQL(b.String())
 }
 
-// shortSQL is at most so many characters of a statement, on one line.
-func shortSQL(sql string, most int) string {
+func shortSQL(sql string) string {
 	sql = strings.Join(strings.Fields(sql), " ")
-	if utf8.RuneCountInString(sql) <= most {
+	if utf8.RuneCountInString(sql) <= slowSQL {
 		return sql
 	}
-	return string([]rune(sql)[:most-1]) + "…"
+	return string([]rune(sql)[:slowSQL-1]) + "…"
 }
