@@ -14,6 +14,7 @@ import (
 
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/internal/telemetry"
+	"github.com/payaid/payaid/internal/telemetry/trace"
 )
 
 // An attempt is one execution of a requested job: it takes the job, does the work, and writes down in
@@ -32,7 +33,8 @@ type attempt struct {
 var errOvertaken = errors.New("the job was taken over or ended elsewhere")
 
 func (a attempt) run(ctx context.Context) error {
-	ctx = telemetry.For(ctx, &telemetry.Purpose{Kind: a.row.Kind, JobID: a.request.JobID})
+	ctx = telemetry.For(ctx, &telemetry.Purpose{Kind: a.row.Kind, JobID: a.request.JobID,
+		TraceID: telemetry.TraceID(trace.TraceParent(ctx, ""))})
 	s := &starting{start: store.Start{
 		OrganizationID: a.request.OrganizationID, JobID: a.request.JobID, Run: a.request.Run,
 		RiverJobID: a.row.ID, Attempt: a.row.Attempt,
@@ -46,6 +48,10 @@ func (a attempt) run(ctx context.Context) error {
 		return a.undecided(err)
 	}
 	job := s.job
+	if trace.Of(ctx).Traced() {
+		here := trace.TraceParent(ctx, "")
+		job.TraceParent = &here // what comes of the attempt is a part of it
+	}
 	note(ctx, job)
 	ctx = telemetry.For(ctx, purposeOf(job))
 	a.deps.Hints.JobChanged(job.ID)

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/payaid/payaid/internal/telemetry"
+	"github.com/payaid/payaid/internal/telemetry/trace"
 )
 
 const (
@@ -27,13 +28,14 @@ type gather[T any] struct {
 type gathered[T any] struct {
 	item    T
 	purpose *telemetry.Purpose
+	step    trace.Span
 	done    chan error
 }
 
 // do returns when the item has been sent. The sending bounds itself and goes on when ctx ends, as it
 // serves others too.
 func (g *gather[T]) do(ctx context.Context, item T) error {
-	one := gathered[T]{item: item, purpose: telemetry.PurposeOf(ctx), done: make(chan error, 1)}
+	one := gathered[T]{item: item, purpose: telemetry.PurposeOf(ctx), step: trace.Of(ctx), done: make(chan error, 1)}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, one)
 	begin := g.senders < gatherSenders
@@ -66,7 +68,7 @@ func (g *gather[T]) drain(ctx context.Context) {
 
 func (g *gather[T]) serve(ctx context.Context, batch []gathered[T]) {
 	// Of several one is named: it shows where they come from.
-	ctx = telemetry.For(ctx, batch[0].purpose)
+	ctx = telemetry.For(batch[0].step.In(ctx), batch[0].purpose)
 	items := make([]T, len(batch))
 	for i, one := range batch {
 		items[i] = one.item

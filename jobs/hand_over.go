@@ -13,6 +13,7 @@ import (
 	"github.com/payaid/payaid/events"
 	"github.com/payaid/payaid/events/outbox"
 	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/internal/telemetry/trace"
 )
 
 // A cause is the fact that asks for a job, as River's row keeps it: ids alone.
@@ -107,6 +108,7 @@ func given(s string) *string {
 // keeps beside it, and the fact that it was requested. It is false when the job was made before, and a refusal when
 // the door would not have the input.
 func handOver(ctx context.Context, tx pgx.Tx, o order, left *places) (made bool, err error) {
+	o.cause.TraceParent = trace.TraceParent(ctx, o.cause.TraceParent)
 	j, err := o.job()
 	if err != nil {
 		return false, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/payaid/payaid/internal/inference"
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/internal/telemetry"
 )
@@ -46,6 +47,24 @@ func OutcomeOf(ctx context.Context, row *rivertype.JobRow, err error) Outcome {
 		return Failed
 	}
 	return Retried
+}
+
+// ClassOf is why an attempt went wrong, in one of few words: the code that the job fails with, or the class of the
+// failure of a model. It has nothing of the job in it.
+func ClassOf(err error) string {
+	var (
+		failure *Failure
+		model   *inference.Error
+	)
+	switch {
+	case errors.As(err, &failure):
+		return failure.Code
+	case errors.As(err, &model):
+		return model.Class
+	case errors.Is(err, context.DeadlineExceeded):
+		return codeTimeout
+	}
+	return codeInternal
 }
 
 // A Note is what an attempt learns of its job that River's row doesn't have.

@@ -127,14 +127,19 @@ func (t *slowTracer) tell(ctx context.Context, sql string, took time.Duration) {
 	t.log.LogAttrs(ctx, slog.LevelWarn, "slow query", attrs...)
 }
 
-// text is what was asked, on one line, and not all of it. That every batch of ours begins with the
-// choice of the organization says nothing.
+// text is what was asked, on one line, and not all of it.
 func (at *traced) text() string {
 	if at.batch == nil {
-		return shortSQL(at.sql)
+		return shortSQL(at.sql, slowSQL)
 	}
+	return batchSQL(at.batch, slowSQL)
+}
+
+// batchSQL is the statements of a batch. That every batch of ours begins with the choice of the organization says
+// nothing.
+func batchSQL(batch *pgx.Batch, most int) string {
 	var b strings.Builder
-	for _, q := range at.batch.QueuedQueries {
+	for _, q := range batch.QueuedQueries {
 		if q.SQL == setOrganization {
 			continue
 		}
@@ -142,17 +147,18 @@ func (at *traced) text() string {
 			b.WriteString("; ")
 		}
 		b.WriteString(q.SQL)
-		if b.Len() > 4*slowSQL {
+		if b.Len() > 4*most {
 			break
 		}
 	}
-	return shortSQL(b.String())
+	return shortSQL(b.String(), most)
 }
 
-func shortSQL(sql string) string {
+// shortSQL is at most so many characters of a statement, on one line.
+func shortSQL(sql string, most int) string {
 	sql = strings.Join(strings.Fields(sql), " ")
-	if utf8.RuneCountInString(sql) <= slowSQL {
+	if utf8.RuneCountInString(sql) <= most {
 		return sql
 	}
-	return string([]rune(sql)[:slowSQL-1]) + "…"
+	return string([]rune(sql)[:most-1]) + "…"
 }
