@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -157,23 +156,6 @@ func (f *folder) sync() error {
 	return nil
 }
 
-// write makes a small file, whole or not at all.
-func (f *folder) write(name string, text []byte) error {
-	file, err := f.create(name)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(text)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err := errors.Join(err, file.Close()); err != nil {
-		_ = f.root.Remove(unfinished(name)) // or it is swept by the next
-		return f.writing(err, "write "+name)
-	}
-	return nil
-}
-
 // writing explains why a file can't be written.
 func (f *folder) writing(err error, what string) error {
 	switch {
@@ -275,6 +257,3 @@ func (f *folder) freeName(now time.Time) (string, error) {
 		}
 	}
 }
-
-// path is a file's full name, for programs that need one.
-func (f *folder) path(name string) string { return filepath.Join(f.dir, name) }
