@@ -25,7 +25,7 @@ func (s survey) bloatOf(i *Index) (share *float64, why string) {
 		return nil, "it has no storage; its partitions' indexes have"
 	case !i.Valid:
 		return nil, "it is not valid"
-	case i.Rows < 0 || t == nil:
+	case i.Rows < 0 || t == nil || t.Rows < 0:
 		return nil, "its table was neither vacuumed nor analyzed yet"
 	case i.WidthsUnknown > 0:
 		return nil, "there are no statistics of its columns"

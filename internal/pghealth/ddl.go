@@ -81,7 +81,8 @@ func (s survey) write(f *Finding, w written) {
 			f.Mend = []string{"DROP INDEX CONCURRENTLY " + i.QualifiedName()}
 			f.Caveats = append(f.Caveats, "Nothing used it, so there is nothing to take back.")
 		case !i.Ready:
-			f.drop(w)
+			f.Mend = []string{"DROP INDEX CONCURRENTLY " + i.QualifiedName()}
+			f.Caveats = append(f.Caveats, "Nothing used it, so there is nothing to take back. To build it after all: "+strings.Join(w.create(i), "; "))
 		default:
 			f.rebuild()
 		}

@@ -50,7 +50,8 @@ type Thresholds struct {
 	UnusedBytes, UnusedRows int64
 	// Of two samples one may have come just before the work of the day.
 	UnusedSamples int
-	// What runs once a week, and then once a month, has had its chance after these.
+	// What runs once a week, and then once a month, has had its chance after these. Single samples are kept for 30
+	// days.
 	UnusedWeek, UnusedMonth time.Duration
 	// A larger index that is unused is a warning.
 	UnusedLarge int64
@@ -70,7 +71,7 @@ type Thresholds struct {
 func DefaultThresholds() Thresholds {
 	const day = 24 * time.Hour
 	return Thresholds{
-		UnusedBytes: 128 << 10, UnusedRows: 1000, UnusedSamples: 2, UnusedWeek: 7 * day, UnusedMonth: 30 * day, UnusedLarge: 10 << 20,
+		UnusedBytes: 128 << 10, UnusedRows: 1000, UnusedSamples: 2, UnusedWeek: 7 * day, UnusedMonth: 29 * day, UnusedLarge: 10 << 20,
 		SeqRows: 10_000, SeqScans: 20, SeqPerDay: 5, SeqShare: 0.1, SeqOfScans: 0.5,
 		BloatBytes: 100 << 20, BloatShare: 0.5, ForeignRows: 10_000, RecentlyUsed: 35 * day,
 	}

@@ -27,19 +27,23 @@ type site struct {
 }
 
 // onEach runs a test on every version of Postgres.
-func onEach(t *testing.T, test func(s *site)) {
+func onEach(t *testing.T, test func(s *site), before ...func(*site)) {
 	t.Helper()
 	t.Parallel()
 	for _, major := range localstack.PostgresMajors() {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
 			t.Parallel()
 			pg, template := localstack.TestTemplateOf(t, major, migrations.Up)
-			test(newSite(t, pg, template))
+			s := newSite(t, pg, template)
+			for _, prepare := range before {
+				prepare(s)
+			}
+			test(s)
 		})
 	}
 }
 
-// on runs a test on the newest version alone.
+// onNewest is a site of the newest version alone.
 func onNewest(t *testing.T) *site {
 	t.Helper()
 	majors := localstack.PostgresMajors()
@@ -49,7 +53,12 @@ func onNewest(t *testing.T) *site {
 
 func newSite(t *testing.T, pg *localstack.Postgres, template string) *site {
 	t.Helper()
-	database := pg.NewDatabase(t, template)
+	return newSiteOf(t, pg, pg.NewDatabase(t, template))
+}
+
+// newSiteOf is one of a database that is there.
+func newSiteOf(t *testing.T, pg *localstack.Postgres, database string) *site {
+	t.Helper()
 	s := &site{T: t, pg: pg, url: pg.URL(database), limits: DefaultThresholds()}
 	s.super, s.owner, s.system = s.connect(pg.SuperURL(database)), s.connect(s.url), s.connect(s.url)
 	exec(t, s.system, `SET ROLE payaid_system`)
@@ -107,7 +116,6 @@ func (s *site) sample() Taken {
 // age moves all samples into the past.
 func (s *site) age(by string) {
 	s.Helper()
-	s.do(`SET session_replication_role = DEFAULT`)
 	exec(s.T, s.super,
 		`SELECT index_samples_make_partitions(1)`,
 		`CREATE TEMPORARY TABLE aged AS SELECT * FROM index_samples`, `CREATE TEMPORARY TABLE aged_tables AS SELECT * FROM table_samples`,

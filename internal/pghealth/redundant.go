@@ -145,7 +145,7 @@ func (s survey) invalid() (found []*Finding) {
 			f.Caveats = append(f.Caveats, "Another login is building an index, perhaps this one; it can't be seen from here.")
 		}
 		if i.Unique {
-			f.Caveats = append(f.Caveats, "If it failed because of rows that are twice in the table, it will fail again: remove those first.")
+			f.Caveats = append(f.Caveats, "If it failed because of rows that are twice in the table, it will fail again until those are gone.")
 		}
 		found = append(found, f)
 	}

@@ -104,12 +104,9 @@ const selectStillInvalid = `
 SELECT i.indexrelid FROM pg_index i
 WHERE i.indexrelid = ANY ($1) AND NOT i.indisvalid AND NOT EXISTS (SELECT FROM index_builds() AS b WHERE b.index_oid = i.indexrelid)`
 
-// Between the samples of a trend an index may have been used and its counters reset; and before the window.
+// Before the window, and between the samples of a trend, an index may have been used and its counters reset.
 const selectUses = `
-SELECT definition FROM (
-    SELECT definition, scans, lag(scans) OVER (PARTITION BY definition ORDER BY taken_at) AS before
-    FROM index_samples WHERE taken_at >= $1 AND definition = ANY ($2)
-) AS steps WHERE scans > before OR scans < before AND scans > 0
+SELECT DISTINCT definition FROM index_samples WHERE taken_at >= $1 AND definition = ANY ($2) AND scans > 0
 UNION
 SELECT definition FROM index_sample_days WHERE day >= $3::timestamptz::date AND definition = ANY ($2) AND scans > 0`
 

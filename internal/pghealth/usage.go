@@ -87,7 +87,7 @@ func (s survey) isUnused(i *Index, u *Usage) *Finding {
 		f.Severity = Warning
 	}
 	if long < s.t.UnusedMonth {
-		f.Caveats = append(f.Caveats, fmt.Sprintf("This is judged over %s; what runs at the end of a week or a month may want it. Wait for 30 days.", spoken(long)))
+		f.Caveats = append(f.Caveats, fmt.Sprintf("This is judged over %s; what runs at the end of a week or a month may want it. Wait until it is a month.", spoken(long)))
 	}
 	f.Caveats = append(f.Caveats, s.elsewhere())
 	if len(i.Expressions) > 0 {
