@@ -175,7 +175,7 @@ func (r *Recorder) count(add func(*Counts)) {
 
 // minuteAt numbers a moment since the process began. Wants the lock.
 func (r *Recorder) minuteAt(since time.Duration) int64 {
-	return r.began.Add(since + r.ahead).Unix() / 60
+	return r.began.Add(since+r.ahead).Unix() / 60
 }
 
 // turn goes to another minute, and forgets those that nobody asks for any more. Wants the lock.

@@ -294,7 +294,9 @@ func TestGaugesAndSamples(t *testing.T) {
 	reset := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
 	a := recorder(t, o, "a")
 	b := New(Config{Redis: o, Process: Process{ID: "b"}, Gauges: func() any { return map[string]int{"memory": 7} },
-		Blocks: func(context.Context) (Blocks, error) { return Blocks{At: time.Now(), Since: reset, Hit: 10, Read: 1}, nil }})
+		Blocks: func(context.Context) (Blocks, error) {
+			return Blocks{At: time.Now(), Since: reset, Hit: 10, Read: 1}, nil
+		}})
 	run(t, b)
 	eventually(t, "gauges and samples are there", func() bool {
 		h := hour(t, a)
