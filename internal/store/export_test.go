@@ -7,4 +7,5 @@ func (f JobFilter) Query() (sql string, args []any) { return f.query() }
 var (
 	ParseProcess = parseProcess
 	WatchBurstOf = watchBurst
+	SelectQueues = selectQueues
 )
