@@ -66,6 +66,7 @@ type healthView struct {
 	Checks        []checkReport  `json:"checks,omitempty"`
 	Pool          *poolView      `json:"pool,omitempty"`
 	RateLimit     *rateLimitView `json:"rate_limit,omitempty"`
+	Details       []healthDetail `json:"details,omitempty" doc:"What else someone should look at; none of it makes the service unready"`
 }
 
 // poolView is how this process uses its connections to the database.
@@ -106,6 +107,7 @@ func (s *Server) systemHealth(ctx context.Context, _ *noInput) (*healthOutput, e
 		out.Body.Version, out.Body.Checks = s.Version, reports
 		out.Body.UptimeSeconds = int64(time.Since(s.started).Seconds())
 		out.Body.Pool = s.poolView()
+		out.Body.Details = s.details(ctx)
 		if s.Limiter != nil {
 			out.Body.RateLimit = &rateLimitView{State: string(s.Limiter.State()), Fallbacks: s.Limiter.Fallbacks()}
 		}

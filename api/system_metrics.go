@@ -6,17 +6,32 @@ import (
 	"slices"
 	"time"
 
+	"github.com/payaid/payaid/internal/minutes"
 	"github.com/payaid/payaid/internal/store"
 )
 
 // metricsWindow is what figures of the moment are about.
 const metricsWindow = time.Hour
 
-// systemMetricsView is how an installation does, over all organizations.
+// systemMetricsView is how an installation does, over all organizations and processes. What could not be had is
+// null, or an empty list, and unmeasured says why; parts that have such a list have their own.
 type systemMetricsView struct {
-	AI          aiMetricsView   `json:"ai"`
-	Mail        mailMetricsView `json:"mail"`
-	GeneratedAt time.Time       `json:"generated_at"`
+	Scope     string              `json:"scope" enum:"all,process" doc:"What requests, slow queries and jobs of the last hour are about: all processes, or this one alone"`
+	Window    int64               `json:"window_seconds" doc:"The last hour in full minutes, and the minute that is not over"`
+	Replicas  int                 `json:"replicas_reporting" doc:"Processes of any kind that were heard of in the last seconds"`
+	Partial   bool                `json:"partial" doc:"The last hour lacks something; partial_because says what"`
+	Because   []string            `json:"partial_because"`
+	Database  databaseMetricsView `json:"database"`
+	API       apiMetricsView      `json:"api"`
+	AI        aiMetricsView       `json:"ai"`
+	Queues    []queueMetricsView  `json:"queues" doc:"By name"`
+	Events    eventMetricsView    `json:"events"`
+	Mail      mailMetricsView     `json:"mail"`
+	System    systemView          `json:"system"`
+	Processes []processView       `json:"processes" doc:"Those that were heard of in the last seconds, by id"`
+
+	Unmeasured  []unmeasured `json:"unmeasured" doc:"Why figures are null"`
+	GeneratedAt time.Time    `json:"generated_at"`
 }
 
 // aiMetricsView is how models do, in the last hour unless it says otherwise. What was not measured is null, and
@@ -122,8 +137,20 @@ func (s *Server) systemMetrics(ctx context.Context, _ *noInput) (*systemMetricsO
 	if err != nil {
 		return nil, err
 	}
-	return &systemMetricsOutput{systemMetricsView{AI: aiMetricsViewOf(m, s.Pricing), Mail: mailMetricsViewOf(mail, m.Workers),
-		GeneratedAt: now}}, nil
+	f, err := s.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	missing := reasons{list: []unmeasured{}}
+	v := systemMetricsView{Scope: string(minutes.Alone), Because: f.why(s.Figures.Shared),
+		Database: s.databaseMetrics(ctx, f, &missing), API: apiMetrics(f, &missing), AI: aiMetricsViewOf(m, s.Pricing),
+		Queues: queueMetrics(f, &missing), Events: s.eventMetrics(f, &missing), Mail: mailMetricsViewOf(mail, m.Workers),
+		System: systemOf(f, &missing), Processes: processesOf(f.processes), Replicas: len(f.processes), GeneratedAt: now}
+	if f.counted {
+		v.Scope, v.Window = string(f.hour.Scope), int64(f.hour.Until.Sub(f.hour.From)/time.Second)
+	}
+	v.Partial, v.Unmeasured = len(v.Because) > 0, missing.list
+	return &systemMetricsOutput{v}, nil
 }
 
 func aiMetricsViewOf(m store.AIMetrics, prices AIPricing) aiMetricsView {
