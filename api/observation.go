@@ -25,6 +25,9 @@ type Observation struct {
 	Lasting bool
 }
 
+// Gone reports whether the client went away before there was an answer.
+func (o Observation) Gone() bool { return o.Status == statusGone }
+
 // statusGone is what proxies note for a client that did not wait for the answer.
 const statusGone = 499
 

@@ -49,7 +49,7 @@ type Config struct {
 	// and not panic. nil: nobody does.
 	Watch   func(Observation)
 	Tracer  *trace.Tracer // of requests; nil: nobody traces them
-	Figures Figures // of the whole installation, for the operator
+	Figures Figures       // of the whole installation, for the operator
 	Version string
 	Log     *slog.Logger
 }

@@ -168,6 +168,18 @@ func (s *Stream) State(ctx context.Context) (first, last uint64, err error) {
 	return state.FirstSeq, state.LastSeq, nil
 }
 
+// Ends gives the first sequence of the stream, and its last with the place in the outbox that it holds.
+func (s *Stream) Ends(ctx context.Context) (first uint64, last outbox.Tail, err error) {
+	st, err := s.js.Stream(ctx, Name)
+	if err != nil {
+		return 0, last, fmt.Errorf("look up the stream %s: %w", Name, err)
+	}
+	state := st.CachedInfo().State
+	last.Seq = state.LastSeq
+	last.Position, last.Known, err = s.positionUpTo(ctx, st, last.Seq)
+	return state.FirstSeq, last, err
+}
+
 // EventIDs calls each with the id of every event that the stream holds, oldest first.
 func (s *Stream) EventIDs(ctx context.Context, each func(id string)) error {
 	st, err := s.js.Stream(ctx, Name)

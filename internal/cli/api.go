@@ -49,7 +49,7 @@ func (c *apiCmd) Run(ctx context.Context, a *app) error {
 	setup := apiSetup{
 		listen: c.listenSettings.check(&p), pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p),
 		adminKey: c.adminSettings.check(&p), redisURL: c.redisSettings.check(&p), rates: c.gstSettings.check(&p),
-		limits: c.limitSettings.check(&p), aiRates: c.aiLimitSettings.check(&p), pricing: c.aiSettings.check(&p, rulesOff).pricing(),
+		data: c.Data, limits: c.limitSettings.check(&p), aiRates: c.aiLimitSettings.check(&p), pricing: c.aiSettings.check(&p, rulesOff).pricing(),
 		traces: c.traceSettings.check(&p),
 	}
 	if err := p.err(); err != nil {
@@ -70,6 +70,7 @@ type apiSetup struct {
 	pool     pool
 	natsURL  string
 	redisURL string    // "": none
+	data     string    // folder of an up, "" without
 	cache    api.Cache // nil: the one that Redis makes
 	adminKey string
 	limits   limits
@@ -101,11 +102,17 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 	traces := openTraces(s.traces, "payaid-api", log)
 	defer traces.Close()
 	me := apiProcess(s.pool)
-	db, err := s.pool.open(ctx, store.PoolOptions{Role: store.App, Name: me.ApplicationName(""), Tracer: statementsOf(traces)}, log)
+	counter, err := newCounter(me, s.redisURL, folders{data: s.data}, log)
+	if err != nil {
+		return err
+	}
+	db, err := s.pool.open(ctx, counter.watch(store.PoolOptions{Role: store.App, Name: me.ApplicationName(""), Tracer: statementsOf(traces)}), log)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+	counter.use("requests", db)
+	defer counter.run(ctx)()
 	if err := checkBudget(ctx, s.pool.url, me, log); err != nil {
 		return err
 	}
@@ -140,10 +147,15 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
+	figures, err := counter.figures(nc, s.redisURL != "")
+	if err != nil {
+		return err
+	}
 	server, err := api.New(api.Config{
 		DB: db, Kinds: kinds(a.table(jobs.Deps{})), Hints: hint.New(nc), Cache: cache, AdminKey: s.adminKey,
 		Limiter: limiter, RateLimit: s.limits.requests, AIRates: aiRates, TrustedProxies: s.limits.proxies,
-		Checks: checks, GSTRates: s.rates, Pricing: s.pricing, Tickets: tickets(db), MailAddress: mailAddress, Sink: s.sink, Tracer: traces.Tracer(), Version: version(), Log: log,
+		Checks: checks, GSTRates: s.rates, Pricing: s.pricing, Tickets: tickets(db), MailAddress: mailAddress, Sink: s.sink, Version: version(), Log: log,
+		Watch: counter.request, Figures: figures, Tracer: traces.Tracer(),
 	})
 	if err != nil {
 		return err

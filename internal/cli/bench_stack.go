@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/payaid/payaid/internal/inference"
-	"github.com/payaid/payaid/internal/telemetry/otlp"
 )
 
 // parts says what of the product runs during a measurement.
@@ -59,7 +58,7 @@ func (b *bench) start(ctx context.Context, database string, what parts, change .
 	group, running := errgroup.WithContext(running)
 	group.Go(func() error { return ended(b.runAPI(running, setup.api, listener, b.log)) })
 	if what == everything {
-		group.Go(func() error { return ended(b.runRelay(running, p, b.natsURL, otlp.Options{}, b.log)) })
+		group.Go(func() error { return ended(b.runRelay(running, relaySetup{pool: p, natsURL: b.natsURL}, b.log)) })
 		group.Go(func() error { return ended(b.runWorker(running, setup.worker, b.log)) })
 	}
 	s := &stack{url: url, client: client{base: "http://" + listener.Addr().String(), key: key},

@@ -9,6 +9,7 @@ import (
 type relayCmd struct {
 	databaseSettings
 	natsSettings
+	redisSettings
 	dataSettings
 	traceSettings
 	logSettings
@@ -21,15 +22,14 @@ func (relayCmd) Help() string {
 
 // Run relays until it is told to stop.
 func (c *relayCmd) Run(ctx context.Context, a *app) error {
-	if err := c.join(&c.databaseSettings, &c.natsSettings, &redisSettings{}); err != nil {
+	if err := c.join(&c.databaseSettings, &c.natsSettings, &c.redisSettings); err != nil {
 		return err
 	}
 	p := a.problems()
 	level, format := c.logSettings.check(&p)
-	pool, natsURL := c.databaseSettings.check(&p), c.natsSettings.check(&p)
-	traces := c.traceSettings.check(&p)
+	setup := relaySetup{pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p), redisURL: c.redisSettings.check(&p), data: c.Data, traces: c.traceSettings.check(&p)}
 	if err := p.err(); err != nil {
 		return err
 	}
-	return a.runRelay(ctx, pool, natsURL, traces, telemetry.NewLog(a.stderr, format, level).With("process", "relay"))
+	return a.runRelay(ctx, setup, telemetry.NewLog(a.stderr, format, level).With("process", "relay"))
 }

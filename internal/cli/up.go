@@ -191,12 +191,12 @@ func (c *upCmd) work(ctx context.Context, a *app, s upSetup, services *services,
 	defer stop()
 	group, working := errgroup.WithContext(working)
 	group.Go(func() error {
-		return a.runAPI(working, apiSetup{pool: pool, natsURL: services.natsURL, redisURL: services.redisURL,
+		return a.runAPI(working, apiSetup{data: s.data, pool: pool, natsURL: services.natsURL, redisURL: services.redisURL,
 			adminKey: s.adminKey, rates: s.rates, limits: s.limits, aiRates: s.aiRates, pricing: s.model.pricing(),
 			sink: services.sink, traces: s.traces}, listener, s.log.With("process", "api"))
 	})
 	group.Go(func() error {
-		return ended(a.runRelay(working, pool, services.natsURL, s.traces, s.log.With("process", "relay")))
+		return ended(a.runRelay(working, relaySetup{pool: pool, natsURL: services.natsURL, redisURL: services.redisURL, data: s.data, traces: s.traces}, s.log.With("process", "relay")))
 	})
 	group.Go(func() error { return a.keepWorking(working, s, pool, services) })
 	group.Go(func() error {
@@ -218,7 +218,7 @@ func (a *app) keepWorking(ctx context.Context, s upSetup, p pool, services *serv
 	for _, j := range a.table(jobs.Deps{}) {
 		queues[j.Spec.Queue.Name] = j.Spec.Queue.Workers
 	}
-	setup := workerSetup{pool: p, natsURL: services.natsURL, redisURL: services.redisURL, model: s.model, queues: queues, publicURL: s.links, traces: s.traces,
+	setup := workerSetup{data: s.data, pool: p, natsURL: services.natsURL, redisURL: services.redisURL, model: s.model, queues: queues, publicURL: s.links, traces: s.traces,
 		mail: s.mail.orSink(services.sinkPort), sending: s.sending, inbox: s.inbox,
 		backups: s.backups.in(filepath.Join(s.data, "backups"))}
 	for {

@@ -109,23 +109,38 @@ func (a *app) table(d jobs.Deps) []jobs.Job {
 	return table
 }
 
+// relaySetup is what a relay is started with.
+type relaySetup struct {
+	pool     pool
+	natsURL  string
+	redisURL string // "": its slow queries are counted nowhere else
+	data     string // folder of an up, "" without
+	traces   otlp.Options
+}
+
 // runRelay publishes the outbox until ctx ends.
-func (a *app) runRelay(ctx context.Context, p pool, natsURL string, to otlp.Options, log *slog.Logger) error {
-	traces := openTraces(to, "payaid-relay", log)
+func (a *app) runRelay(ctx context.Context, r relaySetup, log *slog.Logger) error {
+	traces := openTraces(r.traces, "payaid-relay", log)
 	defer traces.Close()
-	me := relayProcess(p)
-	db, err := p.open(ctx, store.PoolOptions{Role: store.System, Name: me.ApplicationName(""), MaxConns: min(relayPool, p.most)}, log)
+	me := relayProcess(r.pool)
+	counter, err := newCounter(me, r.redisURL, folders{data: r.data}, log)
+	if err != nil {
+		return err
+	}
+	db, err := r.pool.open(ctx, counter.watch(store.PoolOptions{Role: store.System, Name: me.ApplicationName(""), MaxConns: min(relayPool, r.pool.most), Tracer: statementsOf(traces)}), log)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+	counter.use("outbox", db)
+	defer counter.run(ctx)()
 	if err := awaitDatabase(ctx, db, log); err != nil {
 		return err
 	}
-	if err := checkBudget(ctx, p.url, me, log); err != nil {
+	if err := checkBudget(ctx, r.pool.url, me, log); err != nil {
 		return err
 	}
-	nc, err := connectNATS(natsURL, "payaid-relay", log)
+	nc, err := connectNATS(r.natsURL, "payaid-relay", log)
 	if err != nil {
 		return err
 	}
@@ -146,6 +161,7 @@ type workerSetup struct {
 	pool     pool
 	natsURL  string
 	redisURL string // "": nothing is cached
+	data     string // folder of an up, "" without
 	model    model
 	mail     mailServer
 	sending  sending
@@ -162,16 +178,23 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 	traces := openTraces(w.traces, "payaid-worker", log)
 	defer traces.Close()
 	me := workerProcess(w.pool)
-	db, err := w.pool.open(ctx, store.PoolOptions{Role: store.System, Name: me.ApplicationName(""), Tracer: statementsOf(traces)}, log)
+	counter, err := newCounter(me, w.redisURL, folders{data: w.data, backups: w.backups.config.Dir}, log)
+	if err != nil {
+		return err
+	}
+	db, err := w.pool.open(ctx, counter.watch(store.PoolOptions{Role: store.System, Name: me.ApplicationName(""), Tracer: statementsOf(traces)}), log)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	relaxed, err := w.pool.open(ctx, store.PoolOptions{Role: store.System, Name: me.ApplicationName("river"), Relaxed: true, Tracer: statementsOf(traces)}, log)
+	relaxed, err := w.pool.open(ctx, counter.watch(store.PoolOptions{Role: store.System, Name: me.ApplicationName("river"), Relaxed: true, Tracer: statementsOf(traces)}), log)
 	if err != nil {
 		return err
 	}
 	defer relaxed.Close()
+	counter.use("jobs", db)
+	counter.use("river", relaxed)
+	defer counter.run(ctx)()
 	nc, err := connectNATS(w.natsURL, "payaid-worker", log)
 	if err != nil {
 		return err
@@ -214,7 +237,7 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 	deps := jobs.Deps{Backing: backing, Cache: cache, Answers: cache, Forgetter: cache, DB: db, Relaxed: relaxed, Hints: hints, Model: chain, Puller: chain, Rules: w.model.rules,
 		RupeesPerDollar: w.model.usdINR, Mailing: mailing, Log: log}
 	worker := workers.New(workers.Config{
-		DB: db, Relaxed: relaxed, Stream: s, Table: a.table(deps), Queues: w.queues, Hints: hints,
+		DB: db, Relaxed: relaxed, Stream: s, Table: a.table(deps), Queues: w.queues, Hints: hints, Watch: counter.job,
 		Providers: func() []store.ProviderState { return append(providerStates(chain.Status()), w.mailStates(mailing)...) }, Tracer: traces.Tracer(), Version: version(), Log: log,
 	})
 	probing, stop := context.WithCancel(context.WithoutCancel(ctx))

@@ -48,7 +48,7 @@ func (c *workerCmd) Run(ctx context.Context, a *app) error {
 		pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p), redisURL: c.redisSettings.check(&p), model: c.aiSettings.check(&p, rulesOff),
 		queues: readQueues(c.Queue, a.table(jobs.Deps{}), &p), publicURL: c.linkSettings.check(&p), traces: c.traceSettings.check(&p),
 		mail: c.mailSettings.check(&p).orSink(c.sink()), sending: c.sendingSettings.check(&p), inbox: c.inboxSettings.check(&p, c.MailBounces),
-		backups: c.backupSettings.check(&p),
+		backups: c.backupSettings.check(&p), data: c.Data,
 	}
 	if err := p.err(); err != nil {
 		return err

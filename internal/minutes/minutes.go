@@ -99,10 +99,11 @@ func New(c Config) *Recorder {
 
 // A Request is one that was answered.
 type Request struct {
-	Status  int // 0: the client had gone
+	Status  int
 	Took    time.Duration
 	Probe   bool // of a machine that asks whether the process is well
 	Lasting bool // its client chose how long it took
+	Gone    bool // its client had gone before the answer
 }
 
 // Request counts an answered request.
@@ -115,12 +116,12 @@ func (r *Recorder) Request(q Request) {
 		if q.Status >= 500 {
 			c.Errors++
 		}
-		if q.Status == 0 {
+		if q.Gone {
 			c.Gone++
 		}
 		if q.Probe {
 			c.Probes++
-		} else if !q.Lasting && q.Status != 0 {
+		} else if !q.Lasting && !q.Gone {
 			c.Times.note(q.Took)
 		}
 	})

@@ -60,7 +60,7 @@ func TestAllThatIsCountedAddsUp(t *testing.T) {
 		r.SlowQuery(150 * time.Millisecond)
 		r.Job(Job{Queue: "mail", Outcome: "succeeded", Wait: time.Second, Took: 2 * time.Second})
 		r.Job(Job{Queue: "mail", Outcome: "lost", Took: -1})
-		r.Request(Request{})
+		r.Request(Request{Status: 499, Gone: true})
 		r.leave(t.Context())
 	}
 	b.Job(Job{Queue: "ai", Outcome: "failed", Took: time.Minute})

@@ -29,6 +29,9 @@ func (p Process) ApplicationName(pool string) string {
 	return p.Name + pool + "/" + strconv.Itoa(p.Most) + "/" + p.Instance
 }
 
+// Role is what the process does: api, relay or worker.
+func (p Process) Role() string { return strings.TrimPrefix(p.Name, "payaid-") }
+
 func parseProcess(applicationName string) (Process, bool) {
 	part := strings.Split(applicationName, "/")
 	if len(part) != 3 || !strings.HasPrefix(part[0], "payaid-") || part[2] == "" {

@@ -45,7 +45,7 @@ func (db *DB) SlowestStatements(ctx context.Context, limit int) ([]Statement, er
 		return nil, fmt.Errorf("read what statements cost: %w", err)
 	}
 	for i := range list {
-		list[i].SQL = shortSQL(list[i].SQL)
+		list[i].SQL = shortSQL(list[i].SQL, slowSQL)
 	}
 	return list, nil
 }
