@@ -77,6 +77,9 @@ func (s *Server) look(ctx context.Context) (figures, error) {
 		cancel()
 		if f.streamErr = err; err == nil {
 			f.stream, published = &ends, ends.At
+			if ends.Last == 0 {
+				published = &events.Position{}
+			}
 		}
 	}
 	var err error

@@ -144,10 +144,12 @@ FROM (
 
 const selectUnpublished = `
 SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8
-FROM (SELECT created_at FROM outbox WHERE (xid, id) > ($1::text::xid8, $2) ORDER BY xid, id LIMIT $3) AS part`
+FROM (SELECT created_at FROM outbox
+      WHERE (xid, id) > (greatest($1::text::xid8, (SELECT started_xid FROM outbox_epochs ORDER BY started_at DESC LIMIT 1)), $2)
+      ORDER BY xid, id LIMIT $3) AS part`
 
 // SystemFigures looks, in one round trip, at the server, at queues whether they have jobs or not, at workers, events
-// and backups. Published is where the stream ends; nil: nobody knows.
+// and backups. Published is where the stream ends, without an epoch when it is empty; nil: nobody knows.
 func (db *DB) SystemFigures(ctx context.Context, queues []string, published *events.Position) (SystemFigures, error) {
 	var f SystemFigures
 	b := &pgx.Batch{}
@@ -209,7 +211,7 @@ func queueEvents(b *pgx.Batch, e *EventFigures, published *events.Position) {
 		var n int64
 		err := row.Scan(&n, &e.OldestUnpublished)
 		// Places in another life of the outbox can't be compared with those of this one.
-		if published.Epoch == e.Epoch {
+		if published.Epoch == "" || published.Epoch == e.Epoch {
 			e.Unpublished = &n
 		}
 		return err

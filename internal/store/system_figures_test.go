@@ -140,6 +140,9 @@ func TestSystemFiguresOfEvents(t *testing.T) {
 	if got.Unrouted != 3 || got.Unpublished == nil || *got.Unpublished != 2 || got.OldestUnpublished < 0 {
 		t.Errorf("with the first published: got %+v", got)
 	}
+	if got := figures(t, db, &events.Position{}).Events; got.Unpublished == nil || *got.Unpublished != 3 {
+		t.Errorf("of an empty stream: got %v", got.Unpublished)
+	}
 	elsewhere := places[2]
 	elsewhere.Epoch = outbox.NewID()
 	if got := figures(t, db, &elsewhere).Events; got.Unpublished != nil {
