@@ -26,16 +26,24 @@ func (k *Keeper) find(ctx context.Context, name string, tell *teller) (*archive,
 	if !backupName.MatchString(name) {
 		return nil, unknownBackup(name, nil)
 	}
-	a, err := k.findInFolder(name)
-	var fault *Fault
-	if k.Remote == nil || err == nil || errors.As(err, &fault) && fault.Code == ManifestInvalid {
-		return a, err
+	here, err := k.findInFolder(name)
+	if k.Remote == nil || err == nil && here.whole() {
+		return here, err
 	}
 	fetched, remote := k.fetch(ctx, name, tell)
-	if errors.As(remote, &fault) && fault.Code == NotFound {
+	var fault *Fault
+	switch {
+	case remote == nil:
+		if here != nil {
+			here.close()
+		}
+		return fetched, nil
+	case here != nil:
+		return here, nil // to hear what is wrong with it
+	case errors.As(remote, &fault) && fault.Code == NotFound:
 		return nil, err
 	}
-	return fetched, remote
+	return nil, remote
 }
 
 func unknownBackup(name string, err error) *Fault {
@@ -84,6 +92,12 @@ func manifestMissing(name string, err error) error {
 	}
 	return &Fault{Code: FolderUnusable, Detail: "the manifest of " + name + " can't be read", Err: err,
 		Remedy: "let the user that runs this read the folder"}
+}
+
+// whole reports whether the file is as long as it was.
+func (a *archive) whole() bool {
+	info, err := a.file.Stat()
+	return err == nil && info.Size() == a.Bytes
 }
 
 func opened(m Manifest, file *os.File, err error) (*archive, error) {

@@ -52,6 +52,7 @@ type Keeper struct {
 	patience   time.Duration // with the lock of backups and migrations
 	tableWait  time.Duration // with a table that is locked
 	hashBytes  int64         // of tables whose rows are hashed as well as counted, in all
+	spreadFrom int64         // bytes of an archive from which on several sessions restore it
 	copies     sync.Mutex    // held by whoever copies
 	pings      *http.Client
 	pingPause  time.Duration // before the second try
@@ -59,7 +60,7 @@ type Keeper struct {
 
 // New checks the keys of a configuration; what else is wrong shows in use, with what to do.
 func New(c Config) (*Keeper, error) {
-	k := &Keeper{Config: c, now: time.Now, patience: lockPatience, tableWait: tableWait, hashBytes: hashBytes,
+	k := &Keeper{Config: c, now: time.Now, patience: lockPatience, tableWait: tableWait, hashBytes: hashBytes, spreadFrom: spreadFrom,
 		pings: &http.Client{CheckRedirect: stayHere}, pingPause: time.Second}
 	k.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	dir, err := filepath.Abs(c.Dir)

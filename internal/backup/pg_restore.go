@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// parallelFrom is the size of an archive from which on several sessions restore it. They need it unpacked in a file.
-const parallelFrom = 128 << 20
+// spreadFrom is the size of an archive from which on several sessions restore it. They need it unpacked in a file.
+const spreadFrom = 128 << 20
 
 // errKilled says nothing of what was being restored.
 var errKilled = errors.New("somebody killed it")
@@ -69,7 +69,7 @@ func (k *Keeper) restoreArchive(ctx context.Context, a *archive, r restoring) er
 // place for what was encrypted.
 func (k *Keeper) sessions(a *archive) int {
 	most := min(4, runtime.NumCPU())
-	if a.Encrypted() || a.PlainBytes < parallelFrom || most < 2 {
+	if a.Encrypted() || a.PlainBytes < k.spreadFrom || most < 2 {
 		return 1
 	}
 	if free, err := freeBytes(k.workDir()); err != nil || free < a.PlainBytes+a.PlainBytes/5 {

@@ -163,7 +163,7 @@ func shim(t *testing.T, script string) string {
 func working(dir string) (pids []string) {
 	list, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range list {
-		if raw, err := os.ReadFile(path); err == nil && bytes.Contains(raw, []byte(dir+"/pg_dump")) {
+		if raw, err := os.ReadFile(path); err == nil && bytes.Contains(raw, []byte(dir+"/pg_")) {
 			pids = append(pids, filepath.Base(filepath.Dir(path)))
 		}
 	}
@@ -183,7 +183,13 @@ const otherSettings = "PAYAID_TEST_BACKUP"
 // startOther returns when the other process is in the middle of its dump.
 func startOther(t *testing.T, c Config) *other {
 	t.Helper()
-	raw, err := json.Marshal(map[string]any{"DatabaseURL": c.DatabaseURL, "Dir": c.Dir, "Binaries": c.Binaries})
+	return startOtherTo(t, c, Dumping)
+}
+
+// startOtherTo has the other process back up, or verify what there is, and returns when it is in the middle of it.
+func startOtherTo(t *testing.T, c Config, stage string) *other {
+	t.Helper()
+	raw, err := json.Marshal(map[string]any{"DatabaseURL": c.DatabaseURL, "Dir": c.Dir, "Binaries": c.Binaries, "Stage": stage})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,33 +212,41 @@ func startOther(t *testing.T, c Config) *other {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = o.cmd.Process.Kill(); _ = o.cmd.Wait() })
-	if line, err := o.out.ReadString('\n'); err != nil || line != "dumping\n" {
+	if line, err := o.out.ReadString('\n'); err != nil || line != stage+"\n" {
 		t.Fatalf("the other process says %q (%v)", line, err)
 	}
 	return o
 }
 
-// beOther is what the other process does: it stands still until its input ends.
+// beOther is what the other process does: in the middle of it, it stands still until its input ends.
 func beOther(settings string) int {
-	var c Config
+	var c struct {
+		Config
+		Stage string
+	}
 	if err := json.Unmarshal([]byte(settings), &c); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
 	c.LockID = migrations.LockID
-	k, err := New(c)
+	k, err := New(c.Config)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
 	stood := false
-	_, err = k.Make(context.Background(), MakeOptions{Progress: func(p Progress) {
-		if p.Stage == Dumping && p.Bytes > 0 && !stood {
+	stand := func(p Progress) {
+		if p.Stage == c.Stage && p.Bytes > 0 && !stood {
 			stood = true
-			fmt.Println("dumping")
+			fmt.Println(c.Stage)
 			_, _ = io.Copy(io.Discard, os.Stdin)
 		}
-	}})
+	}
+	if c.Stage == Dumping {
+		_, err = k.Make(context.Background(), MakeOptions{Progress: stand})
+	} else {
+		_, err = k.Verify(context.Background(), Latest, stand)
+	}
 	if err != nil {
 		fmt.Println(err)
 		return 1

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,7 +36,7 @@ func (k *Keeper) Verify(ctx context.Context, name string, progress func(Progress
 	if a == nil && !(errors.As(err, &fault) && fault.Code == ManifestInvalid) {
 		return v, err // there is nothing that it could be kept beside
 	}
-	if noted := k.note(v); noted != nil {
+	if noted := k.note(ctx, v); noted != nil {
 		err = errors.Join(err, noted)
 	}
 	return v, err
@@ -146,8 +147,9 @@ func closeConn(ctx context.Context, conn *pgx.Conn) {
 	_ = conn.Close(ctx) // the server ends it anyway
 }
 
-// note keeps a verification beside the manifest, in the folder and in the remote place, wherever the manifest is.
-func (k *Keeper) note(v Verification) error {
+// note keeps a verification beside the manifest: in the folder, from where it is copied to the remote place, or there
+// alone, as the manifest.
+func (k *Keeper) note(ctx context.Context, v Verification) error {
 	if v.State == Impossible && k.knows(v) {
 		return nil
 	}
@@ -156,15 +158,17 @@ func (k *Keeper) note(v Verification) error {
 		return fmt.Errorf("note the verification of %s: %w", v.Name, err)
 	}
 	text = append(text, '\n')
-	f, err := openFolder(k.Dir)
-	if err != nil {
-		return nil // the backup is in the remote place alone
+	name := v.Name + verificationEnding
+	if f, err := openFolder(k.Dir); err == nil {
+		defer f.close()
+		if _, err := f.root.Lstat(v.Name + manifestEnding); err == nil {
+			return f.replace(name, text)
+		}
 	}
-	defer f.close()
-	if _, err := f.root.Lstat(v.Name + manifestEnding); err != nil {
+	if k.Remote == nil || v.State == Impossible {
 		return nil
 	}
-	return f.replace(v.Name+verificationEnding, text)
+	return k.Remote.Put(ctx, name, bytes.NewReader(text), int64(len(text)), hexSum(text))
 }
 
 // knows reports whether more is known already of the file that v found out nothing about.
