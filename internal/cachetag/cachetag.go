@@ -156,35 +156,38 @@ func (c *Cache) Read(ctx context.Context, e Entry, load func(context.Context) ([
 	}
 	e.Tags = sorted(e.Tags)
 	if !c.health.up() || c.owed.concerns(e.Organization, e.Tags) {
-		return c.bypass(ctx, load)
+		return c.bypass(ctx, e, load)
 	}
 	seen, err := c.look(ctx, e)
 	switch {
 	case ctx.Err() != nil:
 		return nil, Bypass, ctx.Err()
 	case err != nil:
-		return c.bypass(ctx, load)
+		return c.bypass(ctx, e, load)
 	case seen.hit:
-		c.counts.hits.Add(1)
+		c.counts.of(e.Name).hits.Add(1)
 		return seen.value, Hit, nil
 	}
 	return c.fill(ctx, e, seen, load)
 }
 
-func (c *Cache) bypass(ctx context.Context, load func(context.Context) ([]byte, error)) ([]byte, Outcome, error) {
-	c.counts.bypasses.Add(1)
+func (c *Cache) bypass(ctx context.Context, e Entry, load func(context.Context) ([]byte, error)) ([]byte, Outcome, error) {
+	c.counts.of(e.Name).bypasses.Add(1)
 	value, err := load(ctx)
 	return value, Bypass, err
 }
 
+// Reads are counts of reads since Open, by what became of them.
+type Reads struct{ Hits, Misses, Bypasses int64 }
+
 // Stats are counts since Open.
 type Stats struct {
-	Hits, Misses, Bypasses int64
-	Loads                  int64 // misses that shared a load count once
-	Bumps                  int64 // invalidations that Redis acknowledged
-	Owed                   int64 // invalidations that it did not, until it does
-	Errors                 int64 // of Redis
-	Up                     bool
+	Reads
+	Loads  int64 // misses that shared a load count once
+	Bumps  int64 // invalidations that Redis acknowledged
+	Owed   int64 // invalidations that it did not, until it does
+	Errors int64 // of Redis
+	Up     bool
 }
 
 // Stats reads the counts.
@@ -192,14 +195,44 @@ func (c *Cache) Stats() Stats {
 	if c == nil {
 		return Stats{}
 	}
-	return Stats{
-		Hits: c.counts.hits.Load(), Misses: c.counts.misses.Load(), Bypasses: c.counts.bypasses.Load(),
+	s := Stats{
 		Loads: c.counts.loads.Load(), Bumps: c.counts.bumps.Load(), Owed: c.owed.count.Load(),
 		Errors: c.counts.errors.Load(), Up: c.health.up(),
 	}
+	for _, one := range c.Entries() {
+		s.Hits, s.Misses, s.Bypasses = s.Hits+one.Hits, s.Misses+one.Misses, s.Bypasses+one.Bypasses
+	}
+	return s
 }
 
-type counters struct{ hits, misses, bypasses, loads, bumps, errors atomic.Int64 }
+// Entries reads the counts of reads by the names of the entries. A program has a few of them.
+func (c *Cache) Entries() map[string]Reads {
+	entries := make(map[string]Reads)
+	if c == nil {
+		return entries
+	}
+	c.counts.reads.Range(func(name, counted any) bool {
+		n := counted.(*tally)
+		entries[name.(string)] = Reads{Hits: n.hits.Load(), Misses: n.misses.Load(), Bypasses: n.bypasses.Load()}
+		return true
+	})
+	return entries
+}
+
+type counters struct {
+	reads                sync.Map // by the entry's name, of which a program has a few: *tally
+	loads, bumps, errors atomic.Int64
+}
+
+type tally struct{ hits, misses, bypasses atomic.Int64 }
+
+func (c *counters) of(name string) *tally {
+	if n, ok := c.reads.Load(name); ok {
+		return n.(*tally)
+	}
+	n, _ := c.reads.LoadOrStore(name, &tally{})
+	return n.(*tally)
+}
 
 // flights are loads under way, by key and stamps. By the key alone a request that comes after an
 // invalidation would join a load that began before it.

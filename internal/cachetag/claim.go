@@ -50,7 +50,7 @@ func (c *Cache) Claim(ctx context.Context, e Entry, lane string, wait time.Durat
 	for {
 		seen, ok := c.sees(ctx, e)
 		if !ok {
-			c.counts.bypasses.Add(1)
+			c.counts.of(e.Name).bypasses.Add(1)
 			return &Claim{Outcome: Bypass}
 		}
 		if claim.seen = seen; seen.hit {
@@ -83,9 +83,9 @@ func (cl *Claim) is(o Outcome) *Claim {
 	switch o {
 	case Hit:
 		cl.Value = cl.seen.value
-		cl.cache.counts.hits.Add(1)
+		cl.cache.counts.of(cl.entry.Name).hits.Add(1)
 	case Miss:
-		cl.cache.counts.misses.Add(1)
+		cl.cache.counts.of(cl.entry.Name).misses.Add(1)
 		cl.cache.counts.loads.Add(1)
 	}
 	return cl

@@ -19,11 +19,11 @@ func (c *Cache) fill(ctx context.Context, e Entry, s sight, load func(context.Co
 	})
 	switch {
 	case err == errClosed:
-		return c.bypass(ctx, load)
+		return c.bypass(ctx, e, load)
 	case outcome == Hit:
-		c.counts.hits.Add(1)
+		c.counts.of(e.Name).hits.Add(1)
 	case err == nil:
-		c.counts.misses.Add(1)
+		c.counts.of(e.Name).misses.Add(1)
 	}
 	return value, outcome, err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"reflect"
 	"strings"
 	"sync"
@@ -287,6 +288,24 @@ func TestNilCache(t *testing.T) {
 	bump(t, c, "o", Contacts)
 	if err := c.Close(); err != nil || c.Stats() != (Stats{}) {
 		t.Errorf("close: %v", err)
+	}
+}
+
+// Reads are counted by what is read, whichever way, and as often as they are made.
+func TestReadsAreCountedByEntry(t *testing.T) {
+	t.Parallel()
+	c, lists, answers := open(t, redisURL(t)), anEntry(t), anEntry(t)
+	answers.Name = "ai:answer"
+	reads(t, c, lists, constant(1), "1", Miss)
+	reads(t, c, lists, constant(1), "1", Hit)
+	reads(t, c, lists, constant(1), "1", Hit)
+	claim := c.Claim(t.Context(), answers, "", patience)
+	claim.Keep(t.Context(), number(1))
+	claim.Release(t.Context())
+	c.Claim(t.Context(), answers, "", patience).Release(t.Context())
+	want := map[string]Reads{"contact:list": {Hits: 2, Misses: 1}, "ai:answer": {Hits: 1, Misses: 1}}
+	if got := c.Entries(); !maps.Equal(got, want) || c.Stats().Reads != (Reads{Hits: 3, Misses: 2}) {
+		t.Errorf("got %v, together %v, want %v", got, c.Stats().Reads, want)
 	}
 }
 
