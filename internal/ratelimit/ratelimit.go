@@ -65,6 +65,8 @@ type Limiter struct {
 	failures atomic.Int32 // in a row
 	away     atomic.Bool
 	fallback atomic.Uint64
+	allowed  atomic.Uint64
+	refused  atomic.Uint64
 
 	probing context.Context
 	stop    context.CancelFunc
@@ -108,6 +110,9 @@ func (l *Limiter) State() State {
 	return Shared
 }
 
+// Decisions is how often requests were let through, and how often not, since New. What was given back counts.
+func (l *Limiter) Decisions() (allowed, refused uint64) { return l.allowed.Load(), l.refused.Load() }
+
 // Fallbacks is how many requests were counted by this process alone, as Redis could not be asked.
 func (l *Limiter) Fallbacks() uint64 { return l.fallback.Load() }
 
@@ -124,6 +129,16 @@ func (l *Limiter) Take(ctx context.Context, client string, limit int) Result {
 // What Redis lets through is noted here as well, and must keep to the limit here too. So a client that has
 // used its limit up gets no second one when Redis goes away or comes back, as far as this process knows.
 func (l *Limiter) TakeN(ctx context.Context, client string, limit, n int) (Result, Taken) {
+	r, t := l.takeN(ctx, client, limit, n)
+	if r.Allowed {
+		l.allowed.Add(1)
+	} else {
+		l.refused.Add(1)
+	}
+	return r, t
+}
+
+func (l *Limiter) takeN(ctx context.Context, client string, limit, n int) (Result, Taken) {
 	began := time.Since(l.began)
 	limit, n = max(1, limit), max(1, n)
 	if l.shared == nil {
