@@ -158,6 +158,21 @@ func (s *Stream) positionUpTo(ctx context.Context, st jetstream.Stream, seq uint
 	return events.Position{}, false, nil
 }
 
+// An Extent is how much the stream holds.
+type Extent struct {
+	First, Last, Messages, Bytes uint64
+}
+
+// Extent looks at how much the stream holds.
+func (s *Stream) Extent(ctx context.Context) (Extent, error) {
+	st, err := s.js.Stream(ctx, Name)
+	if err != nil {
+		return Extent{}, fmt.Errorf("look up the stream %s: %w", Name, err)
+	}
+	state := st.CachedInfo().State
+	return Extent{First: state.FirstSeq, Last: state.LastSeq, Messages: state.Msgs, Bytes: state.Bytes}, nil
+}
+
 // State gives the first and the last sequence of the stream.
 func (s *Stream) State(ctx context.Context) (first, last uint64, err error) {
 	st, err := s.js.Stream(ctx, Name)
