@@ -36,6 +36,7 @@ type apiCmd struct {
 	gstSettings
 	aiSettings
 	traceSettings
+	metricsSettings
 	logSettings
 }
 
@@ -52,6 +53,7 @@ func (c *apiCmd) Run(ctx context.Context, a *app) error {
 		data: c.Data, limits: c.limitSettings.check(&p), aiRates: c.aiLimitSettings.check(&p), pricing: c.aiSettings.check(&p, rulesOff).pricing(),
 		traces: c.traceSettings.check(&p),
 	}
+	metrics := c.metricsSettings.check(&p, setup.listen)
 	if err := p.err(); err != nil {
 		return err
 	}
@@ -61,7 +63,11 @@ func (c *apiCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	log.Info("api listens", "address", listener.Addr().String())
-	return a.runAPI(ctx, setup, listener, log)
+	defer func() { _ = listener.Close() }()
+	return a.watched(ctx, metrics, c.aiSettings.check(&p, rulesOff), log, func(ctx context.Context, w *watch) error {
+		setup.watch = w
+		return a.runAPI(ctx, setup, listener, log)
+	})
 }
 
 // apiSetup is what an API process is started with.
@@ -79,6 +85,7 @@ type apiSetup struct {
 	pricing  api.AIPricing
 	sink     api.MailSink // nil: mail leaves the house
 	traces   otlp.Options
+	watch    *watch
 }
 
 func listen(address string) (net.Listener, error) {
@@ -106,7 +113,7 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 	if err != nil {
 		return err
 	}
-	db, err := s.pool.open(ctx, counter.watch(store.PoolOptions{Role: store.App, Name: me.ApplicationName(""), Tracer: statementsOf(traces)}), log)
+	db, err := s.pool.open(ctx, s.watch.slow("api", counter.watch(store.PoolOptions{Role: store.App, Name: me.ApplicationName(""), Tracer: statementsOf(traces)})), log)
 	if err != nil {
 		return err
 	}
@@ -155,12 +162,19 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 		DB: db, Kinds: kinds(a.table(jobs.Deps{})), Hints: hint.New(nc), Cache: cache, AdminKey: s.adminKey,
 		Limiter: limiter, RateLimit: s.limits.requests, AIRates: aiRates, TrustedProxies: s.limits.proxies,
 		Checks: checks, GSTRates: s.rates, Pricing: s.pricing, Tickets: tickets(db), MailAddress: mailAddress, Sink: s.sink, Version: version(), Log: log,
-		Watch: counter.request, Figures: figures, Tracer: traces.Tracer(),
+		Watch: s.watch.requests(counter.request), Figures: figures, Tracer: traces.Tracer(),
 	})
 	if err != nil {
 		return err
 	}
 	defer server.Close()
+	sources := s.watch.sources()
+	defer sources.remove()
+	sources.pool("api", db)
+	sources.cache("api", opened)
+	sources.limiter("requests", limiter)
+	sources.limiter("ai", limitersIn(aiRates)...)
+	sources.database(db, a.table(jobs.Deps{}))
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	defer watch.Wait()

@@ -12,6 +12,7 @@ type relayCmd struct {
 	redisSettings
 	dataSettings
 	traceSettings
+	metricsSettings
 	logSettings
 }
 
@@ -28,8 +29,13 @@ func (c *relayCmd) Run(ctx context.Context, a *app) error {
 	p := a.problems()
 	level, format := c.logSettings.check(&p)
 	setup := relaySetup{pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p), redisURL: c.redisSettings.check(&p), data: c.Data, traces: c.traceSettings.check(&p)}
+	metrics := c.metricsSettings.check(&p, "")
 	if err := p.err(); err != nil {
 		return err
 	}
-	return a.runRelay(ctx, setup, telemetry.NewLog(a.stderr, format, level).With("process", "relay"))
+	log := telemetry.NewLog(a.stderr, format, level).With("process", "relay")
+	return a.watched(ctx, metrics, model{}, log, func(ctx context.Context, w *watch) error {
+		setup.watch = w
+		return a.runRelay(ctx, setup, log)
+	})
 }

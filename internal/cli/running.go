@@ -19,6 +19,7 @@ type running struct {
 	DatabaseURL string `json:"database_url"`
 	NATSURL     string `json:"nats_url"`
 	RedisURL    string `json:"redis_url"`
+	Metrics     string `json:"metrics,omitempty"`   // for Prometheus
 	SinkPort    int    `json:"sink_port,omitempty"` // of the mail sink, where mail goes to one
 }
 

@@ -40,6 +40,7 @@ type upCmd struct {
 	inboxSettings
 	backupSettings
 	traceSettings
+	metricsSettings
 	logSettings
 }
 
@@ -74,8 +75,10 @@ type upSetup struct {
 	sending  sending
 	inbox    inbox
 	backups  backups
+	metrics  string // address, "": none
 	services upServices
 	traces   otlp.Options
+	watch    *watch
 	log      *slog.Logger
 }
 
@@ -90,6 +93,15 @@ func (c *upCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = listener.Close() }()
+	return a.watched(ctx, setup.metrics, setup.model, setup.log.With("process", "metrics"), func(ctx context.Context, w *watch) error {
+		setup.watch = w
+		return c.start(ctx, a, setup, listener)
+	})
+}
+
+// start runs everything behind an address that is taken.
+func (c *upCmd) start(ctx context.Context, a *app, setup upSetup, listener net.Listener) error {
 	unlock, err := lockData(setup.data)
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -116,6 +128,7 @@ func (c *upCmd) check(a *app) (upSetup, error) {
 		sending:  c.sendingSettings.check(&p),
 		inbox:    c.inboxSettings.check(&p, c.MailBounces),
 		backups:  c.backupSettings.check(&p),
+		metrics:  c.metricsSettings.check(&p, c.Listen),
 		services: c.upServices, traces: c.traceSettings.check(&p),
 	}
 	if c.Exit && !c.Demo {
@@ -177,7 +190,7 @@ func (c *upCmd) work(ctx context.Context, a *app, s upSetup, services *services,
 		return errors.Join(err, listener.Close())
 	}
 	address := "http://" + listener.Addr().String()
-	here := running{PID: os.Getpid(), API: address, DatabaseURL: services.databaseURL, NATSURL: services.natsURL,
+	here := running{PID: os.Getpid(), API: address, Metrics: s.watch.address(), DatabaseURL: services.databaseURL, NATSURL: services.natsURL,
 		RedisURL: services.redisURL, SinkPort: services.sinkPort}
 	if err := here.write(s.data); err != nil {
 		return errors.Join(err, listener.Close())
@@ -187,16 +200,19 @@ func (c *upCmd) work(ctx context.Context, a *app, s upSetup, services *services,
 	if s.links == "" && services.sink != nil && isLoopback(listener.Addr().(*net.TCPAddr).IP.String()) {
 		s.links = address // whoever reads the sink's mail can follow its links on this machine
 	}
+	sources := s.watch.sources()
+	defer sources.remove()
+	sources.disk("data", s.data)
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	group, working := errgroup.WithContext(working)
 	group.Go(func() error {
 		return a.runAPI(working, apiSetup{data: s.data, pool: pool, natsURL: services.natsURL, redisURL: services.redisURL,
 			adminKey: s.adminKey, rates: s.rates, limits: s.limits, aiRates: s.aiRates, pricing: s.model.pricing(),
-			sink: services.sink, traces: s.traces}, listener, s.log.With("process", "api"))
+			sink: services.sink, traces: s.traces, watch: s.watch}, listener, s.log.With("process", "api"))
 	})
 	group.Go(func() error {
-		return ended(a.runRelay(working, relaySetup{pool: pool, natsURL: services.natsURL, redisURL: services.redisURL, data: s.data, traces: s.traces}, s.log.With("process", "relay")))
+		return ended(a.runRelay(working, relaySetup{pool: pool, natsURL: services.natsURL, redisURL: services.redisURL, data: s.data, traces: s.traces, watch: s.watch}, s.log.With("process", "relay")))
 	})
 	group.Go(func() error { return a.keepWorking(working, s, pool, services) })
 	group.Go(func() error {
@@ -218,7 +234,7 @@ func (a *app) keepWorking(ctx context.Context, s upSetup, p pool, services *serv
 	for _, j := range a.table(jobs.Deps{}) {
 		queues[j.Spec.Queue.Name] = j.Spec.Queue.Workers
 	}
-	setup := workerSetup{data: s.data, pool: p, natsURL: services.natsURL, redisURL: services.redisURL, model: s.model, queues: queues, publicURL: s.links, traces: s.traces,
+	setup := workerSetup{data: s.data, pool: p, natsURL: services.natsURL, redisURL: services.redisURL, model: s.model, queues: queues, publicURL: s.links, traces: s.traces, watch: s.watch,
 		mail: s.mail.orSink(services.sinkPort), sending: s.sending, inbox: s.inbox,
 		backups: s.backups.in(filepath.Join(s.data, "backups"))}
 	for {
@@ -248,8 +264,8 @@ func (c *upCmd) tell(ctx context.Context, a *app, s upSetup, address string, ser
 	if model.remedy != "" {
 		model.text += "\n             → " + model.remedy
 	}
-	fmt.Fprintf(a.stdout, "\nPayAid is ready.\n\n  API        %s   (documentation: %s/docs)\n  admin key  %s\n%s  data       %s\n  AI         %s\n\n",
-		address, address, s.adminKey, services.describe(), s.data, model.text)
+	fmt.Fprintf(a.stdout, "\nPayAid is ready.\n\n  API        %s   (documentation: %s/docs)\n  admin key  %s\n%s  data       %s\n%s  AI         %s\n\n",
+		address, address, s.adminKey, services.describe(), s.data, s.watch.describe(), model.text)
 	if !c.Demo {
 		return nil
 	}

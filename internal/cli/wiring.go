@@ -116,6 +116,7 @@ type relaySetup struct {
 	redisURL string // "": its slow queries are counted nowhere else
 	data     string // folder of an up, "" without
 	traces   otlp.Options
+	watch    *watch
 }
 
 // runRelay publishes the outbox until ctx ends.
@@ -127,7 +128,7 @@ func (a *app) runRelay(ctx context.Context, r relaySetup, log *slog.Logger) erro
 	if err != nil {
 		return err
 	}
-	db, err := r.pool.open(ctx, counter.watch(store.PoolOptions{Role: store.System, Name: me.ApplicationName(""), MaxConns: min(relayPool, r.pool.most), Tracer: statementsOf(traces)}), log)
+	db, err := r.pool.open(ctx, r.watch.slow("relay", counter.watch(store.PoolOptions{Role: store.System, Name: me.ApplicationName(""), MaxConns: min(relayPool, r.pool.most), Tracer: statementsOf(traces)})), log)
 	if err != nil {
 		return err
 	}
@@ -153,7 +154,12 @@ func (a *app) runRelay(ctx context.Context, r relaySetup, log *slog.Logger) erro
 	if err != nil {
 		return err
 	}
-	return outbox.NewRelay(db.Pool(), s.Traced(traces.Tracer()), changed, log).Run(ctx)
+	sources := r.watch.sources()
+	defer sources.remove()
+	sources.pool("relay", db)
+	sources.database(db, a.table(jobs.Deps{}))
+	sources.stream(db, s)
+	return outbox.NewRelay(db.Pool(), r.watch.log(s.Traced(traces.Tracer())), changed, log).Run(ctx)
 }
 
 // workerSetup is what a worker process is started with.
@@ -169,6 +175,7 @@ type workerSetup struct {
 	backups  backups
 	queues   map[string]int
 	traces   otlp.Options
+	watch    *watch
 	// publicURL is where links in mails lead, without a slash at its end; "": mails have none.
 	publicURL string
 }
@@ -182,12 +189,12 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 	if err != nil {
 		return err
 	}
-	db, err := w.pool.open(ctx, counter.watch(store.PoolOptions{Role: store.System, Name: me.ApplicationName(""), Tracer: statementsOf(traces)}), log)
+	db, err := w.pool.open(ctx, w.watch.slow("jobs", counter.watch(store.PoolOptions{Role: store.System, Name: me.ApplicationName(""), Tracer: statementsOf(traces)})), log)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	relaxed, err := w.pool.open(ctx, counter.watch(store.PoolOptions{Role: store.System, Name: me.ApplicationName("river"), Relaxed: true, Tracer: statementsOf(traces)}), log)
+	relaxed, err := w.pool.open(ctx, w.watch.slow("river", counter.watch(store.PoolOptions{Role: store.System, Name: me.ApplicationName("river"), Relaxed: true, Tracer: statementsOf(traces)})), log)
 	if err != nil {
 		return err
 	}
@@ -236,10 +243,13 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 	hints := hint.New(nc)
 	deps := jobs.Deps{Backing: backing, Cache: cache, Answers: cache, Forgetter: cache, DB: db, Relaxed: relaxed, Hints: hints, Model: chain, Puller: chain, Rules: w.model.rules,
 		RupeesPerDollar: w.model.usdINR, Mailing: mailing, Log: log}
+	deps.Model, deps.Mailing = w.watch.model(chain), w.watch.mailing(mailing)
 	worker := workers.New(workers.Config{
-		DB: db, Relaxed: relaxed, Stream: s, Table: a.table(deps), Queues: w.queues, Hints: hints, Watch: counter.job,
+		DB: db, Relaxed: relaxed, Stream: s, Table: a.table(deps), Queues: w.queues, Hints: hints, Watch: w.watch.attempts(counter.job),
 		Providers: func() []store.ProviderState { return append(providerStates(chain.Status()), w.mailStates(mailing)...) }, Tracer: traces.Tracer(), Version: version(), Log: log,
 	})
+	sources := w.sources(workerParts{db: db, relaxed: relaxed, stream: s, cache: cache, mailing: mailing, chain: chain}, a.table(jobs.Deps{}))
+	defer sources.remove()
 	probing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var watching sync.WaitGroup
 	watching.Go(func() { db.WatchBurst(probing, log.With("pool", "jobs")) })

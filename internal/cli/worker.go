@@ -24,6 +24,7 @@ type workerCmd struct {
 	linkSettings
 	backupSettings
 	traceSettings
+	metricsSettings
 	logSettings
 }
 
@@ -50,10 +51,15 @@ func (c *workerCmd) Run(ctx context.Context, a *app) error {
 		mail: c.mailSettings.check(&p).orSink(c.sink()), sending: c.sendingSettings.check(&p), inbox: c.inboxSettings.check(&p, c.MailBounces),
 		backups: c.backupSettings.check(&p), data: c.Data,
 	}
+	metrics := c.metricsSettings.check(&p, "")
 	if err := p.err(); err != nil {
 		return err
 	}
-	return a.runWorker(ctx, setup, telemetry.NewLog(a.stderr, format, level).With("process", "worker"))
+	log := telemetry.NewLog(a.stderr, format, level).With("process", "worker")
+	return a.watched(ctx, metrics, setup.model, log, func(ctx context.Context, w *watch) error {
+		setup.watch = w
+		return a.runWorker(ctx, setup, log)
+	})
 }
 
 // readQueues reads NAME or NAME:N. A queue that no kind of job uses is a typing mistake.

@@ -1,0 +1,72 @@
+package metrics
+
+// Of the process, by source.
+var (
+	PoolConnections = gauge("db_pool_connections", "Connections of a pool, in_use or idle. One that is being made counts as in use.", "pool", "state")
+	PoolSize        = gauge("db_pool_size", "Connections of a pool for the usual load.", "pool")
+	PoolMost        = gauge("db_pool_max_connections", "Connections that a pool may have, those for bursts included.", "pool")
+	PoolBurst       = gauge("db_pool_burst_connections", "Connections in use beyond the usual load.", "pool")
+	PoolWaits       = total("db_pool_waits_total", "Connections that had to be waited for.", "pool")
+	PoolWaitTime    = total("db_pool_wait_seconds_total", "How long these waits took, together.", "pool")
+	PoolTimeouts    = total("db_pool_timeouts_total", "Waits for a connection that were in vain.", "pool")
+
+	CacheReads         = total("cache_reads_total", "Reads through the cache, by entry: hit, miss or bypass.", "part", "entry", "outcome")
+	CacheLoads         = total("cache_loads_total", "Values that were loaded; reads that shared a load count once.", "part")
+	CacheInvalidations = total("cache_invalidations_total", "Invalidations that Redis acknowledged.", "part")
+	CacheOwed          = gauge("cache_owed_invalidations", "Invalidations that Redis has not acknowledged yet.", "part")
+	CacheErrors        = total("cache_errors_total", "Questions to Redis that failed.", "part")
+	CacheUp            = gauge("cache_up", "1 while the cache can be used, 0 while it is bypassed.", "part")
+
+	RateDecisions = total("ratelimit_decisions_total", "Decisions of a limiter: allowed or refused.", "limiter", "decision")
+	RateFallbacks = total("ratelimit_fallbacks_total", "Decisions that were made by this process alone, as Redis could not be asked.", "limiter")
+	RateShared    = gauge("ratelimit_shared", "1 while a limiter counts over all processes, 0 while each counts alone.", "limiter")
+
+	BreakerState    = gauge("ai_breaker_state", "1 for the state that the way to a model is in. Of several models of one tier the worst counts.", "provider", "model", "state")
+	MailBreaker     = gauge("mail_breaker_state", "1 for the state that the way to the mail server is in.", "state")
+	MailConnections = gauge("mail_connections", "Connections to the mail server, busy or idle, and mails that wait for one.", "state")
+
+	DiskSize = gauge("disk_size_bytes", "Size of the file system that a folder is on.", "volume")
+	DiskFree = gauge("disk_free_bytes", "Space on it that this process may use.", "volume")
+)
+
+// Of the whole installation: every process tells the same, so take the highest over instances.
+var (
+	OutboxUnsent     = gauge("outbox_unsent_events", "Committed events that the stream doesn't have yet; not counted beyond 1000.")
+	OutboxOldest     = gauge("outbox_oldest_unsent_seconds", "Age of the oldest of them; 0 for none.")
+	StreamFirst      = gauge("stream_first_sequence", "Of the oldest message of the event stream.")
+	StreamLast       = gauge("stream_last_sequence", "Of the newest message of the event stream.")
+	StreamBytes      = gauge("stream_bytes", "Size of the event stream.")
+	RouterLag        = gauge("router_lag_messages", "Messages of the stream that the router has not routed yet.")
+	RouterUnrouted   = gauge("router_unrouted_events", "Committed events that have not been routed yet; not counted beyond 1000.")
+	RouterOldest     = gauge("router_oldest_unrouted_seconds", "Age of the oldest of them; 0 for none.")
+	DeadEvents       = gauge("dead_events", "Events that could not be routed and were not carried out since; not counted beyond 1000.")
+	QueueJobs        = gauge("queue_jobs", "Jobs of a queue that have not ended, by state; not counted beyond 100000 of a state.", "queue", "state")
+	QueueOldest      = gauge("queue_oldest_due_seconds", "How long the oldest job that is due has waited for a worker; 0 for none. Share tells those with their fair place from those that an organization asked for beyond its share.", "queue", "share")
+	QueueWorkers     = gauge("queue_workers", "Worker processes that work a queue.", "queue")
+	QueuePlaces      = gauge("queue_places", "Jobs of a queue that they work at a time.", "queue")
+	ScheduleLast     = gauge("schedule_last_run_timestamp_seconds", "When a schedule last started its work; 0: never.", "schedule")
+	ScheduleNext     = gauge("schedule_next_run_timestamp_seconds", "When a schedule is due.", "schedule")
+	ScheduleOverdue  = gauge("schedule_overdue_seconds", "How long a schedule has been due without being started; 0: it isn't.", "schedule")
+	MailMessages     = gauge("mail_messages", "Mails that are not settled, by state; not counted beyond 100000 of a state.", "state")
+	MailOldest       = gauge("mail_oldest_due_seconds", "How long the oldest mail that is due has waited for its first try; 0 for none.")
+	DBConnections    = gauge("db_connections", "Connections of all clients to Postgres.")
+	DBMaxConnections = gauge("db_max_connections", "Connections that Postgres has for ordinary logins.")
+	DBDeadlocks      = total("db_deadlocks_total", "Deadlocks in the database, since its statistics began.")
+	DBBlocks         = total("db_blocks_total", "Blocks that were looked for, by where they were found: hit is Postgres' own memory.", "found")
+	DBSize           = gauge("db_size_bytes", "Size of the database.")
+	DBRollbacks      = total("db_rollbacks_total", "Transactions that were rolled back.")
+	DBCommits        = total("db_commits_total", "Transactions that were committed.")
+
+	IndexesInvalid = gauge("indexes_invalid", "Indexes that Postgres keeps up to date and doesn't use. One that is being made is one for a while.")
+	IndexFindings  = gauge("index_findings", "What the newest sample of the indexes found, by kind.", "kind")
+	IndexSampled   = gauge("index_sampled_timestamp_seconds", "When that sample was taken; 0: never.")
+
+	BackupLastSuccess  = gauge("backup_last_success_timestamp_seconds", "When the newest backup was complete; 0: there is none.")
+	BackupLastSnapshot = gauge("backup_last_snapshot_timestamp_seconds", "The moment that its data is of: what came later would be lost with the database. 0: there is none.")
+	BackupLastVerified = gauge("backup_last_verified_timestamp_seconds", "When a backup that is kept was last restored on trial, with all found in it; 0: never.")
+	BackupLastFailed   = gauge("backup_last_failed", "1 when the newest backup that ended failed.")
+	Backups            = gauge("backups", "Backups that are known: completed ones that are kept, and failed ones.", "state")
+	BackupTook         = gauge("backup_duration_seconds", "How long the newest backup took; none before the first.")
+	BackupBytes        = gauge("backup_bytes", "Size of the newest backup; none before the first.")
+	BackupRestore      = gauge("backup_restore_seconds", "How long restoring the newest verified backup took: what to expect in an emergency. None before the first.")
+)
