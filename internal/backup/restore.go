@@ -50,8 +50,8 @@ type Restored struct {
 	RestoredAt time.Time
 }
 
-// PlanRestore looks at what Restore would find, and refuses what it would refuse, but reads no dump and changes
-// nothing.
+// PlanRestore looks at what Restore would find, and refuses what it would refuse, but restores nothing. It only
+// removes what killed runs left.
 func (k *Keeper) PlanRestore(ctx context.Context, o RestoreOptions) (RestorePlan, error) {
 	r, err := k.prepare(ctx, o)
 	if err != nil {

@@ -185,7 +185,7 @@ func TestDiskOfPostgresFull(t *testing.T) {
 	if err := pg.WaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	leave(20 << 20)
+	leave(20 << 20) // and what could not even be dropped is out of the way by the next
 	_, err = k.Verify(t.Context(), m.Name, nil)
 	wantFault(t, err, DiskFull)
 	if list := databases(t, pg); fmt.Sprint(list) != "[source]" {

@@ -128,7 +128,6 @@ func newScratch(ctx context.Context, address, name string, m Manifest) (*scratch
 }
 
 func (s *scratch) create(ctx context.Context, m Manifest) error {
-	sweepDatabases(ctx, s.conn)
 	// Before the database is there: one without a lock belongs to nobody.
 	if _, err := s.conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, useLock(s.name)); err != nil {
 		return serverFault("lock "+s.name, err)

@@ -26,7 +26,7 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
        (SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user)`
 
-// inspectServer refuses one that can't take the dump, before anything is made there.
+// inspectServer refuses one that can't take the dump, before anything is made there, and removes what killed runs left.
 func inspectServer(ctx context.Context, address string, m Manifest) (server, error) {
 	conn, err := connectBeside(ctx, address)
 	if err != nil {
@@ -49,6 +49,7 @@ func inspectServer(ctx context.Context, address string, m Manifest) (server, err
 	if err := s.hasExtensions(ctx, conn, m); err != nil {
 		return s, err
 	}
+	sweepDatabases(ctx, conn) // they may be what takes the room
 	return s, s.hasRoom(ctx, conn, m)
 }
 
