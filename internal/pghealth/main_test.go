@@ -119,7 +119,7 @@ func (s *site) age(by string) {
 	exec(s.T, s.super,
 		`SELECT index_samples_make_partitions(1)`,
 		`CREATE TEMPORARY TABLE aged AS SELECT * FROM index_samples`, `CREATE TEMPORARY TABLE aged_tables AS SELECT * FROM table_samples`,
-		`DELETE FROM index_samples`, `DELETE FROM table_samples`,
+		`DELETE FROM index_samples`, `DELETE FROM table_samples`, `DELETE FROM index_sample_days`, // which are added up again
 		`DO $$ BEGIN
 		   IF to_regclass('index_samples_past') IS NULL THEN
 		     CREATE TABLE index_samples_past PARTITION OF index_samples DEFAULT;
