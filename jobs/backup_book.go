@@ -196,11 +196,12 @@ func failedFacts(ctx context.Context, tx pgx.Tx, list []store.Backup, code strin
 
 // Look brings the book in line with what lies in the folder and in the remote place: backups that it didn't know, as
 // after a restore, those that somebody removed by hand, and those that are no good any more. It gives what is there.
+// Where there is no book, as b is nil, it does that alone.
 func (b *BackupBook) Look(ctx context.Context, k Backups) ([]backup.Entry, error) {
 	began := time.Now()
 	entries, err := k.List(ctx)
-	if err != nil {
-		return nil, err
+	if err != nil || b == nil {
+		return entries, err
 	}
 	seen := store.Look{Began: began, Host: b.host, Remote: sawRemote(entries)}
 	err = b.db.Tx(ctx, func(tx pgx.Tx) error {
