@@ -37,6 +37,7 @@ var queriesAsked = map[string][]string{
 	"/api/dashboard/metrics":   {""},
 	"/api/ai/usage":            {"", "group_by=model", "from=2026-01-01&to=2026-03-31"},
 	"/api/system/metrics":      {""},
+	"/api/system/backups":      {"limit=%d"},
 	"/api/system/index-health": {"", "index=jobs_pkey&measure=true"},
 	"/api/ai/insights":         {"limit=%d", "limit=%d&kind=ai.lead_score"},
 	"/api/mail":                {"limit=%d", "limit=%d&address=crowd@example.in", "limit=%d&state=queued"},
@@ -146,6 +147,9 @@ func TestReadsTakeFewQueries(t *testing.T) {
 		}
 		if rt.path == "/api/system/index-health" {
 			atMost, most = 18, 14 // of the catalogue, savepoints among them, however many indexes there are
+		}
+		if rt.path == "/api/system/backups" {
+			atMost = 7 // a page, and how things stand
 		}
 		if rt.path == "/api/system/metrics" {
 			atMost, most = 12, 4 // of several things, over all organizations

@@ -151,6 +151,8 @@ func (s *Server) routes() []route {
 			register: typed(s.systemHealth, http.StatusOK)},
 		{method: get, path: "/api/system/metrics", scopes: admin,
 			summary: "How the whole installation does", register: typed(s.systemMetrics, http.StatusOK)},
+		{method: get, path: "/api/system/backups", scopes: admin,
+			summary: "List the backups, newest first, and how well the data is kept", register: typed(s.listBackups, http.StatusOK)},
 		{method: get, path: "/api/system/index-health", scopes: admin,
 			summary: "How the indexes of the database do, and what is wrong with them", register: typed(s.indexHealth, http.StatusOK)},
 		{method: get, path: "/api/system/mail-sink", scopes: admin,

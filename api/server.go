@@ -44,7 +44,8 @@ type Config struct {
 	// AIRates bound the AI jobs that organizations submit, whatever their keys; nil: as many as they like.
 	AIRates []AIRate
 	// TrustedProxies may say for whom they ask, in X-Forwarded-For.
-	TrustedProxies []netip.Prefix
+	TrustedProxies  []netip.Prefix
+	BackupRetention BackupRetention // is shown, and applied by workers
 	// Watch hears of every request once it has been answered, from the goroutine that answered it; it must be quick
 	// and not panic. nil: nobody does.
 	Watch   func(Observation)
