@@ -17,6 +17,7 @@ import (
 
 	"github.com/payaid/payaid/api"
 	"github.com/payaid/payaid/events/hint"
+	"github.com/payaid/payaid/internal/backup"
 	"github.com/payaid/payaid/internal/gst"
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/internal/telemetry"
@@ -35,6 +36,7 @@ type apiCmd struct {
 	adminSettings
 	gstSettings
 	aiSettings
+	retentionSettings
 	traceSettings
 	metricsSettings
 	logSettings
@@ -51,7 +53,8 @@ func (c *apiCmd) Run(ctx context.Context, a *app) error {
 		listen: c.listenSettings.check(&p), pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p),
 		adminKey: c.adminSettings.check(&p), redisURL: c.redisSettings.check(&p), rates: c.gstSettings.check(&p),
 		data: c.Data, limits: c.limitSettings.check(&p), aiRates: c.aiLimitSettings.check(&p), pricing: c.aiSettings.check(&p, rulesOff).pricing(),
-		traces: c.traceSettings.check(&p),
+		retention: c.retentionSettings.check(&p),
+		traces:    c.traceSettings.check(&p),
 	}
 	metrics := c.metricsSettings.check(&p, setup.listen)
 	if err := p.err(); err != nil {
@@ -72,20 +75,21 @@ func (c *apiCmd) Run(ctx context.Context, a *app) error {
 
 // apiSetup is what an API process is started with.
 type apiSetup struct {
-	listen   string
-	pool     pool
-	natsURL  string
-	redisURL string    // "": none
-	data     string    // folder of an up, "" without
-	cache    api.Cache // nil: the one that Redis makes
-	adminKey string
-	limits   limits
-	aiRates  []aiRate
-	rates    gst.Rates
-	pricing  api.AIPricing
-	sink     api.MailSink // nil: mail leaves the house
-	traces   otlp.Options
-	watch    *watch
+	listen    string
+	pool      pool
+	natsURL   string
+	redisURL  string    // "": none
+	data      string    // folder of an up, "" without
+	cache     api.Cache // nil: the one that Redis makes
+	adminKey  string
+	limits    limits
+	aiRates   []aiRate
+	rates     gst.Rates
+	pricing   api.AIPricing
+	sink      api.MailSink // nil: mail leaves the house
+	retention backup.Retention
+	traces    otlp.Options
+	watch     *watch
 }
 
 func listen(address string) (net.Listener, error) {
@@ -161,7 +165,7 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 	server, err := api.New(api.Config{
 		DB: db, Kinds: kinds(a.table(jobs.Deps{})), Hints: hint.New(nc), Cache: cache, AdminKey: s.adminKey,
 		Limiter: limiter, RateLimit: s.limits.requests, AIRates: aiRates, TrustedProxies: s.limits.proxies,
-		Checks: checks, GSTRates: s.rates, Pricing: s.pricing, Tickets: tickets(db), MailAddress: mailAddress, Sink: s.sink, Version: version(), Log: log,
+		Checks: checks, GSTRates: s.rates, Pricing: s.pricing, Tickets: tickets(db), MailAddress: mailAddress, Sink: s.sink, BackupRetention: api.BackupRetention(s.retention), Version: version(), Log: log,
 		Watch: s.watch.requests(counter.request), Figures: figures, Tracer: traces.Tracer(),
 	})
 	if err != nil {

@@ -16,18 +16,23 @@ import (
 
 // backupSettings say what backups are made of, where they are kept, and for how long.
 type backupSettings struct {
-	BackupDir           string `name:"backup-dir" env:"BACKUP_DIR" help:"Folder of backups, for this user alone; in up DIR/backups. Without it none are made."`
-	BackupSchedule      string `name:"backup-schedule" env:"BACKUP_SCHEDULE" default:"0 2 * * *" help:"When backups are made, as cron has it and in UTC, or off."`
-	BackupVerify        string `name:"backup-verify" env:"BACKUP_VERIFY" default:"true" help:"false leaves backups as they were made; else each is restored for a try afterwards, into a database of its own."`
+	BackupDir          string `name:"backup-dir" env:"BACKUP_DIR" help:"Folder of backups, for this user alone; in up DIR/backups. Without it none are made."`
+	BackupSchedule     string `name:"backup-schedule" env:"BACKUP_SCHEDULE" default:"0 2 * * *" help:"When backups are made, as cron has it and in UTC, or off."`
+	BackupVerify       string `name:"backup-verify" env:"BACKUP_VERIFY" default:"true" help:"false leaves backups as they were made; else each is restored for a try afterwards, into a database of its own."`
+	BackupDatabaseURL  string `name:"backup-database-url" env:"BACKUP_DATABASE_URL" secret:"" help:"Postgres by a login that sees every row and may make databases, without a pooler between. DATABASE_URL unless set."`
+	BackupVerifyURL    string `name:"backup-verify-database-url" env:"BACKUP_VERIFY_DATABASE_URL" secret:"" help:"Postgres on which backups are restored for a try, by a login that may make databases. That of the backups unless set."`
+	BackupBinaries     string `name:"backup-binaries" env:"BACKUP_BINARIES" help:"Folder of pg_dump and pg_restore, of the server's major version. Found by themselves unless set."`
+	BackupAgeRecipient string `name:"backup-age-recipient" env:"BACKUP_AGE_RECIPIENT" help:"Public keys (age1…), by commas: backups are encrypted so that only the holders of their secret keys can read them."`
+	BackupAgeIdentity  string `name:"backup-age-identity" env:"BACKUP_AGE_IDENTITY" secret:"" help:"Secret keys (AGE-SECRET-KEY-1…), for verifying and restoring encrypted backups. Making them needs none."`
+	BackupPingURL      string `name:"backup-ping-url" env:"BACKUP_PING_URL" secret:"" help:"Asked after each good backup, and with /fail behind it after each other end, so that a service elsewhere misses what never ran."`
+	retentionSettings
+	bucketSettings
+}
+
+// retentionSettings say for how long backups are kept, to those who remove them and to those who show it.
+type retentionSettings struct {
 	BackupRetentionDays string `name:"backup-retention-days" env:"BACKUP_RETENTION_DAYS" default:"30" help:"Days that backups are kept. The newest that is good and the newest that was verified stay in any case."`
 	BackupRetention     string `name:"backup-retention" env:"BACKUP_RETENTION" help:"In its place: how many days, weeks and months have their newest backup kept, as daily=7,weekly=4,monthly=12."`
-	BackupDatabaseURL   string `name:"backup-database-url" env:"BACKUP_DATABASE_URL" secret:"" help:"Postgres by a login that sees every row and may make databases, without a pooler between. DATABASE_URL unless set."`
-	BackupVerifyURL     string `name:"backup-verify-database-url" env:"BACKUP_VERIFY_DATABASE_URL" secret:"" help:"Postgres on which backups are restored for a try, by a login that may make databases. That of the backups unless set."`
-	BackupBinaries      string `name:"backup-binaries" env:"BACKUP_BINARIES" help:"Folder of pg_dump and pg_restore, of the server's major version. Found by themselves unless set."`
-	BackupAgeRecipient  string `name:"backup-age-recipient" env:"BACKUP_AGE_RECIPIENT" help:"Public keys (age1…), by commas: backups are encrypted so that only the holders of their secret keys can read them."`
-	BackupAgeIdentity   string `name:"backup-age-identity" env:"BACKUP_AGE_IDENTITY" secret:"" help:"Secret keys (AGE-SECRET-KEY-1…), for verifying and restoring encrypted backups. Making them needs none."`
-	BackupPingURL       string `name:"backup-ping-url" env:"BACKUP_PING_URL" secret:"" help:"Asked after each good backup, and with /fail behind it after each other end, so that a service elsewhere misses what never ran."`
-	bucketSettings
 }
 
 // bucketSettings say where the second place of backups is.
@@ -95,7 +100,7 @@ func (b backups) cron() string {
 
 func (s backupSettings) check(p *problems) backups {
 	out := backups{config: backup.Config{
-		Dir: s.BackupDir, Binaries: s.BackupBinaries, Retention: s.retention(p),
+		Dir: s.BackupDir, Binaries: s.BackupBinaries, Retention: s.retentionSettings.check(p),
 		Recipients: p.recipients("BACKUP_AGE_RECIPIENT", s.BackupAgeRecipient), Identities: p.identities("BACKUP_AGE_IDENTITY", s.BackupAgeIdentity),
 		PingURL: p.pingURL("BACKUP_PING_URL", s.BackupPingURL),
 	}, bucket: s.bucketSettings.check(p), schedule: jobs.NoCron, verified: p.truth("BACKUP_VERIFY", s.BackupVerify)}
@@ -114,8 +119,8 @@ func (s backupSettings) check(p *problems) backups {
 	return out
 }
 
-// retention reads NAME=N, by commas, which takes the place of the days.
-func (s backupSettings) retention(p *problems) backup.Retention {
+// check reads NAME=N, by commas, which takes the place of the days.
+func (s retentionSettings) check(p *problems) backup.Retention {
 	const name = "BACKUP_RETENTION"
 	if s.BackupRetention == "" {
 		return backup.Retention{Days: p.number("BACKUP_RETENTION_DAYS", s.BackupRetentionDays, 1, 36_500)}

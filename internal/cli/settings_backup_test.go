@@ -13,7 +13,7 @@ import (
 
 // usualBackups are the settings where nobody set any.
 func usualBackups() backupSettings {
-	return backupSettings{BackupSchedule: "0 2 * * *", BackupVerify: "true", BackupRetentionDays: "30"}
+	return backupSettings{BackupSchedule: "0 2 * * *", BackupVerify: "true", retentionSettings: retentionSettings{BackupRetentionDays: "30"}}
 }
 
 func TestBackupSettings(t *testing.T) {

@@ -209,7 +209,7 @@ func (c *upCmd) work(ctx context.Context, a *app, s upSetup, services *services,
 	group.Go(func() error {
 		return a.runAPI(working, apiSetup{data: s.data, pool: pool, natsURL: services.natsURL, redisURL: services.redisURL,
 			adminKey: s.adminKey, rates: s.rates, limits: s.limits, aiRates: s.aiRates, pricing: s.model.pricing(),
-			sink: services.sink, traces: s.traces, watch: s.watch}, listener, s.log.With("process", "api"))
+			sink: services.sink, retention: s.backups.config.Retention, traces: s.traces, watch: s.watch}, listener, s.log.With("process", "api"))
 	})
 	group.Go(func() error {
 		return ended(a.runRelay(working, relaySetup{pool: pool, natsURL: services.natsURL, redisURL: services.redisURL, data: s.data, traces: s.traces, watch: s.watch}, s.log.With("process", "relay")))
