@@ -115,6 +115,23 @@ func TestLocalstackStaysAtTheEdge(t *testing.T) {
 	}
 }
 
+// TestTheWayToACollectorStaysAtTheEdge: everybody makes spans, the commands alone know where they go. gRPC, which the
+// usual exporters bring along, goes nowhere.
+func TestTheWayToACollectorStaysAtTheEdge(t *testing.T) {
+	t.Parallel()
+	for of, list := range dependencies(t) {
+		edge := of == module || strings.HasPrefix(of, module+"/internal/cli") || of == module+"/internal/telemetry/otlp"
+		for _, d := range list {
+			if !edge && (d == module+"/internal/telemetry/otlp" || strings.HasPrefix(d, "go.opentelemetry.io/otel/sdk")) {
+				t.Errorf("%s depends on %s", of, d)
+			}
+			if strings.HasPrefix(d, "google.golang.org/grpc") {
+				t.Errorf("%s depends on %s", of, d)
+			}
+		}
+	}
+}
+
 // TestEnvironmentIsReadInOnePlace: configuration can't leak in anywhere else. The one exception says
 // whether tests run in CI.
 func TestEnvironmentIsReadInOnePlace(t *testing.T) {
