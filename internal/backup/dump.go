@@ -14,7 +14,7 @@ import (
 // Every archive of pg_dump begins with it.
 var archiveMagic = []byte("PGDMP")
 
-// How much is written between two looks at the free space.
+// How much of the archive goes by between two looks at the free space.
 const looks = 16 << 20
 
 // dump has pg_dump write the snapshot's archive into the file, compressed and encrypted on the way. Nothing is taken
@@ -77,8 +77,8 @@ func (d *making) pump(s *sink, out io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("read from pg_dump: %w", err)
 		}
-		if s.stored.bytes-looked >= looks {
-			looked = s.stored.bytes
+		if s.plain.bytes-looked >= looks { // what is stored is counted by the compressor's goroutine
+			looked = s.plain.bytes
 			if err := d.folder.stillRoom(); err != nil {
 				return err
 			}
