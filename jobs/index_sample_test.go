@@ -1,11 +1,14 @@
 package jobs_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/payaid/payaid/events"
 	"github.com/payaid/payaid/internal/store"
@@ -16,8 +19,12 @@ func TestSampleOfIndexes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	// With a row twice a unique index can't be built, and what there is of it stays.
-	s.exec(`SET ROLE NONE; CREATE TABLE twice (n integer); INSERT INTO twice VALUES (1), (1)`)
-	if _, err := s.db.Pool().Exec(t.Context(), `CREATE UNIQUE INDEX CONCURRENTLY idx_twice ON twice (n)`); err == nil {
+	owner, err := pgx.Connect(t.Context(), s.url)
+	s.must(err)
+	defer owner.Close(context.Background())
+	_, err = owner.Exec(t.Context(), `CREATE TABLE twice (n integer); INSERT INTO twice VALUES (1), (1)`)
+	s.must(err)
+	if _, err := owner.Exec(t.Context(), `CREATE UNIQUE INDEX CONCURRENTLY idx_twice ON twice (n)`); err == nil {
 		t.Fatal("a unique index was built on rows that are there twice")
 	}
 	s.worker(map[string]int{"maintenance": 2})
