@@ -44,6 +44,10 @@ func (d *making) dump(ctx context.Context, c client, snap snapshot, file *os.Fil
 		s.abandon()
 		return dumpFault(p, err)
 	}
+	if s.plain.bytes < int64(len(archiveMagic)) {
+		s.abandon()
+		return noArchive()
+	}
 	if said := p.warnings(); said != "" {
 		d.Log.Warn("pg_dump has a remark", "said", said)
 	}
@@ -63,8 +67,7 @@ func (d *making) pump(s *sink, out io.Reader) error {
 		n, err := out.Read(buffer)
 		if n > 0 && first {
 			if first = false; !bytes.HasPrefix(buffer[:n], archiveMagic[:min(n, len(archiveMagic))]) {
-				return &Fault{Code: DumpFailed, Detail: "what pg_dump wrote is no archive",
-					Remedy: "see that the pg_dump that is found is Postgres' own"}
+				return noArchive()
 			}
 		}
 		if _, err := s.Write(buffer[:n]); err != nil {
@@ -84,6 +87,11 @@ func (d *making) pump(s *sink, out io.Reader) error {
 			}
 		}
 	}
+}
+
+func noArchive() *Fault {
+	return &Fault{Code: DumpFailed, Detail: "what pg_dump wrote is no archive",
+		Remedy: "see that the pg_dump that is found is Postgres' own"}
 }
 
 // dumpFault reads from pg_dump's last words why it failed.

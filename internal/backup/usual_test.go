@@ -48,6 +48,8 @@ func TestTheUsualScript(t *testing.T) {
 		{"pg_dump is killed in the middle (KILL)", DumpFailed, `$REAL "$@" 2>/dev/null | head -c 300000; kill -KILL $$`, nil},
 		{"pg_dump is ended in the middle (TERM)", DumpFailed, `$REAL "$@" 2>/dev/null | head -c 300000; kill -TERM $$`, nil},
 		{"pg_dump complains, and ends with 0", DumpFailed, `$REAL "$@"; echo "pg_dump: error: query failed" >&2`, nil},
+		{"pg_dump writes nothing, and ends with 0", DumpFailed, `exit 0`, nil},
+		{"pg_dump writes something else", DumpFailed, `echo hello`, nil},
 		{"pg_dump is of another major version", ClientVersion, "", olderThanServer},
 		{"the server is away", DatabaseAway, "", func(t *testing.T, c *Config) { c.DatabaseURL = "postgres://payaid:x@127.0.0.1:1/payaid" }},
 		{"the password is wrong", DatabaseAway, "", func(t *testing.T, c *Config) { c.DatabaseURL = with(t, c.DatabaseURL, "payaid", "wrong") }},
