@@ -100,6 +100,11 @@ func (a *app) demo(ctx context.Context, s demoSetup) error {
 	}
 	failed = append(failed, more...)
 	mail.printTable(a.stdout)
+	backup := &demoBackup{admin: s.admin}
+	if more, err = a.show(ctx, backup.steps()); err != nil {
+		return err
+	}
+	failed = append(failed, more...)
 	if len(failed) > 0 {
 		return errors.New("the demo did not work: " + strings.Join(failed, ", "))
 	}
