@@ -101,6 +101,10 @@ func (s *schedules) start(ctx context.Context, tx pgx.Tx, d store.Schedule, now 
 		}
 		inserts := []river.InsertManyParams{j.Due()}
 		origin{Clock: s.traced}.mark(inserts)
+		if d.NextRunAt.After(now) {
+			s.log.Warn("schedule is put right, as the clock was ahead", "schedule", d.Name, "was_due_at", d.NextRunAt)
+			return store.AdvanceSchedule(ctx, tx, d.Name, now, when.Next(now.UTC()))
+		}
 		if _, err := s.river.InsertManyTx(ctx, tx, inserts); err != nil {
 			return fmt.Errorf("start %s: %w", d.Kind, err)
 		}

@@ -116,6 +116,26 @@ func TestSchedules(t *testing.T) {
 	tick()
 	started(1)
 
+	// The clock was ahead by years when it ran, and is right again: it is put right, and not started.
+	ahead := func(by string) {
+		t.Helper()
+		if _, err := s.db.Pool().Exec(t.Context(), `UPDATE schedules SET last_run_at = now() + $1::interval, next_run_at = now() + $1::interval + '1 day'`, by); err != nil {
+			t.Fatal(err)
+		}
+		tick()
+	}
+	ahead("3 years")
+	started(1)
+	if got := row().NextRunAt; !got.Equal(first.NextRunAt) {
+		t.Fatalf("a clock that was ahead left the schedule at %s, want %s", got, first.NextRunAt)
+	}
+	// A few seconds are no reason, or it would run twice.
+	ahead("30 seconds")
+	started(1)
+	if got := row().NextRunAt; got.Equal(first.NextRunAt) {
+		t.Fatalf("a clock that was set back by seconds moved the schedule to %s", got)
+	}
+
 	// The owner wants it no more: what was due at that moment isn't started either.
 	if _, err := s.db.Pool().Exec(t.Context(), `UPDATE schedules SET next_run_at = $1`, missed); err != nil {
 		t.Fatal(err)

@@ -51,10 +51,11 @@ func DropSchedules(ctx context.Context, tx pgx.Tx, names []string) error {
 
 const dueSchedules = `
 SELECT name, kind, cron, last_run_at, next_run_at FROM schedules
-WHERE next_run_at <= now() ORDER BY next_run_at
+WHERE next_run_at <= now() OR last_run_at > now() + interval '1 hour' ORDER BY next_run_at
 FOR UPDATE SKIP LOCKED`
 
-// DueSchedules locks what is due, and gives the database's time, by which it is judged.
+// DueSchedules locks what is due, and what ran in the future: a clock that was wrong by years would keep it from running
+// for as long. A clock that is set back by seconds leaves it alone, or it would run twice. DueSchedules gives the database's time, by which it is judged.
 func DueSchedules(ctx context.Context, tx pgx.Tx) ([]Schedule, time.Time, error) {
 	rows, err := tx.Query(ctx, dueSchedules)
 	if err != nil {
