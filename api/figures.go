@@ -50,6 +50,9 @@ type countedProcess struct {
 	ProcessGauges
 }
 
+// A worker that began so lately may not have said yet that it counts.
+const newcomer = 15 * time.Second
+
 // brokerTimeout bounds what the figures lose to a broker that is away.
 const brokerTimeout = 500 * time.Millisecond
 
@@ -134,10 +137,15 @@ func (f figures) why(shared bool) []string {
 	workers := 0
 	for _, p := range f.hour.Processes {
 		if p.Role == "worker" {
+			workers--
+		}
+	}
+	for _, w := range f.Workers {
+		if f.Server.Blocks.At.Sub(w.StartedAt) > newcomer {
 			workers++
 		}
 	}
-	if f.hour.Scope == minutes.Everybody && workers < len(f.Workers) {
+	if f.hour.Scope == minutes.Everybody && workers > 0 {
 		list = append(list, "there are workers whose jobs are not counted; is REDIS_URL set for all of them?")
 	}
 	return list

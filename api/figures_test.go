@@ -103,6 +103,13 @@ func TestRequestsOfAllProcessesAreCounted(t *testing.T) {
 	if v.Scope != "all" || v.Partial || len(v.Because) != 0 || v.Replicas != 2 || v.Window < 3600 || v.Window >= 3660 {
 		t.Errorf("scope %s, partial %v %v, of %d for %d s", v.Scope, v.Partial, v.Because, v.Replicas, v.Window)
 	}
+	for started, partial := range map[string]bool{"1 second": false, "1 minute": true} {
+		two.execute(t, `INSERT INTO worker_processes (id, host, pid, queues, version, started_at) VALUES ('w', 'h', 1, '{}', 'x', now() - $1::interval)`, started)
+		if v := two.metrics(t); v.Partial != partial {
+			t.Errorf("with a worker of %s that doesn't count: partial %v, %v", started, v.Partial, v.Because)
+		}
+		two.execute(t, `DELETE FROM worker_processes`)
+	}
 	if *v.API.RequestsLastHour != want || *v.API.ErrorsLastHour != 0 || *v.API.ProbesLastHour != at*each/50 ||
 		v.API.AvgResponseTime == nil || *v.API.AvgResponseTime <= 0 || *v.API.P95ResponseTime <= 0 {
 		t.Errorf("got %s, want %d requests", shown(v.API), want)

@@ -202,6 +202,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 	defer beside.Wait()
 	beside.Go(func() { r.sample(ctx) })
 	beside.Go(func() { r.gauge(ctx) })
+	r.leave(ctx) // so that others know of the process at once
 	tick := time.NewTicker(r.every)
 	defer tick.Stop()
 	for {
