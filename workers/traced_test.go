@@ -63,7 +63,7 @@ func TestWhichTraceAnAttemptBelongsTo(t *testing.T) {
 				t.Errorf("%s: %s %v", c.name, s.Name(), s.Status())
 			}
 			for _, a := range s.Attributes() {
-				if strings.Contains(a.Value.Emit(), "asha") {
+				if strings.Contains(a.Value.String(), "asha") {
 					t.Errorf("%s: %s shows an error's text", c.name, a.Key)
 				}
 			}
