@@ -137,7 +137,7 @@ func (v *vault) wantRows(want ...string) {
 func (v *vault) facts() (list []string) {
 	v.t.Helper()
 	rows, err := v.db.Pool().Query(v.t.Context(), `SELECT type || coalesce(' ' || (data::jsonb ->> 'stage') || ' ' || (data::jsonb ->> 'code'), '')
-		FROM outbox WHERE type LIKE 'backup.%' AND organization_id = $1 ORDER BY id`, store.OperatorOrganization)
+		FROM outbox WHERE type LIKE 'backup.%' AND organization_id = $1 ORDER BY event_id`, store.OperatorOrganization)
 	v.must(err)
 	list, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	v.must(err)

@@ -58,7 +58,7 @@ func TestBackupCommands(t *testing.T) {
 	if got := ask(t, url, `SELECT string_agg(state || ' ' || (verified_at IS NOT NULL), ', ') FROM backups`); got != "completed true, completed true" {
 		t.Errorf("the database knows of %s", got)
 	}
-	if got := ask(t, url, `SELECT string_agg(type, ' ' ORDER BY id) FROM outbox`); got != "backup.completed backup.verified backup.completed backup.verified" {
+	if got := ask(t, url, `SELECT string_agg(type, ' ' ORDER BY event_id) FROM outbox`); got != "backup.completed backup.verified backup.completed backup.verified" {
 		t.Errorf("the facts are %s", got)
 	}
 	dump := filepath.Join(dir, *list.Newest+".dump.zst")
