@@ -67,7 +67,7 @@ func (c *apiCmd) Run(ctx context.Context, a *app) error {
 	}
 	log.Info("api listens", "address", listener.Addr().String())
 	defer func() { _ = listener.Close() }()
-	return a.watched(ctx, metrics, c.aiSettings.check(&p, rulesOff), log, func(ctx context.Context, w *watch) error {
+	return a.watched(ctx, watching{address: metrics, model: c.aiSettings.check(&p, rulesOff), traces: setup.traces}, log, func(ctx context.Context, w *watch) error {
 		setup.watch = w
 		return a.runAPI(ctx, setup, listener, log)
 	})

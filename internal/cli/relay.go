@@ -34,7 +34,7 @@ func (c *relayCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	log := telemetry.NewLog(a.stderr, format, level).With("process", "relay")
-	return a.watched(ctx, metrics, model{}, log, func(ctx context.Context, w *watch) error {
+	return a.watched(ctx, watching{address: metrics, traces: setup.traces}, log, func(ctx context.Context, w *watch) error {
 		setup.watch = w
 		return a.runRelay(ctx, setup, log)
 	})

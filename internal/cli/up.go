@@ -94,7 +94,8 @@ func (c *upCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer func() { _ = listener.Close() }()
-	return a.watched(ctx, setup.metrics, setup.model, setup.log.With("process", "metrics"), func(ctx context.Context, w *watch) error {
+	how := watching{address: setup.metrics, model: setup.model, traces: setup.traces}
+	return a.watched(ctx, how, setup.log.With("process", "metrics"), func(ctx context.Context, w *watch) error {
 		setup.watch = w
 		return c.start(ctx, a, setup, listener)
 	})

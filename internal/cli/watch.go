@@ -14,6 +14,7 @@ import (
 	"github.com/payaid/payaid/api"
 	"github.com/payaid/payaid/internal/metrics"
 	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/internal/telemetry/otlp"
 	"github.com/payaid/payaid/jobs"
 	"github.com/payaid/payaid/workers"
 )
@@ -24,16 +25,23 @@ type watch struct {
 	at      net.Addr
 }
 
-// watched runs the parts of a process, and beside them a listener for Prometheus, at "" none.
-func (a *app) watched(ctx context.Context, address string, m model, log *slog.Logger, run func(context.Context, *watch) error) error {
-	if address == "" {
+// watching says how a process is watched.
+type watching struct {
+	address string // where Prometheus may ask, "": nowhere
+	model   model
+	traces  otlp.Options
+}
+
+// watched runs the parts of a process, and beside them a listener for Prometheus, if there is to be one.
+func (a *app) watched(ctx context.Context, how watching, log *slog.Logger, run func(context.Context, *watch) error) error {
+	if how.address == "" {
 		return run(ctx, nil)
 	}
-	listener, err := listenForMetrics(address)
+	listener, err := listenForMetrics(how.address)
 	if err != nil {
 		return err
 	}
-	return a.watchedAt(ctx, listener, m, log, run)
+	return a.watchedAt(ctx, listener, how, log, run)
 }
 
 func listenForMetrics(address string) (net.Listener, error) {
@@ -48,9 +56,9 @@ func listenForMetrics(address string) (net.Listener, error) {
 }
 
 // watchedAt serves until the parts have ended, so that their end can be watched as well.
-func (a *app) watchedAt(ctx context.Context, listener net.Listener, m model, log *slog.Logger, run func(context.Context, *watch) error) error {
+func (a *app) watchedAt(ctx context.Context, listener net.Listener, how watching, log *slog.Logger, run func(context.Context, *watch) error) error {
 	w := &watch{at: listener.Addr(), metrics: metrics.New(metrics.Config{
-		Version: version(), Kinds: kindsByQueue(a.table(jobs.Deps{})), Tiers: m.tiers(), Log: log})}
+		Version: version(), Kinds: kindsByQueue(a.table(jobs.Deps{})), Tiers: how.model.tiers(), Sampled: how.traces.Keeps(), Log: log})}
 	log.Info("metrics are served", "address", listener.Addr().String())
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -127,12 +135,12 @@ func (w *watch) slow(pool string, o store.PoolOptions) store.PoolOptions {
 	if w == nil {
 		return o
 	}
-	also := o.OnSlow
+	also, count := o.OnSlow, w.metrics.SlowQueries(pool)
 	o.OnSlow = func(took time.Duration) {
 		if also != nil {
 			also(took)
 		}
-		w.metrics.SlowQuery(pool)
+		count()
 	}
 	return o
 }

@@ -56,7 +56,7 @@ func (c *workerCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	log := telemetry.NewLog(a.stderr, format, level).With("process", "worker")
-	return a.watched(ctx, metrics, setup.model, log, func(ctx context.Context, w *watch) error {
+	return a.watched(ctx, watching{address: metrics, model: setup.model, traces: setup.traces}, log, func(ctx context.Context, w *watch) error {
 		setup.watch = w
 		return a.runWorker(ctx, setup, log)
 	})

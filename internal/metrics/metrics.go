@@ -71,8 +71,8 @@ func New(c Config) *Metrics {
 	return m
 }
 
-// SlowQuery counts a query of a pool that took long.
-func (m *Metrics) SlowQuery(pool string) { m.slow.WithLabelValues(pool).Inc() }
+// SlowQueries gives what counts a query of a pool that took long. The pool is told from now on, also without any.
+func (m *Metrics) SlowQueries(pool string) (count func()) { return m.slow.WithLabelValues(pool).Inc }
 
 // exemplar is the link to a trace, nil where there is none that leads anywhere.
 func (m *Metrics) exemplar(traceID string) prometheus.Labels {

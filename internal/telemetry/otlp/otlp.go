@@ -39,6 +39,18 @@ type Options struct {
 	Log              *slog.Logger
 }
 
+// Keeps gives what tells whether a trace is recorded, by its id; nil where nothing is traced.
+func (o Options) Keeps() func(traceID string) bool {
+	if o.URL == "" {
+		return nil
+	}
+	ratio := sdk.TraceIDRatioBased(o.Ratio)
+	return func(traceID string) bool {
+		id, err := oteltrace.TraceIDFromHex(traceID)
+		return err == nil && ratio.ShouldSample(sdk.SamplingParameters{TraceID: id}).Decision == sdk.RecordAndSample
+	}
+}
+
 // Bounds of what waits to be sent: some 4 MB.
 const (
 	queued  = 4096

@@ -161,3 +161,18 @@ func TestSampling(t *testing.T) {
 		t.Error("ratio 1 doesn't record")
 	}
 }
+
+// What links to a trace asks first whether somebody keeps it.
+func TestKeeps(t *testing.T) {
+	t.Parallel()
+	const low, high = "00000000000000000000000000000001", "ffffffffffffffffffffffffffffffff"
+	if (Options{Ratio: 1}).Keeps() != nil {
+		t.Error("somebody keeps traces that go nowhere")
+	}
+	for ratio, want := range map[float64][2]bool{1: {true, true}, 0.5: {true, false}, 0: {false, false}} {
+		keeps := Options{URL: "http://x/v1/traces", Ratio: ratio}.Keeps()
+		if got := [2]bool{keeps(low), keeps(high)}; got != want || keeps("no id") {
+			t.Errorf("of %g: got %v, want %v", ratio, got, want)
+		}
+	}
+}
