@@ -21,9 +21,11 @@ if [ "${1:-}" = tests ]; then
 	command -v npm >/dev/null || packages+=(npm)
 fi
 
-# Postgres of the versions that the packages lack.
+# Postgres of the versions that the packages lack, and what checks the alerts.
 others() {
-	[ "${1:-}" != tests ] || "$(dirname "$0")/postgres.sh"
+	[ "${1:-}" = tests ] || return 0
+	"$(dirname "$0")/postgres.sh"
+	"$(dirname "$0")/promtool.sh"
 }
 
 if [ ${#packages[@]} = 0 ]; then
