@@ -122,3 +122,8 @@ func (e Entry) Good() bool { return e.Manifest != nil && e.Problem == nil }
 func (e Entry) Verified() bool {
 	return e.Good() && e.Verification != nil && e.Verification.State == Passed && e.Verification.SHA256 == e.Manifest.SHA256
 }
+
+// Disproved reports whether it was restored, or read, for a try and turned out to be no good.
+func (e Entry) Disproved() bool {
+	return e.Manifest != nil && e.Verification != nil && e.Verification.State == Failed && e.Verification.SHA256 == e.Manifest.SHA256
+}

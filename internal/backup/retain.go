@@ -84,10 +84,37 @@ func (r Retention) surplus(list []Entry, now time.Time) []Entry {
 	return surplus
 }
 
-// keep names what stays of one database's good backups.
+// keep names what stays of one database's good backups. Those of a clock that was ahead stay until their time has come:
+// among the others they would be the newest for ever, and what is made today would go at once. Those that were found
+// to be no good stay as long as others would, and take the place of none.
 func (r Retention) keep(list []Entry, now time.Time) map[string]bool {
 	newestFirst(list)
 	keep := map[string]bool{list[0].Name: true}
+	from := list[0].Manifest.StartedAt
+	if from.After(now) {
+		from = now
+	}
+	past := slices.Clone(list)
+	past = slices.DeleteFunc(past, func(e Entry) bool {
+		ahead := e.Manifest.StartedAt.After(now)
+		if ahead {
+			keep[e.Name] = true
+		}
+		return ahead
+	})
+	r.keepOf(past, keep, from)
+	if sound := slices.DeleteFunc(slices.Clone(past), Entry.Disproved); len(sound) < len(past) && len(sound) > 0 {
+		r.keepOf(sound, keep, sound[0].Manifest.StartedAt)
+	}
+	return keep
+}
+
+// keepOf names what stays of a list, the newest first, when days are counted back from then.
+func (r Retention) keepOf(list []Entry, keep map[string]bool, from time.Time) {
+	if len(list) == 0 {
+		return
+	}
+	keep[list[0].Name] = true
 	if i := slices.IndexFunc(list, Entry.Verified); i >= 0 {
 		keep[list[i].Name] = true
 	}
@@ -98,19 +125,14 @@ func (r Retention) keep(list []Entry, now time.Time) map[string]bool {
 			return fmt.Sprint(year, week)
 		})
 		newestOfEach(list, keep, r.Monthly, func(t time.Time) string { return t.Format("2006-01") })
-		return keep
+		return
 	}
-	newest := list[0].Manifest.StartedAt
-	if newest.After(now) {
-		newest = now // the clock was wrong once, and that should not age all others
-	}
-	oldest := newest.AddDate(0, 0, -r.Days)
+	oldest := from.AddDate(0, 0, -r.Days)
 	for _, e := range list {
 		if r.Days <= 0 || e.Manifest.StartedAt.After(oldest) {
 			keep[e.Name] = true
 		}
 	}
-	return keep
 }
 
 // newestOfEach keeps the newest of each of the last so many periods in which there are any.

@@ -52,6 +52,17 @@ func TestRetention(t *testing.T) {
 			e.Manifest.StartedAt = today.AddDate(10, 0, 0)
 		}
 	}
+	ahead := func(age int, e *Entry) {
+		if age < 3 {
+			e.Manifest.StartedAt = today.AddDate(0, 0, 30-age)
+		}
+	}
+	// Today and yesterday are no good, and so is what was made today after something good.
+	disproved := func(age int, e *Entry) {
+		if age < 2 {
+			e.Verification = &Verification{State: Failed, SHA256: "sum"}
+		}
+	}
 	gone := func(list ...int) []string {
 		names := []string{}
 		for _, age := range list {
@@ -73,9 +84,19 @@ func TestRetention(t *testing.T) {
 		"a clock that was ahead":       {Retention{Days: 7}, aged(future, days(0, 8)...), gone(7, 8)},
 		"one day, made yesterday":      {Retention{Days: 1}, aged(nil, 1), gone()},
 		// 31 March is a Tuesday; Sundays are 2, 9, 16, 23 and 30 days before.
-		"days":                        {Retention{Daily: 3}, aged(nil, days(0, 9)...), gone(days(3, 9)...)},
-		"weeks":                       {Retention{Weekly: 3}, aged(nil, days(0, 20)...), gone(1, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)},
-		"months":                      {Retention{Monthly: 3}, aged(nil, 0, 30, 31, 40, 59, 60, 90), gone(30, 40, 60, 90)},
+		"days":                     {Retention{Daily: 3}, aged(nil, days(0, 9)...), gone(days(3, 9)...)},
+		"weeks":                    {Retention{Weekly: 3}, aged(nil, days(0, 20)...), gone(1, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)},
+		"months":                   {Retention{Monthly: 3}, aged(nil, 0, 30, 31, 40, 59, 60, 90), gone(30, 40, 60, 90)},
+		"days after a clock ahead": {Retention{Daily: 2}, aged(ahead, days(0, 6)...), gone(5, 6)},
+		"a clock ahead keeps no proof": {Retention{Daily: 1}, aged(func(age int, e *Entry) {
+			ahead(age, e)
+			if age < 3 || age == 5 {
+				e.Verification = &Verification{State: Passed, SHA256: "sum"}
+			}
+		}, days(0, 6)...), gone(4, 6)},
+		"days of no good":             {Retention{Daily: 2}, aged(disproved, days(0, 6)...), gone(4, 5, 6)},
+		"a month of no good":          {Retention{Days: 3}, aged(disproved, append(days(0, 1), 20, 21, 22, 23)...), gone(23)},
+		"all are no good":             {Retention{Days: 2}, aged(disproved, 0, 1), gone()},
 		"days that are missing count": {Retention{Daily: 2}, aged(nil, 0, 50, 51), gone(51)},
 	} {
 		got := []string{}
