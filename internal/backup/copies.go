@@ -296,10 +296,10 @@ func decodeVerification(m Manifest, raw []byte) *Verification {
 	return &v
 }
 
-// sameVerification reports whether there is nothing new in what the folder says.
+// sameVerification reports whether there is nothing new in what the folder says about what the remote place has.
 func sameVerification(there *Verification, here []byte) bool {
 	var v Verification
-	if json.Unmarshal(here, &v) != nil {
+	if json.Unmarshal(here, &v) != nil || v.ofTheFile() {
 		return true // and nothing that could be told
 	}
 	return there != nil && *there == v

@@ -127,3 +127,8 @@ func (e Entry) Verified() bool {
 func (e Entry) Disproved() bool {
 	return e.Manifest != nil && e.Verification != nil && e.Verification.State == Failed && e.Verification.SHA256 == e.Manifest.SHA256
 }
+
+// ofTheFile reports whether what was wrong is the file that was read, of which there may be another copy.
+func (v Verification) ofTheFile() bool {
+	return v.State == Failed && (v.Code == Corrupted || v.Code == Truncated)
+}

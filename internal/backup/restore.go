@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -112,7 +113,7 @@ func (r *restore) open(ctx context.Context) (err error) {
 	if r.o.Path != "" {
 		r.archive, err = findAt(r.o.Path)
 	} else {
-		r.archive, err = r.k.find(ctx, r.o.Name, r.tell)
+		r.archive, err = r.k.find(ctx, r.o.Name, sound, r.tell)
 	}
 	if err != nil {
 		return err
@@ -159,6 +160,10 @@ FROM pg_database d WHERE d.datname = $1`
 func (r *restore) lookAtTarget(ctx context.Context) error {
 	var ours bool
 	var owner string
+	if slices.Contains([]string{"postgres", "template0", "template1"}, r.o.Database) {
+		return &Fault{Code: CannotRestore, Detail: "the database " + r.o.Database + " is the server's own, which others are made from and reached by",
+			Remedy: "give another name"}
+	}
 	err := r.conn.QueryRow(ctx, aboutTarget, r.o.Database).Scan(&ours, &owner, &r.plan.Sessions)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
@@ -189,7 +194,7 @@ func beside(name, ending string) string {
 func (r *restore) run(ctx context.Context) (done Restored, err error) {
 	began := time.Now()
 	m := r.archive.Manifest
-	if err := r.archive.check(ctx, r.tell); err != nil {
+	if err := r.check(ctx); err != nil {
 		return done, err
 	}
 	s, err := newScratch(ctx, r.k.DatabaseURL, beside(r.o.Database, "_restoring_"+randomID()), m)
@@ -215,6 +220,29 @@ func (r *restore) run(ctx context.Context) (done Restored, err error) {
 	done.RestoredAt = r.k.now().UTC()
 	done.Lost = done.RestoredAt.Sub(m.SnapshotAt)
 	return done, nil
+}
+
+// check reads the archive to its end. A file that is spoilt here may be whole in the remote place, which is then
+// restored from.
+func (r *restore) check(ctx context.Context) error {
+	err := r.archive.check(ctx, r.tell)
+	var fault *Fault
+	if r.o.Path != "" || r.k.Remote == nil || !errors.As(err, &fault) || fault.Code != Corrupted && fault.Code != Truncated {
+		return err
+	}
+	fetched, away := r.k.fetch(ctx, r.archive.Name, r.tell)
+	if away != nil {
+		r.k.Log.Warn("no other copy of the backup could be fetched", "name", r.archive.Name, "error", away)
+		return err
+	}
+	if fetched.SHA256 != r.archive.SHA256 || fetched.check(ctx, r.tell) != nil {
+		fetched.close()
+		return err
+	}
+	r.k.Log.Warn("the folder's copy of the backup is spoilt, and that of the remote place is restored", "name", r.archive.Name, "detail", fault.Detail)
+	r.archive.close()
+	r.archive = fetched
+	return nil
 }
 
 // fill restores into the database in the making, and makes sure that all is there.

@@ -150,6 +150,8 @@ func TestRestoreOverwritesNothing(t *testing.T) {
 	if n := count(t, pg.URL("late"), `SELECT count(*) FROM pg_class WHERE relname = 'items'`); n != 0 {
 		t.Error("somebody else's database was filled")
 	}
+	_, err = k.Restore(t.Context(), RestoreOptions{Database: "template1", Replace: true})
+	wantFault(t, err, CannotRestore)
 }
 
 // Clients that never let go don't keep a restore from taking the name, never find it missing for longer than they wait,

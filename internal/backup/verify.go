@@ -21,7 +21,7 @@ func (k *Keeper) Verify(ctx context.Context, name string, progress func(Progress
 	tell := &teller{to: progress}
 	v := Verification{Name: name, StartedAt: k.now().UTC()}
 	v.Host, _ = os.Hostname()
-	a, err := k.find(ctx, name, tell)
+	a, err := k.find(ctx, name, anyGood, tell)
 	if err == nil {
 		defer a.close()
 		v.Name, v.SHA256 = a.Name, a.SHA256
