@@ -195,8 +195,9 @@ func failedFacts(ctx context.Context, tx pgx.Tx, list []store.Backup, code strin
 }
 
 // Look brings the book in line with what lies in the folder and in the remote place: backups that it didn't know, as
-// after a restore, those that somebody removed by hand, and those that are no good any more. It gives what is there.
-// Where there is no book, as b is nil, it does that alone.
+// after a restore, those that somebody removed by hand, and those that are no good any more. It gives what is there of
+// this database: another's backups in the same folder say nothing of how well this one is kept. Where there is no book,
+// as b is nil, it gives all.
 func (b *BackupBook) Look(ctx context.Context, k Backups) ([]backup.Entry, error) {
 	began := time.Now()
 	entries, err := k.List(ctx)
@@ -204,9 +205,14 @@ func (b *BackupBook) Look(ctx context.Context, k Backups) ([]backup.Entry, error
 		return entries, err
 	}
 	seen := store.Look{Began: began, Host: b.host, Remote: sawRemote(entries)}
+	for _, e := range entries {
+		seen.Names = append(seen.Names, e.Name)
+	}
 	err = b.db.Tx(ctx, func(tx pgx.Tx) error {
+		if entries, err = own(ctx, tx, entries); err != nil {
+			return err
+		}
 		for _, e := range entries {
-			seen.Names = append(seen.Names, e.Name)
 			if err := b.note(ctx, tx, e, seen.Remote); err != nil {
 				return err
 			}
@@ -217,6 +223,23 @@ func (b *BackupBook) Look(ctx context.Context, k Backups) ([]backup.Entry, error
 		return nil, fmt.Errorf("write down which backups there are: %w", err)
 	}
 	return entries, nil
+}
+
+// own leaves out the backups of other databases.
+func own(ctx context.Context, tx pgx.Tx, entries []backup.Entry) ([]backup.Entry, error) {
+	ids := []string{}
+	for _, e := range entries {
+		if e.Manifest != nil {
+			ids = append(ids, e.Manifest.ID)
+		}
+	}
+	database, known, err := store.KnownBackups(ctx, tx, ids)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(entries), func(e backup.Entry) bool {
+		return e.Manifest != nil && e.Manifest.Database != database && !slices.Contains(known, e.Manifest.ID)
+	}), nil
 }
 
 // sawRemote reports whether the remote place was looked at: without one, or while it doesn't answer, nothing is in it.

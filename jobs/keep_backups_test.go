@@ -67,6 +67,20 @@ func TestHistoryFollowsTheFolder(t *testing.T) {
 	v.wantRows("completed")
 }
 
+// Another database keeps its backups in the same folder: they don't make this one look as if it were kept.
+func TestHistoryIsOfOneDatabase(t *testing.T) {
+	t.Parallel()
+	v, other := newVault(t), newVault(t)
+	m, err := v.keeper(other.url, v.dir).Make(t.Context(), backup.MakeOptions{})
+	v.must(err)
+	v.keepHouse()
+	v.wantRows()
+	v.keeps()
+	if j := v.hurried(v.ask("db.backup_verify", `{}`), store.Failed); problemCode(j.Error) != "not_found" {
+		t.Errorf("the other's backup %s is verified, or fails with %s", m.Name, j.Error)
+	}
+}
+
 // A backup's own row is in its dump as one that is being made. Where it was restored, it is the backup that it is.
 func TestRestoredHistoryKnowsItsBackup(t *testing.T) {
 	t.Parallel()

@@ -133,6 +133,17 @@ func (b *Backup) keepUnseen(known Backup, remote bool) {
 	}
 }
 
+const knownBackups = `SELECT current_database(), ARRAY(SELECT id::text FROM backups WHERE id::text = ANY ($1))`
+
+// KnownBackups gives the name of this database, and which of the backups with these ids are written down in it: a
+// folder may hold those of several databases, and one that was restored has another name.
+func KnownBackups(ctx context.Context, tx pgx.Tx, ids []string) (database string, known []string, err error) {
+	if err := tx.QueryRow(ctx, knownBackups, ids).Scan(&database, &known); err != nil {
+		return "", nil, fmt.Errorf("look which backups are known: %w", err)
+	}
+	return database, known, nil
+}
+
 const spoilBackup = `
 UPDATE backups SET state = 'failed', error = $2, version = version + 1, updated_at = now() WHERE name = $1 AND state = 'completed'
 RETURNING ` + backupColumns
