@@ -142,8 +142,26 @@ func (r *restoring) revive(ctx context.Context, a *app, url string) (err error) 
 		return err
 	}
 	defer db.Close()
-	r.revived, err = workers.Revive(ctx, db, a.table(jobs.Deps{}), quiet)
+	if r.revived, err = workers.Revive(ctx, db, a.table(jobs.Deps{}), quiet); err == nil {
+		r.look(ctx, db)
+	}
 	return err
+}
+
+// lookWithin is for a second place that is slow; the workers look again.
+const lookWithin = 20 * time.Second
+
+// look has the restored database know of the backups that there are: in the copy the one that was restored is still
+// being made, which would raise an alarm. What lies elsewhere than the backups' folder says nothing of that.
+func (r *restoring) look(ctx context.Context, db *store.DB) {
+	if r.options.Path != "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	if _, err := jobs.NewBackupBook(db).Look(ctx, r.keeper); err != nil {
+		r.keeper.Log.Warn("the restored database doesn't know its backups yet", "error", err)
+	}
 }
 
 // forgetWithin bounds how long nobody reaches the database for a Redis that is slow. The job does it otherwise.

@@ -61,7 +61,9 @@ func TestBackupRestore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := k.Make(t.Context(), backup.MakeOptions{})
+	const id = "0197a5b0-0000-7000-8000-000000000001"
+	ask(t, url, `INSERT INTO backups (id, name, state, host, started_at) VALUES ('`+id+`', 'begun', 'running', 'x', now()) RETURNING name`)
+	m, err := k.Make(t.Context(), backup.MakeOptions{ID: id})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +129,9 @@ func TestBackupRestore(t *testing.T) {
 	}
 	if n := ask(t, url, `SELECT count(*) FROM river_job WHERE kind = 'cache.forget'`); n != "1" {
 		t.Errorf("got %s jobs that empty the cache", n)
+	}
+	if got := ask(t, url, `SELECT string_agg(name || ' ' || state, ', ') FROM backups`); got != m.Name+" completed" {
+		t.Errorf("the restored database knows of %s, want the backup that it is from", got)
 	}
 	// To look at: nothing is changed.
 	status, out, complaints = commanded(t, "backup", "restore", filepath.Join(dir, m.File), "--to=copy", "--as-is", "--database-url="+url, "--identity="+key)
