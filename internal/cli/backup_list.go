@@ -38,7 +38,7 @@ type listedBackup struct {
 // listedBackups is the list and what follows from it.
 type listedBackups struct {
 	Data           []listedBackup `json:"data"`
-	Newest         *string        `json:"newest"`          // that is good
+	Newest         *string        `json:"newest"`          // that is good, as far as is known
 	NewestVerified *string        `json:"newest_verified"` // that was restored
 	LossSeconds    *int64         `json:"loss_seconds"`    // since the newest: what was written in them would be lost
 	ReturnSeconds  *float64       `json:"return_seconds"`  // that the last restore took
@@ -80,7 +80,7 @@ func listBackups(entries []backup.Entry, now time.Time) listedBackups {
 		if e.Problem != nil {
 			l.Problem = &e.Problem.Detail
 		}
-		if out.Newest == nil && e.Good() {
+		if out.Newest == nil && e.Good() && !e.Disproved() {
 			loss := int64(now.Sub(e.Manifest.SnapshotAt).Seconds())
 			out.Newest, out.LossSeconds = &l.Name, &loss
 		}

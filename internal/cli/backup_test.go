@@ -73,6 +73,11 @@ func TestBackupCommands(t *testing.T) {
 	if out := run(1, "verify"); !strings.Contains(out, *list.Newest) {
 		t.Errorf("verify of a spoilt one: %s", out)
 	}
+	spoilt := *list.Newest
+	out = run(0, "list", "--json")
+	if err := json.Unmarshal([]byte(out), &list); err != nil || list.Newest == nil || *list.Newest != made.Name {
+		t.Errorf("the newest that is known to be good is not %s, before %s: %s", made.Name, spoilt, out)
+	}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
