@@ -41,6 +41,7 @@ type Index struct {
 	Unique, Primary          bool
 	Exclusion, ReplicaIdent  bool
 	Clustered                bool // the table was, or will be, sorted by it
+	Extension                bool // its table is an extension's
 	Valid, Ready             bool
 	Immediate                bool // uniqueness is checked at once, not at the end of the transaction
 	NullsNotDistinct         bool
@@ -77,6 +78,7 @@ type Table struct {
 	Schema, Name  string
 	Partitioned   bool
 	Partition     bool
+	Extension     bool    // one made it
 	Rows          float64 // by the last VACUUM or ANALYZE; -1: there was none
 	Live          int64   // by the counters
 	Size          int64
@@ -170,6 +172,8 @@ JOIN pg_namespace n ON n.oid = t.relnamespace AND n.nspname NOT IN ('pg_catalog'
 const (
 	sizeOf = `CASE WHEN $1 THEN coalesce(pg_relation_size(c.oid), 0) ELSE c.relpages::bigint * current_setting('block_size')::bigint END`
 
+	ofExtensions = `SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass AND deptype = 'e'`
+
 	selectIndexes = `
 SELECT i.indexrelid, i.indrelid, n.nspname::text, t.relname::text, c.relname::text, am.amname::text, c.relkind = 'I',
        coalesce(parent.inhparent, 0), i.indisunique, i.indisprimary, i.indisexclusion, i.indisreplident, i.indisclustered,
@@ -179,7 +183,7 @@ SELECT i.indexrelid, i.indrelid, n.nspname::text, t.relname::text, c.relname::te
        CASE WHEN i.indexprs IS NULL THEN NULL
             WHEN $1 THEN ARRAY(SELECT pg_get_indexdef(i.indexrelid, k, false) FROM generate_series(1, i.indnatts) AS k)
             ELSE ARRAY[i.indexprs::text] END,
-       coalesce(k.makes, ''), coalesce(k.referenced, false), c.reltuples,
+       coalesce(k.makes, ''), coalesce(k.referenced, false), t.oid IN (` + ofExtensions + `), c.reltuples,
        coalesce((SELECT option_value::integer FROM pg_options_to_table(c.reloptions) WHERE option_name = 'fillfactor'), 90),
        ` + definitionHash + `,
        pg_stat_get_numscans(c.oid), pg_stat_get_tuples_returned(c.oid), pg_stat_get_tuples_fetched(c.oid),
@@ -194,7 +198,7 @@ LEFT JOIN (
 ORDER BY i.indexrelid`
 
 	selectTables = `
-SELECT c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', c.relispartition, c.reltuples, pg_stat_get_live_tuples(c.oid),
+SELECT c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', c.relispartition, c.oid IN (` + ofExtensions + `), c.reltuples, pg_stat_get_live_tuples(c.oid),
        ` + sizeOf + `, pg_stat_get_numscans(c.oid), pg_stat_get_tuples_returned(c.oid),
        coalesce((SELECT sum(pg_stat_get_numscans(i.indexrelid)) FROM pg_index i WHERE i.indrelid = c.oid), 0)::bigint,
        pg_stat_get_tuples_inserted(c.oid), pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid),

@@ -3,6 +3,7 @@ package pghealth
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -176,15 +177,20 @@ func (s survey) createFor(f *Finding, t *Table, k ForeignKey) {
 // longestName is what Postgres keeps of a name, in bytes.
 const longestName = 63
 
-// free is a name for an index that no other has.
+// free is a name for an index that no other has, nor is given by another finding.
 func (s survey) free(table uint32, want string) string {
 	for n := 0; ; n++ {
 		suffix := ""
 		if n > 0 {
 			suffix = fmt.Sprintf("_%d", n)
 		}
-		name := want[:min(len(want), longestName-len(suffix))] + suffix
-		if taken := s.taken[s.Tables[table].Schema+"."+name]; !taken {
+		end := min(len(want), longestName-len(suffix))
+		for end < len(want) && !utf8.RuneStart(want[end]) {
+			end--
+		}
+		name := want[:end] + suffix
+		if label := s.Tables[table].Schema + "." + name; !s.taken[label] {
+			s.taken[label] = true
 			return name
 		}
 	}

@@ -42,6 +42,7 @@ type Finding struct {
 	Kept string
 
 	index *Index // whose definition is wanted for Mend and Undo
+	other *Index // that takes its place; nil: none has to
 }
 
 // Thresholds say from where on something is worth a finding.
@@ -84,10 +85,15 @@ func find(s survey) []*Finding {
 		all = append(all, look()...)
 	}
 	for _, f := range all {
-		if f.Kept = keptOnPurpose[f.Schema+"."+f.Index]; f.Kept != "" && f.Kind != Invalid && f.Kind != Bloat {
+		if f.index == nil || f.Kind == Invalid || f.Kind == Building || f.Kind == Bloat {
+			continue
+		}
+		f.Kept = keptOnPurpose[f.Schema+"."+f.Index]
+		if strings.HasPrefix(f.Table, "river_") {
+			f.Kept = rivers
+		}
+		if f.Kept != "" {
 			f.Severity = Info
-		} else {
-			f.Kept = ""
 		}
 	}
 	gravity := []string{Critical, Warning, Info}
@@ -109,6 +115,8 @@ var keptOnPurpose = map[string]string{
 }
 
 const guides = "The operators' guide asks for this index by its name. Another one serves the same queries, so it may be dropped where space or writes matter more."
+
+const rivers = "River's migrations made this index, and a later one that names it would fail without it."
 
 // survey is one pass of finding.
 type survey struct {
@@ -138,7 +146,7 @@ func about(i *Index, kind, severity, why string, args ...any) *Finding {
 
 // droppable says whether nothing but queries rests on an index.
 func (i *Index) droppable() bool {
-	return !i.Primary && !i.Exclusion && !i.ReplicaIdent && !i.Clustered && !i.Referenced && i.Constraint == "" && i.ParentOID == 0
+	return !i.Extension && !i.Primary && !i.Exclusion && !i.ReplicaIdent && !i.Clustered && !i.Referenced && i.Constraint == "" && i.ParentOID == 0
 }
 
 // Counts are the findings by kind, without what is kept on purpose.

@@ -71,14 +71,14 @@ func scanIndex(row pgx.CollectableRow) (*Index, error) {
 	n := &i.Counters
 	return &i, row.Scan(&i.OID, &i.TableOID, &i.Schema, &i.Table, &i.Name, &i.Method, &i.Partitioned, &i.ParentOID, &i.Unique, &i.Primary,
 		&i.Exclusion, &i.ReplicaIdent, &i.Clustered, &i.Valid, &i.Ready, &i.Immediate, &i.NullsNotDistinct, &i.KeyColumns, &i.Columns,
-		&i.Classes, &i.Collations, &i.Options, &i.Predicate, &i.Expressions, &i.Constraint, &i.Referenced, &i.Rows, &i.FillFactor,
+		&i.Classes, &i.Collations, &i.Options, &i.Predicate, &i.Expressions, &i.Constraint, &i.Referenced, &i.Extension, &i.Rows, &i.FillFactor,
 		&i.Definition, &n.Scans, &n.TuplesRead, &n.TuplesFetched, &n.BlocksHit, &n.BlocksRead, &i.LastScan, &i.Size)
 }
 
 func scanTable(row pgx.CollectableRow) (*Table, error) {
 	var t Table
 	n := &t.Counters
-	return &t, row.Scan(&t.OID, &t.Schema, &t.Name, &t.Partitioned, &t.Partition, &t.Rows, &t.Live, &t.Size,
+	return &t, row.Scan(&t.OID, &t.Schema, &t.Name, &t.Partitioned, &t.Partition, &t.Extension, &t.Rows, &t.Live, &t.Size,
 		&n.SeqScans, &n.SeqTuplesRead, &n.IndexScans, &n.Inserted, &n.Updated, &n.Deleted, &t.LastAnalyzed, &t.PartitionOIDs)
 }
 

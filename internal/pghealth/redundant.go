@@ -51,7 +51,7 @@ func (s survey) duplicates() (found []*Finding) {
 				continue
 			}
 			f := about(a, Duplicate, Warning, "It is the same as %s, and every write keeps both.", list[k].Name)
-			f.Figures["other_size_bytes"] = float64(list[k].Size)
+			f.Figures["other_size_bytes"], f.other = float64(list[k].Size), list[k]
 			found = append(found, f)
 		}
 	}
@@ -60,7 +60,7 @@ func (s survey) duplicates() (found []*Finding) {
 
 // droppableConstraint says whether an index is that of a unique constraint on which nothing else rests.
 func (i *Index) droppableConstraint() bool {
-	return i.Constraint != "" && i.Unique && i.Immediate && !i.Primary && !i.Exclusion && !i.ReplicaIdent && !i.Clustered && !i.Referenced &&
+	return !i.Extension && i.Constraint != "" && i.Unique && i.Immediate && !i.Primary && !i.Exclusion && !i.ReplicaIdent && !i.Clustered && !i.Referenced &&
 		i.ParentOID == 0 && !i.Partitioned
 }
 
@@ -91,7 +91,7 @@ func (s survey) redundant() (found []*Finding) {
 				continue
 			}
 			f := about(a, RedundantStart, Info, "%s begins with the same columns, so it serves the same queries, from more blocks.", longer.Name)
-			f.Figures["other_size_bytes"] = float64(longer.Size)
+			f.Figures["other_size_bytes"], f.other = float64(longer.Size), longer
 			found = append(found, f)
 		}
 	}

@@ -74,6 +74,7 @@ func Examine(ctx context.Context, tx pgx.Tx, o Options) (*Report, error) {
 	if err := r.confirm(ctx, tx); err != nil {
 		return nil, fmt.Errorf("confirm what is wrong with indexes: %w", err)
 	}
+	r.Findings = r.survey.together(r.Findings)
 	r.remark()
 	return r, nil
 }

@@ -35,6 +35,8 @@ func (s survey) judgement(i *Index) string {
 // purpose says what an index is for beside being scanned; "": nothing.
 func (s survey) purpose(i *Index) string {
 	switch {
+	case i.Extension:
+		return "an extension made its table, and may count on it"
 	case i.Primary:
 		return "it is the primary key"
 	case i.Exclusion:
@@ -144,7 +146,7 @@ func (s survey) seqScans() (found []*Finding) {
 func (s survey) foreignKeys() (found []*Finding) {
 	for _, k := range s.Keys {
 		t, other := s.Tables[k.TableOID], s.Tables[k.OtherOID]
-		if t == nil || other == nil || slices.ContainsFunc(s.of[k.TableOID], func(i *Index) bool { return serves(i, k) }) {
+		if t == nil || other == nil || t.Extension || slices.ContainsFunc(s.of[k.TableOID], func(i *Index) bool { return serves(i, k) }) {
 			continue
 		}
 		rows := s.rows(t)
