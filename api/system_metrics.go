@@ -133,7 +133,7 @@ func (s *Server) systemMetrics(ctx context.Context, _ *noInput) (*systemMetricsO
 	if err != nil {
 		return nil, err
 	}
-	mail, err := s.DB.MailMetrics(ctx, now.Add(-metricsWindow), now)
+	mail, err := s.DB.MailMetrics(ctx, now.Add(-metricsWindow))
 	if err != nil {
 		return nil, err
 	}

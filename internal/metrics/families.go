@@ -48,7 +48,7 @@ var (
 	ScheduleNext     = gauge("schedule_next_run_timestamp_seconds", "When a schedule is due.", "schedule")
 	ScheduleOverdue  = gauge("schedule_overdue_seconds", "How long a schedule has been due without being started; 0: it isn't.", "schedule")
 	MailMessages     = gauge("mail_messages", "Mails that are not settled, by state; not counted beyond 100000 of a state.", "state")
-	MailOldest       = gauge("mail_oldest_due_seconds", "How long the oldest mail that is due has waited for its first try; 0 for none.")
+	MailOldest       = gauge("mail_oldest_due_seconds", "How long the oldest mail that is due has waited for its first try, of the 2000 that were submitted first; 0 for none.")
 	DBConnections    = gauge("db_connections", "Connections of all clients to Postgres.")
 	DBMaxConnections = gauge("db_max_connections", "Connections that Postgres has for ordinary logins.")
 	DBDeadlocks      = total("db_deadlocks_total", "Deadlocks in the database, since its statistics began.")

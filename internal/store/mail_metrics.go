@@ -22,7 +22,15 @@ type MailMetrics struct {
 	OldestQueued *time.Duration
 }
 
-// The oldest is found by walking from the oldest on; only those that are put off to a later day are passed by.
+// firstDueMail is when the oldest mail that is due became so. It walks from the oldest on and passes by
+// those that are put off to a later day, of which one mailing may be a million: so it goes no further than a length.
+// What it doesn't reach, the age of the queue's oldest job tells.
+const firstDueMail = `
+    SELECT greatest(j.created_at, j.run_at)
+    FROM (SELECT organization_id, id, created_at FROM mail_messages WHERE state = 'queued' ORDER BY created_at LIMIT 2000) AS m,
+         LATERAL (SELECT created_at, run_at FROM jobs WHERE organization_id = m.organization_id AND id = m.id OFFSET 0) AS j
+    WHERE j.run_at <= now() ORDER BY m.created_at LIMIT 1`
+
 const selectMailMetrics = `
 WITH unsettled AS (
     SELECT state, count(*) AS n FROM mail_messages WHERE state IN ('queued', 'sending', 'deferred', 'unknown') GROUP BY state
@@ -34,18 +42,16 @@ SELECT coalesce((SELECT n FROM unsettled WHERE state = 'queued'), 0), coalesce((
        coalesce((SELECT n FROM unsettled WHERE state = 'deferred'), 0), coalesce((SELECT n FROM unsettled WHERE state = 'unknown'), 0),
        coalesce((SELECT n FROM lately WHERE type = 'accepted'), 0), coalesce((SELECT n FROM lately WHERE type = 'failed'), 0),
        coalesce((SELECT n FROM lately WHERE type = 'bounced'), 0), coalesce((SELECT n FROM lately WHERE type = 'complained'), 0),
-       (SELECT count(*) FROM mail_suppressions WHERE ` + inForce + `), (
-           SELECT extract(epoch FROM $2::timestamptz - greatest(j.created_at, j.run_at))::float8
-           FROM mail_messages m JOIN jobs j ON j.organization_id = m.organization_id AND j.id = m.id
-           WHERE m.state = 'queued' AND j.run_at <= $2 ORDER BY m.created_at LIMIT 1)`
+       (SELECT count(*) FROM mail_suppressions WHERE ` + inForce + `),
+       extract(epoch FROM now() - (` + firstDueMail + `))::float8`
 
 // MailMetrics reads how mail did since a moment until now, over all organizations, in one round trip.
-func (db *DB) MailMetrics(ctx context.Context, since, now time.Time) (MailMetrics, error) {
+func (db *DB) MailMetrics(ctx context.Context, since time.Time) (MailMetrics, error) {
 	var m MailMetrics
 	var oldest *float64
 	b := &pgx.Batch{}
 	b.Queue(actAsOperator)
-	b.Queue(selectMailMetrics, since, now).QueryRow(func(row pgx.Row) error {
+	b.Queue(selectMailMetrics, since).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&m.Queued, &m.Sending, &m.Deferred, &m.Unknown, &m.Accepted, &m.Failed, &m.Bounced, &m.Complained,
 			&m.Suppressions, &oldest)
 	})

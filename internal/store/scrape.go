@@ -114,12 +114,8 @@ const scrapeMails = `
 SELECT s, (SELECT count(*) FROM (SELECT FROM mail_messages WHERE state = s LIMIT $1) AS counted)
 FROM unnest('{queued,sending,deferred,unknown}'::text[]) AS s`
 
-// Those that are put off to a later day are passed by.
 const scrapeFlow = `
-SELECT coalesce((
-           SELECT extract(epoch FROM clock_timestamp() - greatest(j.created_at, j.run_at))
-           FROM mail_messages m JOIN jobs j ON j.organization_id = m.organization_id AND j.id = m.id
-           WHERE m.state = 'queued' AND j.run_at <= now() ORDER BY m.created_at LIMIT 1), 0)::float8,
+SELECT coalesce(extract(epoch FROM clock_timestamp() - (` + firstDueMail + `)), 0)::float8,
        (SELECT count(*) FROM (SELECT FROM dead_events WHERE redriven_at IS NULL LIMIT $1) AS counted)`
 
 const scrapeDatabase = `
