@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Copies is what a run of Copy did in the remote place.
@@ -65,6 +66,9 @@ func (k *Keeper) Copy(ctx context.Context) (Copies, error) {
 	done.Removed, done.Refused = c.retain(ctx)
 	return done, nil
 }
+
+// longestUpload is how long another host may take to send a backup that is not here, with the pauses between its tries.
+const longestUpload = 3 * 24 * time.Hour
 
 // A copying is one run of Copy.
 type copying struct {
@@ -174,9 +178,9 @@ func (c copying) retain(ctx context.Context) (removed []string, refused error) {
 	}
 	// Uploads that were cut off are no files yet, and few places have such a thing.
 	if a, ok := c.Remote.(interface {
-		AbandonUploads(ctx context.Context, wanted func(name string) bool) error
+		AbandonUploads(ctx context.Context, begun time.Time, wanted func(name string) bool) error
 	}); ok {
-		refused = errors.Join(refused, a.AbandonUploads(ctx, func(name string) bool { return c.wanted[name] }))
+		refused = errors.Join(refused, a.AbandonUploads(ctx, c.now().Add(-longestUpload), func(name string) bool { return c.wanted[name] }))
 	}
 	return removed, refused
 }

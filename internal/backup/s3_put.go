@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 )
@@ -141,9 +142,9 @@ func (s *S3) parts(ctx context.Context, name, id string, into map[int]minio.Obje
 	}
 }
 
-// AbandonUploads gives up those that were cut off, of files that are not wanted any more: their parts are paid for,
-// and no list of files shows them.
-func (s *S3) AbandonUploads(ctx context.Context, wanted func(name string) bool) error {
+// AbandonUploads gives up those that were begun before a time, of files that are not wanted any more: their parts are
+// paid for, and no list of files shows them. Younger ones may be what another host is sending right now.
+func (s *S3) AbandonUploads(ctx context.Context, begun time.Time, wanted func(name string) bool) error {
 	ctx, stop := s.within(ctx, 0)
 	defer stop()
 	prefix := s.key("")
@@ -154,7 +155,7 @@ func (s *S3) AbandonUploads(ctx context.Context, wanted func(name string) bool) 
 		case u.Err != nil:
 			return s.fault(ctx, "list uploads", u.Err)
 		}
-		if name := u.Key[min(len(prefix), len(u.Key)):]; strings.HasPrefix(name, "payaid_") && !wanted(name) {
+		if name := u.Key[min(len(prefix), len(u.Key)):]; strings.HasPrefix(name, "payaid_") && u.Initiated.Before(begun) && !wanted(name) {
 			s.abort(ctx, name, u.UploadID)
 		}
 	}

@@ -435,13 +435,19 @@ func TestS3AbandonsUploads(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.AbandonUploads(t.Context(), func(name string) bool { return name == names[1] }); err != nil {
-		t.Fatal(err)
+	abandon := func(begun time.Time) (left []string) {
+		if err := s.AbandonUploads(t.Context(), begun, func(name string) bool { return name == names[1] }); err != nil {
+			t.Fatal(err)
+		}
+		for u := range s.client.ListIncompleteUploads(t.Context(), testBucket, s.key(""), true) {
+			left = append(left, strings.TrimPrefix(u.Key, s.key("")))
+		}
+		return left
 	}
-	var left []string
-	for u := range s.client.ListIncompleteUploads(t.Context(), testBucket, s.key(""), true) {
-		left = append(left, strings.TrimPrefix(u.Key, s.key("")))
+	if left := abandon(time.Now().Add(-time.Hour)); len(left) != len(names) {
+		t.Errorf("left are %v, of what another host may be sending", left)
 	}
+	left := abandon(time.Now().Add(time.Hour))
 	if fmt.Sprint(left) != fmt.Sprint([]string{names[2], names[1]}) && fmt.Sprint(left) != fmt.Sprint(names[1:]) {
 		t.Errorf("left are %v", left)
 	}
