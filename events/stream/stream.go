@@ -52,10 +52,6 @@ func (s *Stream) Ensure(ctx context.Context) error {
 	if err := s.checkServer(); err != nil {
 		return err
 	}
-	replicas := 1
-	if s.nc.ConnectedClusterName() != "" {
-		replicas = 3
-	}
 	_, err := s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name:               Name,
 		Description:        "PayAid events, written by the relay alone",
@@ -68,7 +64,7 @@ func (s *Stream) Ensure(ctx context.Context) error {
 		MaxMsgs:            -1,
 		MaxMsgSize:         -1,
 		Duplicates:         10 * time.Minute,
-		Replicas:           replicas,
+		Replicas:           s.replicas(),
 		DenyDelete:         true,
 		DenyPurge:          true,
 		AllowAtomicPublish: true,
@@ -181,6 +177,37 @@ func (s *Stream) State(ctx context.Context) (first, last uint64, err error) {
 	}
 	state := st.CachedInfo().State
 	return state.FirstSeq, state.LastSeq, nil
+}
+
+// A Survey is what an operator should know of the stream and of the server that has it.
+type Survey struct {
+	First, Last      uint64
+	Replicas, Wanted int       // copies that are kept, and that Ensure would have kept
+	Kept             bool      // nobody can delete messages, nor purge the stream, and all are on disk
+	ServerTime       time.Time // the zero time: the server doesn't tell
+}
+
+// Survey looks at the stream and at how it is kept. The error also tells that the server is too old.
+func (s *Stream) Survey(ctx context.Context) (Survey, error) {
+	if err := s.checkServer(); err != nil {
+		return Survey{}, err
+	}
+	st, err := s.js.Stream(ctx, Name)
+	if err != nil {
+		return Survey{}, fmt.Errorf("look up the stream %s: %w", Name, err)
+	}
+	info := st.CachedInfo()
+	c := info.Config
+	return Survey{First: info.State.FirstSeq, Last: info.State.LastSeq, Replicas: c.Replicas, Wanted: s.replicas(),
+		Kept: c.Storage == jetstream.FileStorage && c.DenyDelete && c.DenyPurge, ServerTime: info.TimeStamp}, nil
+}
+
+// replicas is how many copies the stream has: three on a cluster.
+func (s *Stream) replicas() int {
+	if s.nc.ConnectedClusterName() != "" {
+		return 3
+	}
+	return 1
 }
 
 // Ends gives the first sequence of the stream, and its last with the place in the outbox that it holds.

@@ -90,17 +90,11 @@ type making struct {
 // begin looks whether there is room, and finds a name.
 func (k *Keeper) begin(s *session, f *folder, o MakeOptions) (*making, error) {
 	d := &making{Keeper: k, session: s, folder: f, options: o}
-	expected := s.Bytes / 2
-	entries, err := k.listFolder(f)
+	expected, plain, err := k.expected(s, f)
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range entries { // the newest first
-		if e.Good() && e.Manifest.Database == s.Database {
-			expected, d.total = e.Manifest.Bytes+e.Manifest.Bytes/5, e.Manifest.PlainBytes
-			break
-		}
-	}
+	d.total = plain
 	if err := f.roomFor(expected); err != nil {
 		return nil, err
 	}
@@ -125,6 +119,21 @@ func (k *Keeper) begin(s *session, f *folder, o MakeOptions) (*making, error) {
 		d.File = d.Name + encryptedEnding
 	}
 	return d, nil
+}
+
+// expected is how many bytes a backup may have, and its archive before it is compressed, as far as the last one tells;
+// 0 where none does.
+func (k *Keeper) expected(s *session, f *folder) (bytes, plain int64, err error) {
+	entries, err := k.listFolder(f)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, e := range entries { // the newest first
+		if e.Good() && e.Manifest.Database == s.Database {
+			return e.Manifest.Bytes + e.Manifest.Bytes/5, e.Manifest.PlainBytes, nil
+		}
+	}
+	return s.Bytes / 2, 0, nil
 }
 
 // make dumps and counts one snapshot, and gives the files their names when all of it is on disk.
