@@ -49,10 +49,7 @@ func TestDoctorSeesAFullRedis(t *testing.T) {
 	look := func() finding {
 		var d doctor
 		d.redis(t.Context(), server.URL())
-		if len(d.findings) != 1 {
-			t.Fatalf("got %+v", d.findings)
-		}
-		return d.findings[0]
+		return found(t, d, "redis")
 	}
 	if f := look(); f.State != fine {
 		t.Errorf("got %+v", f)
