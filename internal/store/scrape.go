@@ -81,7 +81,8 @@ const (
 	scrapeWithin = 2500 * time.Millisecond
 )
 
-const setScrapeTime = `SELECT set_config('statement_timeout', $1::text, true)`
+// Compiling a statement would take longer than running it: what it may cost is reckoned by all rows that there are.
+const setScrapeTime = `SELECT set_config('statement_timeout', $1::text, true), set_config('jit', 'off', true)`
 
 const scrapeJobs = `
 SELECT q, s, (SELECT count(*) FROM (
