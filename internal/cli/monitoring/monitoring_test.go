@@ -86,8 +86,8 @@ func panels(t *testing.T) (list []panel, variables []string) {
 	return d.Panels, variables
 }
 
-// product runs `up` with its demo, and gives the address of its metrics.
-func product(t *testing.T) (metrics string) {
+// product runs `up` with its demo, and gives the addresses of its API and its metrics.
+func product(t *testing.T) (api, metrics string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "payaid-monitoring-") // Postgres of root runs as somebody else, who has to pass
 	if err != nil {
@@ -118,19 +118,21 @@ func product(t *testing.T) (metrics string) {
 			t.Error(err)
 		}
 	})
-	found := regexp.MustCompile(`(?m)^  metrics +(http\S+)`)
+	found := regexp.MustCompile(`^  (API|metrics) +(http\S+)`)
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if m := found.FindStringSubmatch(lines.Text()); m != nil {
-			metrics = m[1]
+		if m := found.FindStringSubmatch(lines.Text()); m != nil && m[1] == "API" {
+			api = m[2]
+		} else if m != nil {
+			metrics = m[2]
 		}
 		if strings.Contains(lines.Text(), "run by themselves when it is there") {
 			break // the demo's last words
 		}
 	}
-	if metrics == "" {
-		t.Fatal("up does not say where its metrics are")
+	if api == "" || metrics == "" {
+		t.Fatalf("up says that its API is at %q, and its metrics at %q", api, metrics)
 	}
-	return metrics
+	return api, metrics
 }
 
 func scrape(t *testing.T, url string) string {
@@ -157,7 +159,7 @@ var seldom = []string{
 // Every series that an alert or a panel asks for is one that the product tells, by that very name.
 func TestEveryNameIsTold(t *testing.T) {
 	t.Parallel()
-	url := product(t)
+	api, url := product(t)
 	told := map[string]bool{"up": true}
 	var exposition string
 	for deadline := time.Now().Add(time.Minute); ; {
@@ -209,6 +211,40 @@ func TestEveryNameIsTold(t *testing.T) {
 		}
 	}
 	shown(t, exposition, asked)
+	bounded(t, api, url)
+}
+
+// bounded has a client ask for thousands of things that there are not, which must not make series.
+func bounded(t *testing.T, api, metrics string) {
+	t.Helper()
+	ask := func(from, to int) (series int) {
+		for i := from; i < to; i++ {
+			request, err := http.NewRequestWithContext(t.Context(), fmt.Sprintf("M%d", i), fmt.Sprintf("%s/api/%d/%%ff%%22%%7D?x=%d", api, i, i), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i%2 == 0 {
+				request.Method = []string{"GET", "POST", "PUT", "DELETE"}[i/2%4]
+			}
+			request.Header.Set("Authorization", fmt.Sprintf("Bearer pk_%d", i))
+			request.Header.Set("X-Request-Id", fmt.Sprint("id-", i))
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, response.Body)
+			_ = response.Body.Close()
+		}
+		for line := range strings.Lines(scrape(t, metrics)) {
+			if strings.HasPrefix(line, "payaid_http_") {
+				series++
+			}
+		}
+		return series
+	}
+	if few, many := ask(0, 100), ask(100, 3000); few != many {
+		t.Errorf("100 odd requests left %d series, 3000 left %d", few, many)
+	}
 }
 
 // shown wants every family of ours in a panel or a rule: what nobody looks at need not be told.
