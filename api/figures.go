@@ -130,6 +130,8 @@ func (f figures) why(shared bool) []string {
 		list = append(list, "Redis can't be asked, so the last hour is that of this process alone")
 	case f.hour.Scope == minutes.Alone:
 		list = append(list, "no Redis is configured (REDIS_URL), so the last hour is that of this process alone")
+	case f.hour.Why != nil:
+		return append(list, "Redis can be read and takes nothing (is its memory full?), so of the last hour of other processes there is only what they left before")
 	}
 	for _, p := range f.hour.Silent {
 		list = append(list, p.Role+" "+p.ID+" was last heard of at "+p.At.Format(time.RFC3339)+"; what it counted after that is missing")

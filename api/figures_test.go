@@ -162,6 +162,16 @@ func TestFiguresWithoutRedis(t *testing.T) {
 }
 
 // Where nobody counts nothing is made up.
+// A full Redis can be read: what is missing of others is not the fault of how they are configured.
+func TestFiguresOfAFullRedis(t *testing.T) {
+	t.Parallel()
+	s := &Server{Config: Config{Figures: Figures{Shared: true}}}
+	f := figures{counted: true, hour: minutes.Hour{Scope: minutes.Everybody, Why: errors.New("OOM command not allowed")}}
+	if d := s.countingDetail(f); d.State != stateDegraded || !strings.Contains(d.Detail, "takes nothing") || strings.Contains(d.Detail, "REDIS_URL") {
+		t.Errorf("got %+v", d)
+	}
+}
+
 func TestFiguresThatNobodyCounts(t *testing.T) {
 	t.Parallel()
 	v := newRig(t).metrics(t)

@@ -234,6 +234,6 @@ func (s *Server) countingDetail(f figures) healthDetail {
 	if len(why) == 0 {
 		return judged("figures", stateOK, "%d processes count together", len(f.processes))
 	}
-	together := !s.Figures.Shared || f.hour.Scope == minutes.Everybody
+	together := !s.Figures.Shared || f.hour.Scope == minutes.Everybody && f.hour.Why == nil
 	return judged("figures", wellIf(together && len(f.hour.Silent) == 0), "%s", strings.Join(why, "; "))
 }

@@ -28,7 +28,8 @@ type Hour struct {
 	// Silent were heard of within the hour, and not lately, and did not say that they end. What they counted after
 	// they were last heard of is not known.
 	Silent []Process
-	// Why says why the figures are of this process alone; nil: they are not.
+	// Why says why the figures are of this process alone, or may lack those of others: a Redis that is full can be
+	// read, and takes nothing. nil: they are of all.
 	Why error
 }
 
@@ -56,7 +57,9 @@ func (r *Recorder) Hour(ctx context.Context) Hour {
 			h.add(one.counts)
 		}
 	}
-	h.Scope = Everybody
+	r.mu.Lock()
+	h.Scope, h.Why = Everybody, r.away
+	r.mu.Unlock()
 	for id, p := range processes {
 		switch {
 		case id == r.process.ID || p.Ended:

@@ -144,8 +144,8 @@ func (r *Recorder) end(ctx context.Context) {
 // tell logs when the board goes away and when it is back.
 func (r *Recorder) tell(err error) {
 	r.mu.Lock()
-	was := r.away
-	r.away = err != nil
+	was := r.away != nil
+	r.away = err
 	r.mu.Unlock()
 	switch {
 	case err != nil && !was:

@@ -269,6 +269,35 @@ func TestEndLeavesTheRest(t *testing.T) {
 	}
 }
 
+// A Redis that is full can be read: what others could not leave there is missing, and that is said.
+func TestRedisIsFull(t *testing.T) {
+	t.Parallel()
+	o := optionsOf(t, localstack.NewRedis(t))
+	a := recorder(t, o, "a")
+	a.leave(t.Context())
+	if h := a.Hour(t.Context()); h.Scope != Everybody || h.Why != nil {
+		t.Fatalf("got %s, %v", h.Scope, h.Why)
+	}
+	setting := func(name, value string) {
+		t.Helper()
+		if err := a.board.client.ConfigSet(t.Context(), name, value).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setting("maxmemory-policy", "noeviction")
+	setting("maxmemory", "1")
+	a.Request(Request{Status: 200})
+	a.leave(t.Context())
+	if h := a.Hour(t.Context()); h.Scope != Everybody || h.Why == nil || h.Requests != 1 {
+		t.Errorf("full: got %s, %v, %d requests", h.Scope, h.Why, h.Requests)
+	}
+	setting("maxmemory", "0")
+	a.leave(t.Context())
+	if h := a.Hour(t.Context()); h.Why != nil {
+		t.Errorf("with room again: %v", h.Why)
+	}
+}
+
 func TestWithoutRedis(t *testing.T) {
 	t.Parallel()
 	r := recorder(t, nil, "a")
