@@ -58,15 +58,6 @@ func connectNATS(url, name string, log *slog.Logger) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// openRedis makes a client, which connects when it is first used.
-func openRedis(url string) (*redis.Client, error) {
-	options, err := redisOptions(url)
-	if err != nil {
-		return nil, err
-	}
-	return redis.NewClient(options), nil
-}
-
 // redisOptions reads an address. Its error does not repeat it, as it may hold a password.
 func redisOptions(url string) (*redis.Options, error) {
 	options, err := redis.ParseURL(url)
@@ -250,16 +241,24 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 	})
 	sources := w.sources(workerParts{db: db, relaxed: relaxed, stream: s, cache: cache, mailing: mailing, chain: chain}, a.table(jobs.Deps{}))
 	defer sources.remove()
+	return besideJobs(ctx, chain.Run, func() error { return w.inbox.beside(ctx, deps, w.queues, log, worker.Run) },
+		func(ctx context.Context) { db.WatchBurst(ctx, log.With("pool", "jobs")) },
+		func(ctx context.Context) { relaxed.WatchBurst(ctx, log.With("pool", "river")) },
+		keepMail)
+}
+
+// besideJobs runs what jobs lean on until work has returned, which may be after ctx has ended.
+func besideJobs(ctx context.Context, probe func(context.Context) error, work func() error, keep ...func(context.Context)) error {
 	probing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var watching sync.WaitGroup
-	watching.Go(func() { db.WatchBurst(probing, log.With("pool", "jobs")) })
-	watching.Go(func() { relaxed.WatchBurst(probing, log.With("pool", "river")) })
-	watching.Go(func() { keepMail(probing) })
+	var keeping sync.WaitGroup
+	for _, run := range keep {
+		keeping.Go(func() { run(probing) })
+	}
 	probed := make(chan error, 1)
-	go func() { probed <- chain.Run(probing) }()
-	err = w.inbox.beside(ctx, deps, w.queues, log, worker.Run)
+	go func() { probed <- probe(probing) }()
+	err := work()
 	stop()
-	watching.Wait()
+	keeping.Wait()
 	if probeErr := <-probed; !errors.Is(probeErr, context.Canceled) {
 		err = errors.Join(err, probeErr)
 	}

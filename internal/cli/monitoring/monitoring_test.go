@@ -370,7 +370,7 @@ func TestRulesAreReallyTested(t *testing.T) {
 				}
 			}
 			if out, err := promtool(t, dir, "test", "rules", "payaid.rules.test.yml"); err == nil {
-				t.Error(fmt.Sprintf("nobody notices %s in place of %s:\n%s", to, from, out))
+				t.Errorf("nobody notices %s in place of %s:\n%s", to, from, out)
 			}
 		})
 	}
