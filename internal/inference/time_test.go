@@ -160,7 +160,7 @@ func TestGateThatIsFull(t *testing.T) {
 	r.groq.Every(faults.GroqSays("Hot.", "stop"))
 	release, _ := gate.Acquire(t.Context())
 	a := r.mustAnswer(t, score(), Groq)
-	if a.FallbackReason != QueueFull || a.Attempts[0].Queue < 240*time.Millisecond || len(r.ollama.Requests()) != 0 {
+	if a.FallbackReason != QueueFull || a.Attempts[0].Queue < 200*time.Millisecond || len(r.ollama.Requests()) != 0 {
 		t.Errorf("attempts %+v, want to leave a full gate", a.Attempts)
 	}
 	if s := r.board.get(Ollama, "mistral:7b").status(); s.State != stateClosed {

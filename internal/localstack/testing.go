@@ -193,12 +193,12 @@ func (s *shared[T]) get(tb testing.TB, name string, start func(context.Context, 
 
 func private[T stopper](tb testing.TB, name string, start func(context.Context, string) (T, error)) T {
 	tb.Helper()
-	dir, err := newTestDir(name)
-	if err != nil {
-		tb.Fatal(err)
+	service, err := startIn(tb, name, start)
+	// A port that was free may be another program's by the time it is listened on.
+	for again := 0; err != nil && again < 2 && tb.Context().Err() == nil; again++ {
+		tb.Logf("started anew: %v", err)
+		service, err = startIn(tb, name, start)
 	}
-	tb.Cleanup(func() { os.RemoveAll(dir) })
-	service, err := start(tb.Context(), dir)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -210,6 +210,15 @@ func private[T stopper](tb testing.TB, name string, start func(context.Context, 
 		}
 	})
 	return service
+}
+
+func startIn[T stopper](tb testing.TB, name string, start func(context.Context, string) (T, error)) (T, error) {
+	dir, err := newTestDir(name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { os.RemoveAll(dir) })
+	return start(tb.Context(), dir)
 }
 
 // tests is what one test binary has made: its folder and its shared services.
