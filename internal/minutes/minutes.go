@@ -74,7 +74,7 @@ type Recorder struct {
 	current *minute // the same
 	latched json.RawMessage
 	left    time.Time // when everything of the hour was left last; the zero time: it must be now
-	away    error // why nothing could be left the last time; nil: it was
+	away    error     // why nothing could be left the last time; nil: it was
 	tidied  time.Time // when processes that are gone were last taken off the list
 }
 
