@@ -31,9 +31,9 @@ func TestDatabaseIsUnusable(t *testing.T) {
 		role store.Role
 		want string
 	}{
-		"no schema": {pg.URL(pg.NewDatabase(t, "")), store.App, "the database has no schema, or one that is older than this program: run `payaid migrate`"},
+		"no schema": {pg.URL(pg.NewDatabase(t, "")), store.App, "the database has no schema, or one that is older than this program: run `payaid migrate`, or `payaid backup restore` where there was data"},
 		"no role":   {pg.URL(pg.NewDatabase(t, template)), "payaid_nobody", "the database lacks the role payaid_nobody: run `payaid migrate`"},
-		"no such":   {pg.URL("no_such_database"), store.App, "there is no such database on the server: create it, or check DATABASE_URL"},
+		"no such":   {pg.URL("no_such_database"), store.App, "there is no such database on the server: check DATABASE_URL; a lost one comes back by `payaid backup restore`, a new one is created empty and migrated"},
 		"away":      {"postgres://u:p@127.0.0.1:1/x", store.App, "postgres can't be used now"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -68,7 +68,7 @@ func TestAPIWaitsForSchema(t *testing.T) {
 			limits: everybody}, listener, slog.New(slog.NewTextHandler(&log, nil)))
 	}()
 	log.await(t, "everybody is a trusted proxy", "trusted=::/0")
-	log.await(t, "database can't be used", "the database has no schema, or one that is older than this program: run `payaid migrate`")
+	log.await(t, "database can't be used", "the database has no schema, or one that is older than this program: run `payaid migrate`, or `payaid backup restore` where there was data")
 	address := "http://" + listener.Addr().String()
 	ready := func() (status int, detail string) {
 		r, err := http.Get(address + "/readyz")
@@ -82,7 +82,7 @@ func TestAPIWaitsForSchema(t *testing.T) {
 		}
 		return r.StatusCode, p.Detail
 	}
-	if status, detail := ready(); status != http.StatusServiceUnavailable || detail != "the database has no schema, or one that is older than this program: run `payaid migrate`" {
+	if status, detail := ready(); status != http.StatusServiceUnavailable || detail != "the database has no schema, or one that is older than this program: run `payaid migrate`, or `payaid backup restore` where there was data" {
 		t.Errorf("readiness is %d, %q", status, detail)
 	}
 	if _, err := (migrations.Migrator{DatabaseURL: url}).Up(t.Context()); err != nil {

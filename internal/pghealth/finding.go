@@ -104,7 +104,7 @@ func find(s survey) []*Finding {
 	return all
 }
 
-// The operators' guide asks for these by name, and people look for them there.
+// Operators find these by name, and payaid doctor looks for them.
 var keptOnPurpose = map[string]string{
 	"public.idx_contacts_org_id":     guides,
 	"public.idx_invoices_org_id":     guides,
@@ -114,7 +114,7 @@ var keptOnPurpose = map[string]string{
 	"public.idx_invoices_org_status": guides,
 }
 
-const guides = "The operators' guide asks for this index by its name. Another one serves the same queries, so it may be dropped where space or writes matter more."
+const guides = "PayAid's migrations make this index, and payaid doctor looks for it by its name. Another one serves the same queries, so it may be dropped where space or writes matter more."
 
 const rivers = "River's migrations made this index, and a later one that names it would fail without it."
 

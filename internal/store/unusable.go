@@ -30,10 +30,14 @@ func (e *UnusableError) Error() string {
 // Unwrap gives what Postgres said.
 func (e *UnusableError) Unwrap() error { return e.cause }
 
+// migrating is what mends a schema that is not there. A database that lost its own is as empty as a new one, and whoever
+// migrates it has an empty product.
+const migrating = "run `payaid migrate`, or `payaid backup restore` where there was data"
+
 const noSchema = "the database has no schema, or one that is older than this program"
 
 // ErrNoSchema means that the database answers, and nobody has migrated it for this program.
-var ErrNoSchema error = &UnusableError{Problem: noSchema, Remedy: "run `payaid migrate`"}
+var ErrNoSchema error = &UnusableError{Problem: noSchema, Remedy: migrating}
 
 // Explain makes an UnusableError of what Postgres says where a login, a role or the schema is wrong. Other
 // errors stay as they are.
@@ -48,9 +52,9 @@ func Explain(err error) error {
 	case "28P01", "28000":
 		return &UnusableError{"the database refuses the login", "check user and password in DATABASE_URL, and pg_hba.conf", err}
 	case "3D000":
-		return &UnusableError{"there is no such database on the server", "create it, or check DATABASE_URL", err}
+		return &UnusableError{"there is no such database on the server", "check DATABASE_URL; a lost one comes back by `payaid backup restore`, a new one is created empty and migrated", err}
 	case "42P01", "42703", "42883", "3F000": // no such table, column, function, schema
-		return &UnusableError{noSchema, "run `payaid migrate`", err}
+		return &UnusableError{noSchema, migrating, err}
 	}
 	return err
 }

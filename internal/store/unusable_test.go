@@ -36,11 +36,11 @@ func TestUnusable(t *testing.T) {
 		role store.Role
 		want string
 	}{
-		"no schema":     {empty, store.System, "the database has no schema, or one that is older than this program: run `payaid migrate`"},
+		"no schema":     {empty, store.System, "the database has no schema, or one that is older than this program: run `payaid migrate`, or `payaid backup restore` where there was data"},
 		"no role":       {migrated, "payaid_nobody", "the database lacks the role payaid_nobody: run `payaid migrate`"},
 		"may not":       {as(poor), store.App, "the login may not act as payaid_app: grant it that role"},
 		"no such login": {as("unusable_stranger"), store.App, "the database refuses the login: check user and password"},
-		"no database":   {pg.URL("no_such_database"), store.App, "there is no such database on the server: create it"},
+		"no database":   {pg.URL("no_such_database"), store.App, "there is no such database on the server: check DATABASE_URL; a lost one comes back by `payaid backup restore`"},
 	} {
 		db := open(t, c.url, c.role)
 		err := db.Ready(t.Context())
@@ -61,7 +61,7 @@ func TestUnusable(t *testing.T) {
 	}
 	// What is asked of an empty one says the same.
 	_, err := open(t, empty, store.App).Authenticate(t.Context(), [32]byte{})
-	if u := (*store.UnusableError)(nil); !errors.As(err, &u) || u.Remedy != "run `payaid migrate`" {
+	if u := (*store.UnusableError)(nil); !errors.As(err, &u) || !strings.Contains(u.Remedy, "payaid backup restore") {
 		t.Errorf("a question to an empty database: %v", err)
 	}
 	err = open(t, "postgres://u:p@127.0.0.1:1/x", store.App).Ready(t.Context())
