@@ -31,9 +31,9 @@ func (f *folder) roomFor(expected int64) error {
 		return err
 	}
 	if need := expected + reserve; free < need {
-		return &Fault{Code: DiskFull, Detail: fmt.Sprintf("the disk of %s has %s free, and a backup needs %s (about %s for itself; the rest stays free)",
-			f.dir, bytesText(free), bytesText(need), bytesText(expected)),
-			Remedy: fmt.Sprintf("make %s of room there, shorten BACKUP_RETENTION_DAYS, or name a folder on another disk in BACKUP_DIR", bytesText(need-free))}
+		return &Fault{Code: DiskFull, Detail: fmt.Sprintf("the disk of %s has %s free: a backup takes about %s, and %s more stay free for whatever else is there",
+			f.dir, bytesText(free), bytesText(expected), bytesText(reserve)),
+			Remedy: fmt.Sprintf("make %s of room there, or name a folder on another disk in BACKUP_DIR; a shorter BACKUP_RETENTION_DAYS keeps fewer", bytesText(need-free))}
 	}
 	return nil
 }

@@ -47,9 +47,12 @@ const (
 )
 
 // keeper finds the backups. They are found without a database as well, from the folder and the second place.
-func (s keeperSettings) keeper(ctx context.Context, a *app, n need) (*keeping, error) {
+func (s keeperSettings) keeper(ctx context.Context, a *app, n need, choose ...func(*backup.Config, *problems)) (*keeping, error) {
 	p := a.problems()
 	b := s.backupSettings.check(&p)
+	for _, c := range choose {
+		c(&b.config, &p)
+	}
 	if s.DatabaseURL != "" {
 		s.DatabaseURL = p.database(s.DatabaseURL)
 	}

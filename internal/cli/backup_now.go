@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,14 +21,16 @@ import (
 type backupNowCmd struct {
 	keeperSettings
 	Verify bool `help:"Restore it for a try as well. A worker does so by itself, where one runs."`
+	Plain  bool `help:"Don't encrypt it, though others here are."`
 	JSON   bool `name:"json" help:"As JSON."`
 }
 
 // Help implements kong.HelpProvider.
 func (backupNowCmd) Help() string {
-	return "Makes it from here, without a worker, of any database that the login sees all of; then removes what BACKUP_RETENTION_DAYS or " +
-		"BACKUP_RETENTION no longer wants, and brings copies to the second place. Ends with status 0 only if there is a backup, and with " +
-		"--verify only if it was restored."
+	return "Makes it from here, without a worker, of any database that the login sees all of, and brings copies to the second place. It " +
+		"goes by the settings here, which a running service need not share: so it removes older ones only where BACKUP_RETENTION_DAYS or " +
+		"BACKUP_RETENTION is set here, and makes none that isn't encrypted beside one that is, unless told to. Ends with status 0 only if " +
+		"there is a backup, also in the second place where there is one, and with --verify only if it was restored."
 }
 
 // madeNow is what is printed of a backup.
@@ -48,11 +51,18 @@ type madeNow struct {
 
 // Run makes a backup.
 func (c *backupNowCmd) Run(ctx context.Context, a *app) error {
-	k, err := c.keeper(ctx, a, needDatabase)
+	k, err := c.keeper(ctx, a, needDatabase, func(b *backup.Config, _ *problems) {
+		if !c.retentionChosen(a) {
+			b.Retention = backup.Retention{} // keeps all
+		}
+	})
 	if err != nil {
 		return err
 	}
 	defer k.close()
+	if err := c.asOthers(ctx, k.Keeper); err != nil {
+		return err
+	}
 	m, after, err := k.make(ctx, a)
 	if err != nil {
 		return whatToDo(err)
@@ -74,7 +84,41 @@ func (c *backupNowCmd) Run(ctx context.Context, a *app) error {
 	} else {
 		out.print(a.stdout, k.Dir)
 	}
+	if err == nil && out.NotCopied != nil {
+		err = errors.New("the backup is good, and the second place doesn't have it: a worker goes on trying, or run `payaid backup now` again")
+	}
 	return whatToDo(err)
+}
+
+// defaultDays is what BACKUP_RETENTION_DAYS is unless set.
+const defaultDays = "30"
+
+// retentionChosen reports whether somebody said here how long backups are kept. The default is the service's, whose
+// own settings may keep them longer.
+func (c *backupNowCmd) retentionChosen(a *app) bool {
+	_, set := a.lookup("BACKUP_RETENTION_DAYS")
+	return set || c.BackupRetention != "" || c.BackupRetentionDays != defaultDays
+}
+
+// asOthers refuses to make a backup that anybody can read beside one that only the holder of a key can.
+func (c *backupNowCmd) asOthers(ctx context.Context, k *backup.Keeper) error {
+	if c.Plain || len(k.Recipients) > 0 {
+		return nil
+	}
+	entries, err := k.List(ctx)
+	if err != nil {
+		return nil // making it says what is wrong
+	}
+	for _, e := range entries { // the newest first
+		if e.Good() && e.Manifest.Encrypted() {
+			return fmt.Errorf("%s is encrypted, and this backup would not be: set BACKUP_AGE_RECIPIENT (it was made for %s), or say --plain",
+				e.Name, strings.Join(e.Manifest.Recipients, ", "))
+		}
+		if e.Good() {
+			return nil
+		}
+	}
+	return nil
 }
 
 // make makes a backup and writes it down.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -89,13 +88,7 @@ func (c *backupRestoreCmd) prepare(a *app) (*restoring, error) {
 	p := a.problems()
 	b := c.backupSettings.check(&p)
 	r := &restoring{redisURL: c.redisSettings.check(&p), options: backup.RestoreOptions{Name: c.Backup, Database: c.To, Replace: c.Force}}
-	if c.Identity != "" {
-		raw, err := os.ReadFile(c.Identity)
-		if err != nil {
-			p.add("--identity", "can't be read: %v", err)
-		}
-		b.config.Identities = append(b.config.Identities, p.identities("--identity", string(raw))...)
-	}
+	b.config.Identities = append(b.config.Identities, p.identityFile(c.Identity)...)
 	address := cmp.Or(b.config.DatabaseURL, c.DatabaseURL)
 	if address != "" {
 		address = p.database(address)

@@ -12,8 +12,9 @@ import (
 
 type backupVerifyCmd struct {
 	keeperSettings
-	Backup string `arg:"" optional:"" default:"latest" help:"Name of a backup, or latest."`
-	JSON   bool   `name:"json" help:"As JSON."`
+	Backup   string `arg:"" optional:"" default:"latest" help:"Name of a backup, or latest."`
+	Identity string `placeholder:"FILE" help:"File of age's secret keys, for encrypted backups, beside BACKUP_AGE_IDENTITY."`
+	JSON     bool   `name:"json" help:"As JSON."`
 }
 
 // Help implements kong.HelpProvider.
@@ -24,7 +25,9 @@ func (backupVerifyCmd) Help() string {
 
 // Run verifies a backup.
 func (c *backupVerifyCmd) Run(ctx context.Context, a *app) error {
-	k, err := c.keeper(ctx, a, needDatabase)
+	k, err := c.keeper(ctx, a, needDatabase, func(b *backup.Config, p *problems) {
+		b.Identities = append(b.Identities, p.identityFile(c.Identity)...)
+	})
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ type commands struct {
 	API           apiCmd           `cmd:"" name:"api" help:"Serve the HTTP API."`
 	Relay         relayCmd         `cmd:"" help:"Publish the outbox to the event stream."`
 	Worker        workerCmd        `cmd:"" help:"Work one or more queues."`
-	Backup        backupCmd        `cmd:"" help:"Restore backups."`
+	Backup        backupCmd        `cmd:"" help:"Make, list, verify and restore backups."`
 	Migrate       migrateCmd       `cmd:"" help:"Bring the database's schema up to date."`
 	Doctor        doctorCmd        `cmd:"" help:"Say what is wrong, and how to mend it."`
 	Organizations organizationsCmd `cmd:"" help:"List organizations."`

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net/url"
+	"os"
 	"strings"
 
 	"filippo.io/age"
@@ -190,6 +191,24 @@ func (p *problems) identities(name, value string) []string {
 		}
 	}
 	return keys
+}
+
+// identityFile reads the keys of the file that --identity names; none for "".
+func (p *problems) identityFile(path string) []string {
+	const flag = "--identity"
+	if path == "" {
+		return nil
+	}
+	if strings.Contains(strings.ToUpper(path), "AGE-SECRET-KEY") {
+		p.add(flag, "names a file of secret keys; a key itself would be seen by everybody on this machine")
+		return nil
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		p.add(flag, "can't be read: %v", err)
+		return nil
+	}
+	return p.identities(flag, string(raw))
 }
 
 // ageKeys parts keys by lines and commas. Lines that begin with # are remarks.
