@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -33,6 +34,7 @@ type listedBackup struct {
 	VerifiedAt     *time.Time `json:"verified_at"`
 	RestoreSeconds *float64   `json:"restore_seconds"`
 	Problem        *string    `json:"problem"` // why it can't be used; nil: nothing is known against it
+	why            string     // of its verification
 }
 
 // listedBackups is the list and what follows from it.
@@ -40,7 +42,7 @@ type listedBackups struct {
 	Data           []listedBackup `json:"data"`
 	Newest         *string        `json:"newest"`          // that is good, as far as is known
 	NewestVerified *string        `json:"newest_verified"` // that was restored
-	LossSeconds    *int64         `json:"loss_seconds"`    // since the newest: what was written in them would be lost
+	LossSeconds    *int64         `json:"loss_seconds"`    // since the newest that was verified: what was written in them would be lost
 	ReturnSeconds  *float64       `json:"return_seconds"`  // that the last restore took
 }
 
@@ -72,7 +74,7 @@ func listBackups(entries []backup.Entry, now time.Time) listedBackups {
 		}
 		if v := e.Verification; v != nil {
 			at := v.FinishedAt.UTC()
-			l.Verification, l.VerifiedAt = &v.State, &at
+			l.Verification, l.VerifiedAt, l.why = &v.State, &at, v.Detail
 			if v.RestoreSeconds > 0 {
 				l.RestoreSeconds = &v.RestoreSeconds
 			}
@@ -81,11 +83,11 @@ func listBackups(entries []backup.Entry, now time.Time) listedBackups {
 			l.Problem = &e.Problem.Detail
 		}
 		if out.Newest == nil && e.Good() && !e.Disproved() {
-			loss := int64(now.Sub(e.Manifest.SnapshotAt).Seconds())
-			out.Newest, out.LossSeconds = &l.Name, &loss
+			out.Newest = &l.Name
 		}
 		if out.NewestVerified == nil && e.Verified() {
-			out.NewestVerified, out.ReturnSeconds = &l.Name, l.RestoreSeconds
+			loss := int64(now.Sub(e.Manifest.SnapshotAt).Seconds())
+			out.NewestVerified, out.ReturnSeconds, out.LossSeconds = &l.Name, l.RestoreSeconds, &loss
 		}
 		out.Data = append(out.Data, l)
 	}
@@ -122,7 +124,7 @@ func (b listedBackup) verified() string {
 	case *b.Verification == backup.Passed && b.RestoreSeconds != nil:
 		return fmt.Sprintf("%s, restored in %.1f s", moment(b.VerifiedAt), *b.RestoreSeconds)
 	}
-	return *b.Verification + ", " + moment(b.VerifiedAt)
+	return strings.ToUpper(*b.Verification) + ": " + cmp.Or(b.why, "nobody said why") + ", " + moment(b.VerifiedAt)
 }
 
 func (l listedBackups) printStanding(a *app, now time.Time) {
@@ -130,11 +132,12 @@ func (l listedBackups) printStanding(a *app, now time.Time) {
 		fmt.Fprintln(a.stdout, "\nNone of them is good: make one now, payaid backup now")
 		return
 	}
-	fmt.Fprintf(a.stdout, "\nA loss of the database now would cost what was written in the last %s.\n", roughly(time.Duration(*l.LossSeconds)*time.Second))
 	if l.NewestVerified == nil {
-		fmt.Fprintln(a.stdout, "None of them was restored for a try: payaid backup verify")
+		fmt.Fprintln(a.stdout, "\nNone of them was restored for a try, so nobody knows what a loss would cost: payaid backup verify")
 		return
 	}
+	fmt.Fprintf(a.stdout, "\nA loss of the database now would cost what was written in the last %s, since the newest that was restored for a try.\n",
+		roughly(time.Duration(*l.LossSeconds)*time.Second))
 	if l.ReturnSeconds != nil {
 		fmt.Fprintf(a.stdout, "%s was restored in %.1f s.\n", *l.NewestVerified, *l.ReturnSeconds)
 	}

@@ -139,7 +139,7 @@ func TestListedBackups(t *testing.T) {
 		entry("verified", 26*time.Hour, passed, nil),
 		{Name: "no manifest", Places: []string{"remote"}, Problem: &backup.Fault{Detail: "it has none"}},
 	}, now)
-	if *l.Newest != "good" || *l.NewestVerified != "verified" || *l.LossSeconds != 7200 || *l.ReturnSeconds != 12.5 || len(l.Data) != 4 {
+	if *l.Newest != "good" || *l.NewestVerified != "verified" || *l.LossSeconds != 26*3600 || *l.ReturnSeconds != 12.5 || len(l.Data) != 4 {
 		t.Errorf("got %+v", l)
 	}
 	if l := listBackups(nil, now); l.Data == nil || l.Newest != nil || l.LossSeconds != nil {
