@@ -52,6 +52,11 @@ func TestReportsSurviveKilledWorkers(t *testing.T) {
 		`/@mx\.test$/`:                    fmt.Sprintf("smtp:[127.0.0.1]:%d", nobodyThere(t)),
 		`/^bounces(\+.*)?@example\.com$/`: "lmtp:inet:127.0.0.1:" + inboxPort,
 	}})
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the mail server's log:\n%s", postfix.Log())
+		}
+	})
 	s := newStack(t)
 	s.env = append(s.env, "SMTP_HOST=127.0.0.1", fmt.Sprintf("SMTP_PORT=%d", postfix.Plain()), "SMTP_CA_FILE="+postfix.CAFile(),
 		"SMTP_FROM=noreply@example.com", "MAIL_BOUNCES=bounces@example.com")
