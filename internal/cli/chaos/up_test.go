@@ -224,7 +224,7 @@ func (s *stack) examine(check string) (status int, f finding) {
 func TestTheDoctor(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	s.relay("relay")
+	relay := s.relay("relay")
 	worker := s.worker("worker")
 	_, err := worker.says(within(t, 20*time.Second), "worker works")
 	must(t, "the worker", err)
@@ -245,6 +245,11 @@ func TestTheDoctor(t *testing.T) {
 
 	ends(t, worker, 5*time.Second)
 	sick("queue ai", "broken", "no worker", "payaid worker --queue ai")
+	s.superuser(`UPDATE schedules SET next_run_at = now() - interval '1 hour'`)
+	sick("schedules", "broken", "not started yet", "payaid worker")
+	ends(t, relay, 5*time.Second)
+	sick("relay", "broken", "none is connected", "payaid relay")
+	must(t, "start the relay again", relay.start())
 	must(t, "start the worker again", worker.start())
 	_, err = worker.says(within(t, 20*time.Second), "worker works")
 	must(t, "the worker", err)
