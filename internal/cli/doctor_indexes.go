@@ -11,7 +11,7 @@ import (
 	"github.com/payaid/payaid/internal/store"
 )
 
-// guideIndexes are those that the operators' guide promises by name.
+// guideIndexes are those that the lists rest on, by name.
 var guideIndexes = []struct{ name, on string }{
 	{"idx_contacts_org_id", "contacts (organization_id)"}, {"idx_invoices_org_id", "invoices (organization_id)"},
 	{"idx_deals_org_id", "deals (organization_id)"}, {"idx_contacts_org_status", "contacts (organization_id, status)"},
