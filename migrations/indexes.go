@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -40,6 +41,7 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relname = $1`
 // makeWay drops what an earlier try left half built, over which IF NOT EXISTS would report success: the
 // index would be maintained and never used. One that somebody is building is waited for.
 func (r *run) makeWay(ctx context.Context, s *session, index concurrentIndex) error {
+	alone := false // nobody built it before it was looked at: who just ended would have left it valid
 	for wait := r.newWait(); ; {
 		var valid bool
 		var definition string
@@ -62,8 +64,11 @@ func (r *run) makeWay(ctx context.Context, s *session, index concurrentIndex) er
 		if err != nil {
 			return err
 		}
-		if len(builders) == 0 {
+		if len(builders) == 0 && alone {
 			return r.dropLeftover(ctx, s, index.name)
+		}
+		if alone = len(builders) == 0; alone {
+			continue
 		}
 		if err := wait.next(ctx); errors.Is(err, errPatience) {
 			return fmt.Errorf("index %s is still being built after %s, by %s: wait until it is done, then migrate again",
@@ -141,7 +146,17 @@ func (m Migrator) InvalidIndexes(ctx context.Context) ([]InvalidIndex, error) {
 	return s.invalidIndexes(ctx)
 }
 
+// invalidIndexes looks twice: a build that ends between the index and its lock looks as if it had been given up.
 func (s *session) invalidIndexes(ctx context.Context) ([]InvalidIndex, error) {
+	first, err := s.lookForInvalidIndexes(ctx)
+	if err != nil || len(first) == 0 {
+		return nil, err
+	}
+	second, err := s.lookForInvalidIndexes(ctx)
+	return slices.DeleteFunc(second, func(i InvalidIndex) bool { return !slices.Contains(first, i) }), err
+}
+
+func (s *session) lookForInvalidIndexes(ctx context.Context) ([]InvalidIndex, error) {
 	rows, err := s.pool.Query(ctx, invalidIndexes)
 	if err != nil {
 		return nil, fmt.Errorf("look for invalid indexes: %w", err)

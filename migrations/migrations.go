@@ -148,3 +148,14 @@ func (m Migrator) Status(ctx context.Context) ([]Step, error) {
 	defer s.close()
 	return s.status(ctx)
 }
+
+// Applied is the version of the newest migration that the database has. It is above Latest where a newer program has
+// migrated.
+func (m Migrator) Applied(ctx context.Context) (int64, error) {
+	s, err := newRun(m).open(ctx, lockTimeout)
+	if err != nil {
+		return 0, err
+	}
+	defer s.close()
+	return s.provider.GetDBVersion(ctx)
+}

@@ -37,7 +37,8 @@ var rights = map[string]fault{
 		SELECT c.oid::regclass::text FROM pg_class c
 		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
 		AND (c.relname LIKE 'river\_%' OR c.relname IN ('consumer_positions', 'dead_events', 'worker_processes', 'schedules',
-			'index_sample_runs', 'index_samples', 'table_samples', 'index_sample_days', 'backups'))
+			'index_sample_runs', 'index_samples', 'table_samples', 'index_sample_days', 'backups', 'admin_sessions', 'audit_log',
+			'job_attempts', 'failure_groups', 'bulk_actions', 'bulk_items', 'admin_views', 'samplers', 'queue_states', 'queue_minutes', 'queue_hours', 'kind_minutes', 'kind_hours', 'job_counts'))
 		AND has_table_privilege('payaid_app', c.oid, 'SELECT, INSERT, UPDATE, DELETE')`,
 		`GRANT SELECT ON schedules TO payaid_app`,
 		"schedules"},
