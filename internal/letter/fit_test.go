@@ -113,10 +113,11 @@ func TestStructsFit(t *testing.T) {
 	customer := letter.Customer{Name: "x"}
 	invoice := letter.Invoice{Organization: who, Customer: customer, Invoice: bill, Note: &long, PaymentNote: &long}
 	for name, v := range map[string]any{
-		"invoice":      invoice.Shortened(),
-		"reminder":     letter.Reminder{Organization: who, Customer: customer, Invoice: letter.DueBill{Number: "1", IssueDate: "2026-01-01", DueDate: "2026-01-01"}, Text: strings.Repeat(long, 5), PaymentNote: &long}.Shortened(),
-		"deal_won":     letter.DealWon{Organization: who, Deal: letter.Deal{Title: "x", WonOn: "2026-01-01"}, Contact: letter.Contact{Name: "x"}, WonThisMonth: &letter.DealsWon{}},
-		"report_ready": letter.ReportReady{Organization: who, Report: letter.Report{Title: "x"}},
+		"invoice":          invoice.Shortened(),
+		"reminder":         letter.Reminder{Organization: who, Customer: customer, Invoice: letter.DueBill{Number: "1", IssueDate: "2026-01-01", DueDate: "2026-01-01"}, Text: strings.Repeat(long, 5), PaymentNote: &long}.Shortened(),
+		"deal_won":         letter.DealWon{Organization: who, Deal: letter.Deal{Title: "x", WonOn: "2026-01-01"}, Contact: letter.Contact{Name: "x"}, WonThisMonth: &letter.DealsWon{}},
+		"report_ready":     letter.ReportReady{Organization: who, Report: letter.Report{Title: "x"}},
+		"webhook_disabled": letter.WebhookDisabled{Organization: who, Endpoint: letter.Endpoint{ID: "x", URL: strings.Repeat("x", 2000)}, Reason: "x", DisabledOn: "2026-01-01", FailingSince: "x"}.Shortened(),
 	} {
 		data, err := json.Marshal(v)
 		if err != nil {
@@ -141,10 +142,10 @@ func TestStructsFit(t *testing.T) {
 func TestSamplesAreWhole(t *testing.T) {
 	t.Parallel()
 	names := letter.StandardNames()
-	if want := []string{"deal_won", "invoice", "reminder", "report_ready"}; !slices.Equal(names, want) {
+	if want := []string{"deal_won", "invoice", "reminder", "report_ready", "webhook_disabled"}; !slices.Equal(names, want) {
 		t.Errorf("the templates are %v, want %v", names, want)
 	}
-	for name, v := range map[string]any{"invoice": letter.Invoice{}, "reminder": letter.Reminder{}, "deal_won": letter.DealWon{}, "report_ready": letter.ReportReady{}} {
+	for name, v := range map[string]any{"invoice": letter.Invoice{}, "reminder": letter.Reminder{}, "deal_won": letter.DealWon{}, "report_ready": letter.ReportReady{}, "webhook_disabled": letter.WebhookDisabled{}} {
 		var sample map[string]any
 		if err := json.Unmarshal(letter.Sample(name), &sample); err != nil {
 			t.Fatal(err)

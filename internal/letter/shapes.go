@@ -101,6 +101,24 @@ type DealsWon struct {
 	Value int64 `json:"value"`
 }
 
+// WebhookDisabled is what the template webhook_disabled is made from: what the owner of an organization gets whose
+// receiver of webhooks fails for too long, or wants no more.
+type WebhookDisabled struct {
+	Organization   Sender   `json:"organization"`
+	Endpoint       Endpoint `json:"endpoint"`
+	Reason         string   `json:"reason"`
+	DisabledOn     string   `json:"disabled_on" kind:"date"`
+	FailingSince   string   `json:"failing_since"` // RFC 3339: from when on there is something to deliver again
+	UnsubscribeURL *string  `json:"unsubscribe_url" kind:"url"`
+}
+
+// An Endpoint is a receiver of webhooks.
+type Endpoint struct {
+	ID          string  `json:"id"`
+	URL         string  `json:"url"` // without a query, which may hold a password
+	Description *string `json:"description"`
+}
+
 // ReportReady is what the template report_ready is made from.
 type ReportReady struct {
 	Organization   Sender  `json:"organization"`
@@ -136,6 +154,12 @@ func (v Invoice) Shortened() Invoice {
 // Shortened is the reminder as a letter shows it, of long texts their beginning.
 func (v Reminder) Shortened() Reminder {
 	v.Text, v.PaymentNote = beginning(v.Text, 5000), beginningOf(v.PaymentNote)
+	return v
+}
+
+// Shortened is the letter with as much of the URL as it shows.
+func (v WebhookDisabled) Shortened() WebhookDisabled {
+	v.Endpoint.URL = beginning(v.Endpoint.URL, 500)
 	return v
 }
 

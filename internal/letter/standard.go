@@ -16,17 +16,19 @@ var files embed.FS
 
 // shapes are the data of the product's own templates.
 var shapes = map[string]reflect.Type{
-	"invoice":      reflect.TypeFor[Invoice](),
-	"reminder":     reflect.TypeFor[Reminder](),
-	"deal_won":     reflect.TypeFor[DealWon](),
-	"report_ready": reflect.TypeFor[ReportReady](),
+	"invoice":          reflect.TypeFor[Invoice](),
+	"reminder":         reflect.TypeFor[Reminder](),
+	"deal_won":         reflect.TypeFor[DealWon](),
+	"webhook_disabled": reflect.TypeFor[WebhookDisabled](),
+	"report_ready":     reflect.TypeFor[ReportReady](),
 }
 
 var meanings = map[string]string{
-	"invoice":      "Brings a customer an invoice that has been sent.",
-	"reminder":     "Asks a customer for what is overdue, in the words that it is given as text.",
-	"deal_won":     "Tells the organization of a deal that it won.",
-	"report_ready": "Says that a report was made, and where it is.",
+	"invoice":          "Brings a customer an invoice that has been sent.",
+	"reminder":         "Asks a customer for what is overdue, in the words that it is given as text.",
+	"deal_won":         "Tells the organization of a deal that it won.",
+	"report_ready":     "Says that a report was made, and where it is.",
+	"webhook_disabled": "Tells the organization that nothing is sent to a receiver of its webhooks any more.",
 }
 
 // Meaning says in a sentence what a template of the product's own is for, "" if there is none of the name.

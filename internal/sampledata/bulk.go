@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -24,19 +25,22 @@ const heapSizes = `SELECT sum(pg_relation_size(t::regclass))::bigint FROM unnest
 // big says whether it is worth while to take indexes and foreign keys away and make them anew: that takes two
 // thirds of the time that it takes to keep them row by row, but grows with what is in the tables already.
 func (b *business) big(ctx context.Context, tx pgx.Tx) (bool, error) {
-	rows := int64(b.rows.Contacts) + int64(b.rows.Deals) + 3*int64(b.rows.Invoices)
-	if rows < cmp.Or(b.rows.bigLoad, bigLoad) {
+	return isBig(ctx, tx, filled, int64(b.rows.Contacts)+int64(b.rows.Deals)+3*int64(b.rows.Invoices), b.rows.bigLoad)
+}
+
+func isBig(ctx context.Context, tx pgx.Tx, tables []string, rows, threshold int64) (bool, error) {
+	if rows < cmp.Or(threshold, bigLoad) {
 		return false, nil
 	}
 	var there int64
-	if err := tx.QueryRow(ctx, heapSizes, filled).Scan(&there); err != nil {
+	if err := tx.QueryRow(ctx, heapSizes, tables).Scan(&there); err != nil {
 		return false, fmt.Errorf("measure the tables: %w", err)
 	}
 	return there/leastRow < rows, nil
 }
 
 const (
-	lockAll      = `LOCK TABLE contacts, deals, invoices, invoice_items, payments IN ACCESS EXCLUSIVE MODE`
+	lockAll      = `LOCK TABLE %s IN ACCESS EXCLUSIVE MODE`
 	lockBriefly  = `SET LOCAL lock_timeout = '2s'`
 	lockAsBefore = `SET LOCAL lock_timeout TO DEFAULT`
 	lockTimeout  = "55P03" // of Postgres' codes, appendix A of its manual
@@ -68,11 +72,11 @@ const (
 
 // strip takes away what slows a big load down, and gives the statements that put it back. The tables are the
 // transaction's own until it ends. Where somebody else is at work in them, they are left as they are.
-func strip(ctx context.Context, tx pgx.Tx) (restore []string, err error) {
+func strip(ctx context.Context, tx pgx.Tx, tables []string) (restore []string, err error) {
 	if err := execAll(ctx, tx, mark); err != nil {
 		return nil, err
 	}
-	restore, err = stripLocked(ctx, tx)
+	restore, err = stripLocked(ctx, tx, tables)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == lockTimeout {
 		return nil, execAll(ctx, tx, goBack, unmark)
@@ -83,12 +87,12 @@ func strip(ctx context.Context, tx pgx.Tx) (restore []string, err error) {
 	return restore, execAll(ctx, tx, unmark)
 }
 
-func stripLocked(ctx context.Context, tx pgx.Tx) (restore []string, err error) {
-	if err := execAll(ctx, tx, lockBriefly, lockAll, lockAsBefore); err != nil {
+func stripLocked(ctx context.Context, tx pgx.Tx, tables []string) (restore []string, err error) {
+	if err := execAll(ctx, tx, lockBriefly, fmt.Sprintf(lockAll, strings.Join(tables, ", ")), lockAsBefore); err != nil {
 		return nil, err
 	}
 	for _, sql := range []string{selectIndexes, selectForeignKeys} {
-		undo, err := drop(ctx, tx, sql)
+		undo, err := drop(ctx, tx, sql, tables)
 		if err != nil {
 			return nil, err
 		}
@@ -106,8 +110,8 @@ func execAll(ctx context.Context, tx pgx.Tx, statements ...string) error {
 	return nil
 }
 
-func drop(ctx context.Context, tx pgx.Tx, list string) (undo []string, err error) {
-	rows, err := tx.Query(ctx, list, filled)
+func drop(ctx context.Context, tx pgx.Tx, list string, tables []string) (undo []string, err error) {
+	rows, err := tx.Query(ctx, list, tables)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +129,7 @@ func drop(ctx context.Context, tx pgx.Tx, list string) (undo []string, err error
 // Sorting in memory, and by more than one process where the server has them.
 const roomToSort = `SET LOCAL maintenance_work_mem = '256MB'`
 
-func restore(ctx context.Context, tx pgx.Tx, statements []string) error {
+func restore(ctx context.Context, tx pgx.Tx, analyze string, statements []string) error {
 	// Without statistics of the new rows, a foreign key is checked by the slowest of all plans.
 	return execAll(ctx, tx, slices.Concat([]string{roomToSort, analyze}, statements)...)
 }

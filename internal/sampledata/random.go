@@ -16,6 +16,8 @@ const (
 	dealKind
 	invoiceKind
 	paymentKind
+	jobKind
+	eventKind
 	kinds
 )
 

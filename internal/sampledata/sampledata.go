@@ -230,14 +230,14 @@ func (b *business) load(ctx context.Context, tx pgx.Tx, last numbers, sum *Summa
 	}
 	var back []string
 	if big {
-		if back, err = strip(ctx, tx); err != nil {
+		if back, err = strip(ctx, tx, filled); err != nil {
 			return false, err
 		}
 	}
 	if err := b.copyAll(ctx, tx, last, sum); err != nil || len(back) == 0 {
 		return false, err
 	}
-	return true, restore(ctx, tx, back)
+	return true, restore(ctx, tx, analyze, back)
 }
 
 // copyAll sends the rows, table after table, each row made when its turn comes.
