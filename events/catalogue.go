@@ -10,6 +10,7 @@ type Kind struct {
 	Type    string // wire name
 	Meaning string // one sentence for the AsyncAPI document
 	Fact    Fact   // a zero value, for its shape
+	Inside  bool   // asks for work that is nobody's business outside, and is told to no webhook
 	decode  func(json.RawMessage) (Fact, error)
 }
 
@@ -51,6 +52,10 @@ func Catalogue() []Kind {
 		kind[BackupFailed]("A backup was not made, or can't be restored."),
 		kind[BackupVerified]("A backup was restored, and all was there."),
 		kind[IndexHealthSampled]("The counters of all indexes were written down."),
+		kind[WebhookDisabled]("An endpoint of webhooks hears of nothing any more until it is enabled again."),
+		inside[WebhookDeliveryRequested]("Somebody wants a webhook delivered again, or a test."),
+		inside[WebhookReplayRequested]("Somebody wants what an endpoint of webhooks missed, or could not take, delivered."),
+		inside[BulkRequested]("An operator wants something done with many jobs at once."),
 	}
 }
 
@@ -88,4 +93,11 @@ func kind[F Fact](meaning string) Kind {
 			return f, err
 		},
 	}
+}
+
+// inside is a kind that webhooks aren't told of.
+func inside[F Fact](meaning string) Kind {
+	k := kind[F](meaning)
+	k.Inside = true
+	return k
 }

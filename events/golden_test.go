@@ -37,15 +37,18 @@ const (
 	invoice      = "01976f5e-7d4a-7333-8d21-0123456789ab"
 	insight      = "01976f5e-7d4a-7444-8d21-0123456789ab"
 	backup       = "01976f5e-7d4a-7555-8d21-0123456789ab"
+	endpoint     = "01976f5e-7d4a-7666-8d21-0123456789ab"
 )
+
+var failingSince = time.Date(2027, 1, 28, 9, 0, 0, 0, time.UTC)
 
 // facts has one of each type, no field of which is zero.
 var facts = []Fact{
 	JobRequested{JobID: job, Kind: "ai.completion", Queue: "ai", Run: 1, Priority: 2, MaxAttempts: 5,
 		RunAt: time.Date(2027, 1, 31, 9, 30, 0, 123456000, time.UTC), Overflow: true, Version: 1},
-	JobCompleted{JobID: job, Kind: "ai.completion", Attempt: 2, Version: 4},
-	JobFailed{JobID: job, Kind: "ai.completion", Attempt: 5, Code: "deadline_exceeded", Version: 12},
-	JobCancelled{JobID: job, Kind: "ai.completion", Version: 3},
+	JobCompleted{JobID: job, Kind: "ai.completion", Attempt: 2, Version: 4, Callback: true},
+	JobFailed{JobID: job, Kind: "ai.completion", Attempt: 5, Code: "deadline_exceeded", Version: 12, Callback: true},
+	JobCancelled{JobID: job, Kind: "ai.completion", Version: 3, Callback: true},
 	OrganizationUpdated{OrganizationID: organization, Changed: []string{"name", "settings"}, Version: 7},
 	ContactCreated{ContactID: contact, Type: "lead", Stage: "prospect", Status: "active", Version: 1},
 	ContactUpdated{ContactID: contact, Changed: []string{"email", "tags"}, Version: 2},
@@ -82,6 +85,11 @@ var facts = []Fact{
 	BackupVerified{BackupID: backup, Name: "payaid_20270131_020000", JobID: job, RestoreSeconds: 67.25, Tables: 34, Rows: 3_600_000, Version: 3},
 	IndexHealthSampled{SampleID: backup, TakenAt: time.Date(2027, 1, 31, 3, 0, 0, 0, time.UTC), Indexes: 120,
 		Findings: map[string]int{"invalid": 1, "unused": 2}, JobID: job, Version: 1},
+	WebhookDisabled{EndpointID: endpoint, Code: "failing", Failures: 100, FailingSince: &failingSince, Version: 4},
+	WebhookDeliveryRequested{DeliveryID: backup, EndpointID: endpoint, Run: 2},
+	WebhookReplayRequested{EndpointID: endpoint, Since: failingSince, Until: time.Date(2027, 1, 31, 9, 29, 0, 0, time.UTC),
+		Failed: true, Missed: true, Version: 5},
+	BulkRequested{BulkID: backup, Action: "retry", Total: 4312},
 }
 
 func sampleOf(t *testing.T, f Fact) sample {

@@ -28,6 +28,8 @@ type JobCompleted struct {
 	Kind    string `json:"kind"`
 	Attempt int    `json:"attempt"` // the attempt that succeeded
 	Version int64  `json:"version"`
+	// Callback says that the job's client wants to be called back.
+	Callback bool `json:"callback,omitempty"`
 }
 
 // EventType implements Fact.
@@ -43,6 +45,8 @@ type JobFailed struct {
 	Attempt int    `json:"attempt"`
 	Code    string `json:"code"` // of the problem that the job shows, for example "deadline_exceeded"
 	Version int64  `json:"version"`
+	// Callback says that the job's client wants to be called back.
+	Callback bool `json:"callback,omitempty"`
 }
 
 // EventType implements Fact.
@@ -56,6 +60,8 @@ type JobCancelled struct {
 	JobID   string `json:"job_id"`
 	Kind    string `json:"kind"`
 	Version int64  `json:"version"`
+	// Callback says that the job's client wants to be called back.
+	Callback bool `json:"callback,omitempty"`
 }
 
 // EventType implements Fact.

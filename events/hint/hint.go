@@ -13,6 +13,7 @@ import (
 const (
 	outboxSubject = "payaid.hint.outbox"
 	jobPrefix     = "payaid.hint.job."
+	anyJob        = "*" // no id
 )
 
 // Hints sends and receives hints on one connection.
@@ -20,7 +21,7 @@ type Hints struct {
 	nc *nats.Conn
 
 	mu      sync.Mutex
-	waiting map[string]map[chan struct{}]struct{} // by job id
+	waiting map[string]map[chan struct{}]struct{} // by job id; of anyJob: whatever job it is
 	jobs    *nats.Subscription
 }
 
@@ -61,6 +62,9 @@ func (h *Hints) Job(id string) (changed <-chan struct{}, stop func()) {
 	return ch, func() { h.forget(id, ch) }
 }
 
+// Jobs gives a channel that receives when any job has changed since the last receive, until stop.
+func (h *Hints) Jobs() (changed <-chan struct{}, stop func()) { return h.Job(anyJob) }
+
 func (h *Hints) forget(id string, ch chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -74,6 +78,9 @@ func (h *Hints) deliver(m *nats.Msg) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for ch := range h.waiting[strings.TrimPrefix(m.Subject, jobPrefix)] {
+		poke(ch)
+	}
+	for ch := range h.waiting[anyJob] {
 		poke(ch)
 	}
 }

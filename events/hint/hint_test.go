@@ -43,6 +43,7 @@ func TestHintsReachOtherProcesses(t *testing.T) {
 	a2, stopA2 := here.Job("a")
 	b, stopB := here.Job("b")
 	defer stopB()
+	any, stopAny := here.Jobs()
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
@@ -53,6 +54,8 @@ func TestHintsReachOtherProcesses(t *testing.T) {
 	arrives(t, "the outbox", outbox)
 	arrives(t, "job a", a)
 	arrives(t, "job a to the second", a2)
+	arrives(t, "any job", any)
+	stopAny()
 	stopA()
 	there.JobChanged("b")
 	arrives(t, "job b", b)
@@ -67,6 +70,8 @@ func TestHintsReachOtherProcesses(t *testing.T) {
 	select {
 	case <-a2:
 		t.Error("a hint arrives after stop")
+	case <-any:
+		t.Error("a hint of any job arrives after stop")
 	default:
 	}
 }

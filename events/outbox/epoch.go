@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -12,20 +13,13 @@ import (
 	"github.com/payaid/payaid/events"
 )
 
-// A Holder is a log that can say which events it holds.
-type Holder interface {
-	// Ensure makes the log if it isn't there.
-	Ensure(context.Context) error
-	// EventIDs calls each with the id of every event in the log.
-	EventIDs(ctx context.Context, each func(id string)) error
-}
-
-// NewEpoch begins a new life of the outbox, after the database was restored from a copy: transaction
-// numbers have begun again, so positions of before mean nothing any more. Events that the log does not
-// hold and that were not carried out either are put behind the beginning of the new life, with their ids
-// as they were, so that they are published, once. It returns how many these are. The relays have to be
-// stopped, or stuck over the restored copy.
-func NewEpoch(ctx context.Context, pool *pgxpool.Pool, held Holder, reason string) (again int, err error) {
+// NewEpoch begins a new life of the outbox, after the database was restored from a copy by tools of others: transaction
+// numbers have begun again, so positions of before mean nothing any more. It needs no log: what the router had not
+// carried out when the copy was taken, and all that came since the copy is in use, is put behind the beginning of the new
+// life, to be published and carried out once, whether or not the log has it; ids stay as they were. Everything that the
+// log has of earlier lives is passed over from then on, as what happened after the copy was taken is unknown here. It
+// returns how many events are published anew. The relays have to be stopped, or stuck over the restored copy.
+func NewEpoch(ctx context.Context, pool *pgxpool.Pool, reason string) (again int, err error) {
 	pooled, err := pool.Acquire(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("connect to the database: %w", err)
@@ -40,15 +34,8 @@ func NewEpoch(ctx context.Context, pool *pgxpool.Pool, held Holder, reason strin
 	if err := keepRelaysOut(ctx, conn); err != nil {
 		return 0, err
 	}
-	if err := held.Ensure(ctx); err != nil {
-		return 0, err
-	}
-	stored, err := storedEvents(ctx, conn, held)
-	if err != nil {
-		return 0, err
-	}
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		again, err = beginAgain(ctx, tx, stored, reason)
+		again, err = beginAgain(ctx, tx, reason)
 		return err
 	})
 	if err != nil {
@@ -62,7 +49,7 @@ func keepRelaysOut(ctx context.Context, conn *pgx.Conn) error {
 	const patience, every = 15 * time.Second, 20 * time.Millisecond
 	for began := time.Now(); ; {
 		var got bool
-		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, lockID).Scan(&got); err != nil {
+		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, RelayLock).Scan(&got); err != nil {
 			return fmt.Errorf("ask for the relay's lock: %w", err)
 		}
 		if got {
@@ -75,28 +62,6 @@ func keepRelaysOut(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 	}
-}
-
-// storedEvents says of each event of the outbox whether the log holds it.
-func storedEvents(ctx context.Context, conn *pgx.Conn, held Holder) (map[string]bool, error) {
-	rows, err := conn.Query(ctx, `SELECT event_id::text FROM outbox`)
-	if err != nil {
-		return nil, fmt.Errorf("read the outbox: %w", err)
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("read the outbox: %w", err)
-	}
-	stored := make(map[string]bool, len(ids))
-	for _, id := range ids {
-		stored[id] = false
-	}
-	err = held.EventIDs(ctx, func(id string) {
-		if _, ours := stored[id]; ours {
-			stored[id] = true
-		}
-	})
-	return stored, err
 }
 
 // A clock that was set back must not make the new epoch look older than the last.
@@ -115,7 +80,7 @@ FROM (SELECT xid, id, created_at, row_number() OVER (ORDER BY xid, id) AS n
       FROM outbox WHERE event_id = ANY($1::uuid[])) missing
 WHERE o.xid = missing.xid AND o.id = missing.id AND o.created_at = missing.created_at`
 
-func beginAgain(ctx context.Context, tx pgx.Tx, stored map[string]bool, reason string) (int, error) {
+func beginAgain(ctx context.Context, tx pgx.Tx, reason string) (int, error) {
 	before, err := currentEpoch(ctx, tx)
 	if err != nil {
 		return 0, err
@@ -131,7 +96,7 @@ func beginAgain(ctx context.Context, tx pgx.Tx, stored map[string]bool, reason s
 	if err := outlive(ctx, tx, xid); err != nil {
 		return 0, err
 	}
-	missing, done, err := sortOut(ctx, tx, stored, before, xid)
+	missing, done, err := sortOut(ctx, tx, before, xid)
 	if err != nil {
 		return 0, err
 	}
@@ -139,6 +104,9 @@ func beginAgain(ctx context.Context, tx pgx.Tx, stored map[string]bool, reason s
 		return 0, err
 	}
 	if _, err := tx.Exec(ctx, appendAgain, missing); err != nil {
+		return 0, err
+	}
+	if _, err := tx.Exec(ctx, beginAtEpoch, Router); err != nil {
 		return 0, err
 	}
 	return len(missing), nil
@@ -166,9 +134,16 @@ func outlive(ctx context.Context, tx pgx.Tx, xid uint64) error {
 	}
 }
 
+// A router at work moves on between two looks at its position, unless the row is held.
+const lockRouted = `SELECT updated_at FROM consumer_positions WHERE consumer = $1 FOR UPDATE`
+
 // sortOut reads what has to be published in the new epoch, and what is done but has a number from where
 // the new epoch begins on.
-func sortOut(ctx context.Context, tx pgx.Tx, stored map[string]bool, before epoch, xid uint64) (missing, done []string, err error) {
+func sortOut(ctx context.Context, tx pgx.Tx, before epoch, xid uint64) (missing, done []string, err error) {
+	var movedAt time.Time
+	if err := tx.QueryRow(ctx, lockRouted, Router).Scan(&movedAt); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil, fmt.Errorf("hold the router's position: %w", err)
+	}
 	routed, err := routed(ctx, tx)
 	if err != nil {
 		return nil, nil, err
@@ -188,13 +163,12 @@ func sortOut(ctx context.Context, tx pgx.Tx, stored map[string]bool, before epoc
 		if p.XID, err = strconv.ParseUint(number, 10, 64); err != nil {
 			return nil, nil, err
 		}
-		// What was undone when the last epoch began was put behind its beginning. The number alone doesn't
-		// tell: since the restore, the younger cluster gives lower ones. What a lost stream held was carried
-		// out up to the router's position.
+		// What was undone when the last epoch began was put behind its beginning. Neither there nor for the router's
+		// position does the number alone tell: since the restore, the younger cluster gives lower ones.
 		carriedOut := p.XID < before.start.XID && created.Before(before.startedAt) ||
-			routed.Epoch == before.start.Epoch && !p.After(routed)
+			routed.Epoch == before.start.Epoch && !p.After(routed) && !created.After(movedAt)
 		switch {
-		case !stored[id] && !carriedOut:
+		case !carriedOut:
 			missing = append(missing, id)
 		case p.XID >= xid:
 			done = append(done, id)

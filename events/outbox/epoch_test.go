@@ -66,6 +66,7 @@ func TestNewEpochAfterRestore(t *testing.T) {
 	appendFacts(t, db, notes("kept", 10)...)
 	published(t, db, s)
 	stop()
+	routedSoFar(t, db)
 	appendFacts(t, db, notes("not yet published", 5)...)
 	copied := youngerCopy(t, url)
 	_, stop = startRelay(t, db, s)
@@ -73,6 +74,7 @@ func TestNewEpochAfterRestore(t *testing.T) {
 	published(t, db, s)
 	stop()
 	before := ids(streamHolds(t, s))
+	carriedOut := before[:10]
 
 	appendFacts(t, copied, notes("in the copy", 4)...)
 	logged, stopStuck := startRelay(t, copied, s)
@@ -80,15 +82,21 @@ func TestNewEpochAfterRestore(t *testing.T) {
 	if got := ids(streamHolds(t, s)); !slices.Equal(got, before) {
 		t.Fatal("the relay published before the new epoch")
 	}
-	again, err := outbox.NewEpoch(t.Context(), copied.Pool(), s, "restored")
+	again, err := outbox.NewEpoch(t.Context(), copied.Pool(), "restored")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again != 4 {
-		t.Errorf("%d events are published anew, want the 4 that the stream lacks", again)
+	if again != 5+4 {
+		t.Errorf("%d events are published anew, want the 9 that were not carried out, of which the stream has 5", again)
+	}
+	var moved bool
+	err = copied.Pool().QueryRow(t.Context(), `SELECT p.epoch = e.epoch AND p.xid = e.started_xid AND p.stream_seq = 0
+		FROM consumer_positions p, (SELECT * FROM outbox_epochs ORDER BY started_at DESC LIMIT 1) e`).Scan(&moved)
+	if err != nil || !moved {
+		t.Errorf("the router would go on in the lost life: %v", err)
 	}
 	appendFacts(t, copied, notes("new", 12)...)
-	want := append(slices.Clone(before), idsSince(t, copied, before)...)
+	want := append(slices.Clone(before), idsSince(t, copied, carriedOut)...)
 	eventually(t, "all is published", func() error {
 		if last, err := lastSeq(t, s); err != nil || last < uint64(len(want)) {
 			return fmt.Errorf("at %d of %d: %v", last, len(want), err)
@@ -98,8 +106,8 @@ func TestNewEpochAfterRestore(t *testing.T) {
 	if diff := cmp.Diff(want, ids(streamHolds(t, s))); diff != "" {
 		t.Fatalf("the stream (-want +got):\n%s", diff)
 	}
-	if len(want) != 10+5+3+4+12 {
-		t.Fatalf("%d events in all, want 34", len(want))
+	if len(want) != 10+5+3+5+4+12 {
+		t.Fatalf("%d events in all, want 39", len(want))
 	}
 	stopStuck()
 	startRelay(t, copied, s)
@@ -112,7 +120,18 @@ func TestNewEpochAfterRestore(t *testing.T) {
 	})
 }
 
-// idsSince lists the outbox without what the stream held before.
+// routedSoFar has the router have carried out all that the outbox has.
+func routedSoFar(t *testing.T, db *store.DB) {
+	t.Helper()
+	_, err := db.Pool().Exec(t.Context(), `
+		INSERT INTO consumer_positions (consumer, epoch, xid, id, stream_seq)
+		SELECT 'router', epoch, xid, id, 5 FROM outbox, outbox_epochs ORDER BY xid DESC, id DESC LIMIT 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// idsSince lists the outbox without what was carried out before.
 func idsSince(t *testing.T, db *store.DB, before []string) (list []string) {
 	for _, p := range outboxHolds(t, db) {
 		if !slices.Contains(before, p.ID) {
@@ -131,6 +150,7 @@ func TestNewEpochWaitsForOlderTransactions(t *testing.T) {
 	appendFacts(t, db, notes("published", 3)...)
 	published(t, db, s)
 	stop()
+	routedSoFar(t, db)
 	tx, err := connect(t, url).Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +164,7 @@ func TestNewEpochWaitsForOlderTransactions(t *testing.T) {
 	}
 	begun := make(chan result, 1)
 	go func() {
-		again, err := outbox.NewEpoch(t.Context(), db.Pool(), s, "test")
+		again, err := outbox.NewEpoch(t.Context(), db.Pool(), "test")
 		begun <- result{again, err}
 	}()
 	eventually(t, "the new epoch waits", func() error {
@@ -178,19 +198,14 @@ func TestNewEpochWaitsForOlderTransactions(t *testing.T) {
 	}
 }
 
-// What the router has carried out of a lost stream must not come a second time.
+// What the router has carried out must not come a second time.
 func TestNewEpochLeavesOutWhatWasRouted(t *testing.T) {
 	t.Parallel()
-	db, s := open(t, newDatabase(t)), openStream(t, newNATS(t))
+	db := open(t, newDatabase(t))
 	appendFacts(t, db, notes("routed", 5)...)
-	_, err := db.Pool().Exec(t.Context(), `
-		INSERT INTO consumer_positions (consumer, epoch, xid, id, stream_seq)
-		SELECT 'router', epoch, xid, id, 5 FROM outbox, outbox_epochs ORDER BY xid DESC, id DESC LIMIT 1`)
-	if err != nil {
-		t.Fatal(err)
-	}
+	routedSoFar(t, db)
 	appendFacts(t, db, notes("new", 3)...)
-	if again, err := outbox.NewEpoch(t.Context(), db.Pool(), s, "test"); err != nil || again != 3 {
+	if again, err := outbox.NewEpoch(t.Context(), db.Pool(), "test"); err != nil || again != 3 {
 		t.Fatalf("got %d events again, %v; want the 3 that were not routed", again, err)
 	}
 }
@@ -202,7 +217,7 @@ func TestNewEpochRefusesBesideRelay(t *testing.T) {
 	eventually(t, "the relay works", saying(logged, "relay publishes"))
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, err := outbox.NewEpoch(ctx, db.Pool(), s, "test"); err == nil {
+	if _, err := outbox.NewEpoch(ctx, db.Pool(), "test"); err == nil {
 		t.Fatal("a new epoch was begun beside a relay at work")
 	}
 	var epochs int

@@ -24,4 +24,4 @@ func (r *Relay) RelayUnlocked(ctx context.Context, conn *pgx.Conn, seq uint64, p
 }
 
 // LockID is the advisory lock of the active relay.
-const LockID = lockID
+const LockID = RelayLock

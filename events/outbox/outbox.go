@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -20,12 +21,20 @@ type Origin struct {
 	CausationID    string // the event that led to this
 	CorrelationID  string // the request at the head of the chain
 	TraceParent    string // W3C trace context
+	Request        Request
+}
+
+// A Request is the call by which a fact was stated, for who asks later how it came about. The zero value: it was none.
+type Request struct {
+	Route string    // method and pattern, such as "POST /api/jobs"
+	KeyID string    // of the key that it had
+	At    time.Time // when it came
 }
 
 const insert = `
 INSERT INTO outbox (event_id, organization_id, type, subject, aggregate_version,
-                    causation_id, correlation_id, traceparent, data)
-VALUES ($1, $2, $3, $4, $5, nullif($6, ''), nullif($7, ''), nullif($8, ''), $9)`
+                    causation_id, correlation_id, traceparent, data, route, key_id, asked_at)
+VALUES ($1, $2, $3, $4, $5, nullif($6, ''), nullif($7, ''), nullif($8, ''), $9, nullif($10, ''), nullif($11, ''), $12)`
 
 // Queue adds the insert of one fact to a batch that the caller sends in its transaction, and returns
 // the id of the event.
@@ -42,8 +51,15 @@ func QueueAs(b *pgx.Batch, id string, o Origin, f events.Fact) error {
 	}
 	subject, version := f.Aggregate()
 	b.Queue(insert, id, o.OrganizationID, f.EventType(), subject, version,
-		o.CausationID, o.CorrelationID, o.TraceParent, string(data))
+		o.CausationID, o.CorrelationID, o.TraceParent, string(data), o.Request.Route, o.Request.KeyID, o.Request.at())
 	return nil
+}
+
+func (r Request) at() *time.Time {
+	if r.At.IsZero() {
+		return nil
+	}
+	return &r.At
 }
 
 // Append writes facts in the caller's transaction. Wake the relay after the commit; it polls anyway.

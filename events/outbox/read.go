@@ -12,10 +12,11 @@ import (
 )
 
 // A Span is a part of the outbox, which keeps a week: what was appended from Since on and before Until,
-// of some types or, where none is named, of all.
+// of some types or, where none is named, of all, and of one organization or, with "", of all.
 type Span struct {
-	Since, Until time.Time
-	Types        []string
+	Since, Until   time.Time
+	Types          []string
+	OrganizationID string
 }
 
 const selectSpan = `
@@ -24,8 +25,9 @@ SELECT xid::text, id, event_id::text, organization_id::text, type, subject, aggr
 FROM outbox
 WHERE (xid, id) > ($1::text::xid8, $2) AND created_at >= $3 AND created_at < $4
   AND (cardinality($5::text[]) = 0 OR type = ANY($5))
+  AND ($6::text = '' OR organization_id = nullif($6, '')::uuid)
 ORDER BY outbox.xid, outbox.id
-LIMIT $6`
+LIMIT $7`
 
 // Read calls each with the events of a part of the outbox, in order, some hundred at a time.
 func Read(ctx context.Context, db Execer, s Span, each func([]Entry) error) error {
@@ -34,7 +36,7 @@ func Read(ctx context.Context, db Execer, s Span, each func([]Entry) error) erro
 		s.Types = []string{}
 	}
 	for {
-		rows, err := db.Query(ctx, selectSpan, strconv.FormatUint(last.XID, 10), last.ID, s.Since, s.Until, s.Types, maxBatch)
+		rows, err := db.Query(ctx, selectSpan, strconv.FormatUint(last.XID, 10), last.ID, s.Since, s.Until, s.Types, s.OrganizationID, maxBatch)
 		if err != nil {
 			return fmt.Errorf("read the outbox: %w", err)
 		}

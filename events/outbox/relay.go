@@ -14,9 +14,9 @@ import (
 	"github.com/payaid/payaid/internal/store"
 )
 
-// lockID is the session advisory lock of the active relay. It spares the stand-by the work; what keeps
+// RelayLock is the session advisory lock of the active relay. It spares the stand-by the work; what keeps
 // two relays from writing is the fence of the stream.
-const lockID int64 = 0x70617961_6964_0002
+const RelayLock int64 = 0x70617961_6964_0002
 
 const (
 	// The safety net under a lost wake-up.
@@ -36,19 +36,29 @@ type Relay struct {
 	pool   *pgxpool.Pool
 	stream Log
 	wake   <-chan struct{}
+	alive  func()
 	log    *slog.Logger
 }
 
 // NewRelay makes a relay. A receive from wake tells it that a transaction with facts has committed; nil
 // leaves it to its poll.
 func NewRelay(pool *pgxpool.Pool, s Log, wake <-chan struct{}, log *slog.Logger) *Relay {
-	return &Relay{pool: pool, stream: s, wake: wake, log: log}
+	return &Relay{pool: pool, stream: s, wake: wake, alive: func() {}, log: log}
+}
+
+// Alive has each turn of the relay told, whether it leads or stands by and whether it got anywhere; nil tells nobody.
+// Silence means that it hangs.
+func (r *Relay) Alive(tell func()) *Relay {
+	if tell != nil {
+		r.alive = tell
+	}
+	return r
 }
 
 // Run relays until ctx ends; no publish is in flight when it returns. What goes wrong is logged and
 // tried again: events wait in the outbox meanwhile.
 func (r *Relay) Run(ctx context.Context) error {
-	return store.Leader{Pool: r.pool, Lock: lockID, Name: "relay", Log: r.log}.Run(ctx, r.lead)
+	return store.Leader{Pool: r.pool, Lock: RelayLock, Name: "relay", Log: r.log, Alive: r.alive}.Run(ctx, r.lead)
 }
 
 // lead relays as the active one. It asks the database many times a second, and a publish takes less than
@@ -81,6 +91,7 @@ func (r *Relay) relay(ctx context.Context, conn *pgx.Conn, seq uint64, position 
 	pause := heldFirst
 	looked := time.Now()
 	for {
+		r.alive()
 		entries, held, err := pending(ctx, conn, position, maxBatch)
 		if err != nil {
 			return err

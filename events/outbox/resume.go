@@ -29,16 +29,35 @@ func (r *Relay) resume(ctx context.Context, db querier) (seq uint64, from events
 			return 0, from, err
 		}
 	}
-	if now.newestXID >= now.nextXID {
-		return 0, from, restored("the outbox holds", now.newestXID, now.nextXID)
+	if err := now.younger(from); err != nil {
+		return 0, from, err
 	}
 	if from.Epoch != now.start.Epoch {
 		return last.Seq, now.start, nil
 	}
-	if from.XID >= now.nextXID {
-		return 0, from, restored("the stream has come to", from.XID, now.nextXID)
-	}
 	return last.Seq, from, nil
+}
+
+// CheckNumbers is an error where the database is a copy that was restored into a younger cluster: its outbox, or how far
+// the log has come, has a transaction number that the cluster has yet to give. Then the log holds what this database
+// knows nothing of, which must start nothing here. The log is to be asked first, as it may grow.
+func CheckNumbers(ctx context.Context, db querier, last Tail) error {
+	now, err := currentEpoch(ctx, db)
+	if err != nil {
+		return err
+	}
+	return now.younger(last.Position)
+}
+
+// younger is an error where numbers are in use that this cluster has yet to give.
+func (now epoch) younger(at events.Position) error {
+	if now.newestXID >= now.nextXID {
+		return restored("the outbox holds", now.newestXID, now.nextXID)
+	}
+	if at.Epoch == now.start.Epoch && at.XID >= now.nextXID {
+		return restored("the stream has come to", at.XID, now.nextXID)
+	}
+	return nil
 }
 
 func restored(what string, xid, next uint64) error {

@@ -83,9 +83,9 @@ type following struct {
 
 // consume delivers from one consumer.
 func (f *following) consume(ctx context.Context) error {
-	consumer, err := f.stream.js.OrderedConsumer(ctx, Name, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:   f.next,
+	from := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: f.next}
+	consumer, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		return f.stream.js.OrderedConsumer(ctx, Name, from)
 	})
 	if err != nil {
 		return fmt.Errorf("follow the stream %s from %d: %w", Name, f.next, err)

@@ -22,11 +22,20 @@ import (
 const singles = 8
 
 // publishTimeout bounds a whole publish. A synced batch of 500 takes about 30 ms, a disk that stalls
-// takes seconds; whoever waits longer does better to look what was stored.
-const publishTimeout = 10 * time.Second
+// takes seconds; whoever waits longer does better to look what was stored. Of what a server had in hand
+// when it died no word will come, and within as much time a cluster elects another.
+const publishTimeout = 5 * time.Second
 
 // Publish implements outbox.Log: few entries each by itself, more as one atomic batch.
 func (s *Stream) Publish(ctx context.Context, after uint64, entries []outbox.Entry) (uint64, error) {
+	seq, err := s.publish(ctx, after, entries)
+	if err != nil {
+		s.leave(ctx, err)
+	}
+	return seq, err
+}
+
+func (s *Stream) publish(ctx context.Context, after uint64, entries []outbox.Entry) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	ctx, done := s.whileConnected(ctx)

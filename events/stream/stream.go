@@ -52,7 +52,7 @@ func (s *Stream) Ensure(ctx context.Context) error {
 	if err := s.checkServer(); err != nil {
 		return err
 	}
-	_, err := s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	wanted := jetstream.StreamConfig{
 		Name:               Name,
 		Description:        "PayAid events, written by the relay alone",
 		Subjects:           []string{events.SubjectPrefix + ">"},
@@ -68,8 +68,10 @@ func (s *Stream) Ensure(ctx context.Context) error {
 		DenyDelete:         true,
 		DenyPurge:          true,
 		AllowAtomicPublish: true,
-	})
+	}
+	_, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return s.js.CreateOrUpdateStream(ctx, wanted) })
 	if err != nil {
+		s.leave(ctx, err)
 		return fmt.Errorf("make the stream %s: %w", Name, err)
 	}
 	return nil
@@ -102,9 +104,9 @@ func versionNumbers(v string) []int {
 
 // Tail reads the end of the stream. It asks the stream's leader, as a follower may lag.
 func (s *Stream) Tail(ctx context.Context) (outbox.Tail, error) {
-	st, err := s.js.Stream(ctx, Name)
+	st, err := s.lookUp(ctx)
 	if err != nil {
-		return outbox.Tail{}, fmt.Errorf("look up the stream %s: %w", Name, err)
+		return outbox.Tail{}, err
 	}
 	last := outbox.Tail{Seq: st.CachedInfo().State.LastSeq}
 	last.Position, last.Known, err = s.positionUpTo(ctx, st, last.Seq)
@@ -114,9 +116,9 @@ func (s *Stream) Tail(ctx context.Context) (outbox.Tail, error) {
 // Holds reports whether the relay's last message up to seq is the one written at p: a stream that was
 // lost and made again holds something else there, or nothing.
 func (s *Stream) Holds(ctx context.Context, seq uint64, p events.Position) (bool, error) {
-	st, err := s.js.Stream(ctx, Name)
+	st, err := s.lookUp(ctx)
 	if err != nil {
-		return false, fmt.Errorf("look up the stream %s: %w", Name, err)
+		return false, err
 	}
 	if seq > st.CachedInfo().State.LastSeq {
 		return false, nil
@@ -140,7 +142,7 @@ func (s *Stream) positionUpTo(ctx context.Context, st jetstream.Stream, seq uint
 			return events.Position{}, false, fmt.Errorf(
 				"none of the messages %d to %d of the stream was written by the relay: find out who else writes to it", at+1, seq)
 		}
-		msg, err := st.GetMsg(ctx, at)
+		msg, err := read(ctx, st, at)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue
 		}
@@ -161,9 +163,9 @@ type Extent struct {
 
 // Extent looks at how much the stream holds.
 func (s *Stream) Extent(ctx context.Context) (Extent, error) {
-	st, err := s.js.Stream(ctx, Name)
+	st, err := s.lookUp(ctx)
 	if err != nil {
-		return Extent{}, fmt.Errorf("look up the stream %s: %w", Name, err)
+		return Extent{}, err
 	}
 	state := st.CachedInfo().State
 	return Extent{First: state.FirstSeq, Last: state.LastSeq, Messages: state.Msgs, Bytes: state.Bytes}, nil
@@ -171,9 +173,9 @@ func (s *Stream) Extent(ctx context.Context) (Extent, error) {
 
 // State gives the first and the last sequence of the stream.
 func (s *Stream) State(ctx context.Context) (first, last uint64, err error) {
-	st, err := s.js.Stream(ctx, Name)
+	st, err := s.lookUp(ctx)
 	if err != nil {
-		return 0, 0, fmt.Errorf("look up the stream %s: %w", Name, err)
+		return 0, 0, err
 	}
 	state := st.CachedInfo().State
 	return state.FirstSeq, state.LastSeq, nil
@@ -183,6 +185,7 @@ func (s *Stream) State(ctx context.Context) (first, last uint64, err error) {
 type Survey struct {
 	First, Last      uint64
 	Replicas, Wanted int       // copies that are kept, and that Ensure would have kept
+	Behind           []string  // servers whose copy is away, or not up to date
 	Kept             bool      // nobody can delete messages, nor purge the stream, and all are on disk
 	ServerTime       time.Time // the zero time: the server doesn't tell
 }
@@ -192,14 +195,27 @@ func (s *Stream) Survey(ctx context.Context) (Survey, error) {
 	if err := s.checkServer(); err != nil {
 		return Survey{}, err
 	}
-	st, err := s.js.Stream(ctx, Name)
+	st, err := s.lookUp(ctx)
 	if err != nil {
-		return Survey{}, fmt.Errorf("look up the stream %s: %w", Name, err)
+		return Survey{}, err
 	}
 	info := st.CachedInfo()
 	c := info.Config
-	return Survey{First: info.State.FirstSeq, Last: info.State.LastSeq, Replicas: c.Replicas, Wanted: s.replicas(),
+	return Survey{First: info.State.FirstSeq, Last: info.State.LastSeq, Replicas: c.Replicas, Wanted: s.replicas(), Behind: behind(info.Cluster),
 		Kept: c.Storage == jetstream.FileStorage && c.DenyDelete && c.DenyPurge, ServerTime: info.TimeStamp}, nil
+}
+
+// behind names the servers whose copy is away or not up to date. A server that is alone has no others.
+func behind(c *jetstream.ClusterInfo) (list []string) {
+	if c == nil {
+		return nil
+	}
+	for _, peer := range c.Replicas {
+		if peer.Offline || !peer.Current {
+			list = append(list, peer.Name)
+		}
+	}
+	return list
 }
 
 // replicas is how many copies the stream has: three on a cluster.
@@ -212,9 +228,9 @@ func (s *Stream) replicas() int {
 
 // Ends gives the first sequence of the stream, and its last with the place in the outbox that it holds.
 func (s *Stream) Ends(ctx context.Context) (first uint64, last outbox.Tail, err error) {
-	st, err := s.js.Stream(ctx, Name)
+	st, err := s.lookUp(ctx)
 	if err != nil {
-		return 0, last, fmt.Errorf("look up the stream %s: %w", Name, err)
+		return 0, last, err
 	}
 	state := st.CachedInfo().State
 	last.Seq = state.LastSeq
@@ -224,9 +240,9 @@ func (s *Stream) Ends(ctx context.Context) (first uint64, last outbox.Tail, err 
 
 // EventIDs calls each with the id of every event that the stream holds, oldest first.
 func (s *Stream) EventIDs(ctx context.Context, each func(id string)) error {
-	st, err := s.js.Stream(ctx, Name)
+	st, err := s.lookUp(ctx)
 	if err != nil {
-		return fmt.Errorf("look up the stream %s: %w", Name, err)
+		return err
 	}
 	state := st.CachedInfo().State
 	if state.Msgs == 0 {
