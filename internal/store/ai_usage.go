@@ -46,7 +46,7 @@ func (u *Usage) Add(v Usage) {
 // began, was none. An answer that a limit on tokens cut has a detail where it was refused.
 const (
 	countCalls = `
-SELECT c.organization_id, date_trunc('hour', c.created_at, o.timezone) AS hour, c.kind, c.provider, c.model,
+SELECT c.organization_id, date_trunc('hour', c.created_at, o.timezone) AS hour, c.created_at, c.kind, c.provider, c.model,
        made::int AS calls, answered::int AS answers, (made AND NOT answered)::int AS failures,
        (answered AND c.cacheable)::int AS cacheable, (answered AND c.cached)::int AS cached,
        CASE WHEN made THEN c.prompt_tokens ELSE 0 END AS prompt_tokens,

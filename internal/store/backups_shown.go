@@ -64,7 +64,7 @@ const (
 	backupsInNumber = `
 SELECT (SELECT count(*)::int FROM backups WHERE state = 'running'),
        EXISTS (SELECT FROM backups WHERE state = 'completed' AND 'remote' = ANY (places))`
-	backupSchedule = `SELECT name, kind, cron, last_run_at, next_run_at FROM schedules WHERE kind = 'db.backup' LIMIT 1`
+	backupSchedule = scheduleColumns + `WHERE kind = 'db.backup' LIMIT 1`
 )
 
 // BackupOverview reads the page behind the id before ("": the first) and how things stand, in one round trip.
@@ -140,4 +140,14 @@ func (b Backup) Trial() *BackupTrial {
 		return nil
 	}
 	return &t
+}
+
+const backupState = `SELECT state FROM backups WHERE name = $1`
+
+// BackupState is the state of the backup of a name; ErrNotFound when none is known.
+func BackupState(ctx context.Context, tx pgx.Tx, name string) (state string, err error) {
+	if err := tx.QueryRow(ctx, backupState, name).Scan(&state); err != nil {
+		return "", fmt.Errorf("read the state of backup %s: %w", name, notFound(err))
+	}
+	return state, nil
 }

@@ -13,11 +13,13 @@ import (
 type Retention struct {
 	IdempotencyKeys time.Duration
 	JobEvents       time.Duration // after the job's end
-	Jobs            time.Duration // after their end, with effects, calls and mails
+	Jobs            time.Duration // after their end, with effects, attempts, calls and mails
 	APIKeys         time.Duration // after revocation or expiry
 	BegunCalls      time.Duration // of providers, whose process died; they become lost ones
 	UsageHours      time.Duration // of models, added up
 	Suppressions    time.Duration // after their expiry
+	InternalJobs    time.Duration // attempts of jobs that no client asked for
+	Webhooks        time.Duration // deliveries after their end, endpoints after their deletion, lanes after their last use
 }
 
 // deleteAtOnce keeps a transaction short and its locks few.
@@ -56,8 +58,18 @@ WITH old AS (
     DELETE FROM mail_messages m USING old WHERE m.organization_id = old.organization_id AND m.id = old.id
 ), told AS (
     DELETE FROM job_events t USING old WHERE t.organization_id = old.organization_id AND t.job_id = old.id
+), attempts AS (
+    DELETE FROM job_attempts a USING old WHERE a.organization_id = old.organization_id AND a.job_id = old.id
 )
 DELETE FROM jobs j USING old WHERE j.organization_id = old.organization_id AND j.id = old.id`
+
+// Of jobs that an operator has deleted.
+const deleteStrayCalls = `
+DELETE FROM ai_calls WHERE ctid IN (
+    SELECT c.ctid FROM ai_calls c
+    WHERE c.created_at < $1 AND c.created_at < (SELECT until FROM ai_usage_until)
+      AND NOT EXISTS (SELECT FROM jobs j WHERE j.organization_id = c.organization_id AND j.id = c.job_id)
+    LIMIT $2)`
 
 const deleteAPIKeys = `
 DELETE FROM api_keys WHERE ctid IN (
@@ -88,9 +100,17 @@ func (db *DB) CleanUp(ctx context.Context, r Retention) error {
 		{"job events", deleteJobEvents, r.JobEvents},
 		{"calls under way", loseOldCalls, r.BegunCalls},
 		{"jobs", deleteJobs, r.Jobs},
+		{"calls of deleted jobs", deleteStrayCalls, r.Jobs},
+		{"attempts", deleteJobAttempts, r.Jobs},
+		{"bulk actions", deleteBulkActions, r.Jobs},
+		{"attempts of internal jobs", deleteInternalAttempts, r.InternalJobs},
 		{"usage", deleteUsageHours, r.UsageHours},
 		{"API keys", deleteAPIKeys, r.APIKeys},
 		{"suppressions", deleteSuppressions, r.Suppressions},
+		{"deliveries", deleteWebhookDeliveries, r.Webhooks},
+		{"events of webhooks", deleteWebhookEvents, r.Webhooks},
+		{"webhooks", deleteWebhookEndpoints, r.Webhooks},
+		{"lanes of webhooks", deleteWebhookLanes, r.Webhooks},
 	} {
 		if err := db.deleteAll(ctx, step.sql, now.Add(-step.kept)); err != nil {
 			return fmt.Errorf("clean up %s: %w", step.what, err)

@@ -21,7 +21,7 @@ type Health struct {
 	OwnedByRoles      []string // tables that one of our roles owns, which it must not
 	Unrouted          int      // events behind the router, at most a thousand
 	OldestUnrouted    time.Duration
-	DeadEvents        int
+	DeadEvents        int // at most a thousand
 	DaysAhead         int // of outbox partitions
 }
 
@@ -33,7 +33,7 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
        session_user, (SELECT rolsuper FROM pg_roles WHERE rolname = session_user),
        ARRAY(SELECT c.relname::text FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
              WHERE r.rolname IN ('payaid_app', 'payaid_system') AND c.relkind IN ('r', 'p')),
-       (SELECT count(*) FROM dead_events WHERE redriven_at IS NULL),
+       (SELECT count(*) FROM (SELECT FROM dead_events WHERE redriven_at IS NULL LIMIT 1000) AS dead),
        (SELECT count(*) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'outbox'::regclass AND c.relname > 'outbox_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')
           AND c.relname ~ '^outbox_[0-9]{8}$')`

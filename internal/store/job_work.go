@@ -101,16 +101,10 @@ UPDATE jobs
 SET waiting_reason = $4, next_attempt_at = $5, updated_at = now(), version = version + 1
 WHERE organization_id = $1 AND id = $2 AND lease = $3 AND status = 'running'`
 
-// WaitJob says why a held job does not go on now, and when it will be tried again.
-func WaitJob(ctx context.Context, db Execer, h Hold, reason string, next time.Time) error {
-	tag, err := db.Exec(ctx, waitJob, h.OrganizationID, h.JobID, h.Lease, reason, next)
-	if err == nil {
-		err = oneRow(tag)
-	}
-	if err != nil {
-		return fmt.Errorf("let job %s wait: %w", h.JobID, err)
-	}
-	return nil
+// QueueJobWait adds to a batch why a held job does not go on now, and when it will be tried again. ErrConflict comes from
+// the batch when the hold is lost.
+func QueueJobWait(b *pgx.Batch, h Hold, reason string, next time.Time) {
+	b.Queue(waitJob, h.OrganizationID, h.JobID, h.Lease, reason, next).Exec(oneRow)
 }
 
 const progressJob = `

@@ -59,6 +59,9 @@ func (j Job) Terminal() bool {
 	return j.Status == Succeeded || j.Status == Failed || j.Status == Cancelled
 }
 
+// CallsBack reports whether the job's client wants to be called back at its end.
+func (j Job) CallsBack() bool { return j.CallbackURL != nil }
+
 const jobColumns = `organization_id::text, id::text, kind, queue, status, priority, overflow, run, lease, attempt,
     max_attempts, input, output, error, waiting_reason, next_attempt_at, progress, metadata, callback_url, run_at,
     deadline, river_job_id, event_id::text, request_id, traceparent, created_at, started_at, finished_at, version`

@@ -9,35 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// AllJobs lists jobs over all organizations, newest first. No index holds them in that order; it looks
-// at the last hour, then further back, until there are enough.
-func (db *DB) AllJobs(ctx context.Context, f JobFilter) ([]Job, error) {
-	for _, back := range []time.Duration{time.Hour, 24 * time.Hour, 30 * 24 * time.Hour, 0} {
-		window := f
-		if since := time.Now().Add(-back); back > 0 && since.After(f.CreatedAfter) {
-			window.CreatedAfter = since
-		}
-		jobs, err := db.someJobs(ctx, window)
-		if err != nil || len(jobs) >= f.Limit || back == 0 {
-			return jobs, err
-		}
-	}
-	return nil, nil
-}
-
-func (db *DB) someJobs(ctx context.Context, f JobFilter) ([]Job, error) {
-	sql, args := f.query()
-	rows, err := db.pool.Query(ctx, fmt.Sprintf(sql, "true"), args...)
-	if err != nil {
-		return nil, fmt.Errorf("list jobs: %w", err)
-	}
-	jobs, err := pgx.CollectRows(rows, pgx.RowToStructByName[Job])
-	if err != nil {
-		return nil, fmt.Errorf("list jobs: %w", err)
-	}
-	return jobs, nil
-}
-
 const findJob = `
 SELECT ` + jobColumns + ` FROM jobs
 WHERE id = $1 AND created_at BETWEEN $2::timestamptz - $3::interval AND $2::timestamptz + $3::interval`

@@ -18,6 +18,8 @@ type Leader struct {
 	Lock int64
 	Name string // in logs and errors: "relay"
 	Log  *slog.Logger
+	// Alive hears of each turn that it stands by or begins anew; nil: nobody does. Who leads tells of its own turns.
+	Alive func()
 }
 
 const (
@@ -30,14 +32,16 @@ const (
 )
 
 // A host that froze or fell off the network would hold the lock for hours, so a session that asks nothing
-// for this long is over. Who leads must ask more often than that.
-const endSilentSession = `SET idle_session_timeout = '20s'`
+// for this long is over; in the middle of a transaction, the pool's own limit ends it. Who leads must ask more
+// often than that.
+const endSilentSession = `SET idle_session_timeout = '12s'`
 
 // Run leads until ctx ends, again and again: what goes wrong is logged and tried again. lead works on the
 // connection that holds the lock, so that a leader that has lost the one has lost the other.
 func (l Leader) Run(ctx context.Context, lead func(context.Context, *pgx.Conn) error) error {
 	wait := leadAgainFirst
 	for {
+		l.alive()
 		began := time.Now()
 		err := l.session(ctx, lead)
 		if ctx.Err() != nil {
@@ -85,9 +89,16 @@ func (l Leader) take(ctx context.Context, conn *pgx.Conn) error {
 		if !standing {
 			l.Log.Info(l.Name+" stands by", "reason", "another "+l.Name+" is active")
 		}
+		l.alive()
 		if err := pause(ctx, standByEvery); err != nil {
 			return err
 		}
+	}
+}
+
+func (l Leader) alive() {
+	if l.Alive != nil {
+		l.Alive()
 	}
 }
 

@@ -13,11 +13,11 @@ const MailServer = "smtp"
 
 // MailMetrics are figures of all organizations together, for the operator.
 type MailMetrics struct {
-	// Mails, by state.
+	// Mails, by state; MostMailsCounted at most of each.
 	Queued, Sending, Deferred, Unknown int64
 	// What happened to recipients in the window.
 	Accepted, Failed, Bounced, Complained int64
-	Suppressions                          int64 // in force
+	Suppressions                          int64 // in force, MostMailsCounted at most
 	// OldestQueued is how long the oldest mail that is due has waited for its first attempt; nil: none does.
 	OldestQueued *time.Duration
 }
@@ -33,7 +33,8 @@ const firstDueMail = `
 
 const selectMailMetrics = `
 WITH unsettled AS (
-    SELECT state, count(*) AS n FROM mail_messages WHERE state IN ('queued', 'sending', 'deferred', 'unknown') GROUP BY state
+    SELECT s AS state, (SELECT count(*) FROM (SELECT FROM mail_messages WHERE state = s LIMIT $2) AS counted) AS n
+    FROM unnest('{queued,sending,deferred,unknown}'::text[]) AS s
 ), lately AS (
     SELECT type, count(*) AS n FROM mail_events
     WHERE created_at >= $1 AND type IN ('accepted', 'failed', 'bounced', 'complained') GROUP BY type
@@ -42,7 +43,7 @@ SELECT coalesce((SELECT n FROM unsettled WHERE state = 'queued'), 0), coalesce((
        coalesce((SELECT n FROM unsettled WHERE state = 'deferred'), 0), coalesce((SELECT n FROM unsettled WHERE state = 'unknown'), 0),
        coalesce((SELECT n FROM lately WHERE type = 'accepted'), 0), coalesce((SELECT n FROM lately WHERE type = 'failed'), 0),
        coalesce((SELECT n FROM lately WHERE type = 'bounced'), 0), coalesce((SELECT n FROM lately WHERE type = 'complained'), 0),
-       (SELECT count(*) FROM mail_suppressions WHERE ` + inForce + `),
+       (SELECT count(*) FROM (SELECT FROM mail_suppressions WHERE ` + inForce + ` LIMIT $2) AS counted),
        extract(epoch FROM now() - (` + firstDueMail + `))::float8`
 
 // MailMetrics reads how mail did since a moment until now, over all organizations, in one round trip.
@@ -51,7 +52,7 @@ func (db *DB) MailMetrics(ctx context.Context, since time.Time) (MailMetrics, er
 	var oldest *float64
 	b := &pgx.Batch{}
 	b.Queue(actAsOperator)
-	b.Queue(selectMailMetrics, since).QueryRow(func(row pgx.Row) error {
+	b.Queue(selectMailMetrics, since, MostMailsCounted).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&m.Queued, &m.Sending, &m.Deferred, &m.Unknown, &m.Accepted, &m.Failed, &m.Bounced, &m.Complained,
 			&m.Suppressions, &oldest)
 	})

@@ -121,3 +121,25 @@ func TestBurstIsWatched(t *testing.T) {
 		<-done
 	})
 }
+
+// A process that froze in the middle of a transaction must not keep others waiting for long.
+func TestATransactionThatIsLeftAloneEnds(t *testing.T) {
+	t.Parallel()
+	url := newDatabase(t)
+	tx, err := open(t, url, store.System).Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.Background())
+	if _, err := tx.Exec(t.Context(), `SELECT pg_advisory_xact_lock(42)`); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := connect(t, url).Exec(ctx, `SELECT pg_advisory_lock(42)`); err != nil {
+		t.Fatalf("wait for what the transaction holds: %v", err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT 1`); err == nil {
+		t.Error("the transaction goes on")
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/payaid/payaid/events"
 )
@@ -72,11 +73,11 @@ const movePosition = `
 UPDATE consumer_positions SET epoch = $2, xid = $3::text::xid8, id = $4, stream_seq = $5, updated_at = now()
 WHERE consumer = $1 AND epoch = $6 AND xid = $7::text::xid8 AND id = $8 AND stream_seq = $9`
 
-// MovePosition moves a consumer on from where it believes to stand. ErrConflict means that another
-// process has moved it: the caller must not carry out what it read.
-func MovePosition(ctx context.Context, tx pgx.Tx, from, to ConsumerPosition) error {
+// QueueMove adds to a batch that a consumer moves on from where it believes to stand. ErrConflict comes from the batch
+// when another process has moved it: the caller must not carry out what it read.
+func QueueMove(b *pgx.Batch, from, to ConsumerPosition) {
 	if to.Epoch == "" {
-		return nil // nothing readable has come yet
+		return // nothing readable has come yet
 	}
 	args := []any{to.Consumer, to.Epoch, strconv.FormatUint(to.XID, 10), to.ID, int64(to.StreamSeq)}
 	sql := insertPosition
@@ -84,14 +85,12 @@ func MovePosition(ctx context.Context, tx pgx.Tx, from, to ConsumerPosition) err
 		sql = movePosition
 		args = append(args, from.Epoch, strconv.FormatUint(from.XID, 10), from.ID, int64(from.StreamSeq))
 	}
-	tag, err := tx.Exec(ctx, sql, args...)
-	if err == nil {
-		err = oneRow(tag)
-	}
-	if err != nil {
-		return fmt.Errorf("move the position of %s: %w", to.Consumer, err)
-	}
-	return nil
+	b.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error {
+		if err := oneRow(tag); err != nil {
+			return fmt.Errorf("move the position of %s: %w", to.Consumer, err)
+		}
+		return nil
+	})
 }
 
 const selectEpochs = `SELECT epoch::text FROM outbox_epochs ORDER BY started_at, started_xid`

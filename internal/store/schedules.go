@@ -15,6 +15,14 @@ type Schedule struct {
 	Cron      string     `db:"cron"` // in UTC
 	LastRunAt *time.Time `db:"last_run_at"`
 	NextRunAt time.Time  `db:"next_run_at"`
+	PausedAt  *time.Time `db:"paused_at"`   // nil: the clock starts it
+	AskedAt   *time.Time `db:"asked_at"`    // when somebody last asked for a run by hand
+	LastJobID *int64     `db:"last_job_id"` // River's number of what it started last; nil: nobody knows
+}
+
+// Asked says that somebody asked for a run that has not begun.
+func (s Schedule) Asked() bool {
+	return s.AskedAt != nil && (s.LastRunAt == nil || s.AskedAt.After(*s.LastRunAt))
 }
 
 const putSchedule = `
@@ -49,12 +57,14 @@ func DropSchedules(ctx context.Context, tx pgx.Tx, names []string) error {
 	return nil
 }
 
-const dueSchedules = `
-SELECT name, kind, cron, last_run_at, next_run_at FROM schedules
-WHERE next_run_at <= now() OR last_run_at > now() + interval '1 hour' ORDER BY next_run_at
+const scheduleColumns = `SELECT name, kind, cron, last_run_at, next_run_at, paused_at, asked_at, last_job_id FROM schedules `
+
+const dueSchedules = scheduleColumns + `
+WHERE next_run_at <= now() AND paused_at IS NULL OR asked_at > coalesce(last_run_at, '-infinity') OR last_run_at > now() + interval '1 hour'
+ORDER BY next_run_at
 FOR UPDATE SKIP LOCKED`
 
-// DueSchedules locks what is due, and what ran in the future: a clock that was wrong by years would keep it from running
+// DueSchedules locks what is due and not paused, what somebody asked for, and what ran in the future: a clock that was wrong by years would keep it from running
 // for as long. A clock that is set back by seconds leaves it alone, or it would run twice. DueSchedules gives the database's time, by which it is judged.
 func DueSchedules(ctx context.Context, tx pgx.Tx) ([]Schedule, time.Time, error) {
 	rows, err := tx.Query(ctx, dueSchedules)
@@ -75,17 +85,17 @@ func DueSchedules(ctx context.Context, tx pgx.Tx) ([]Schedule, time.Time, error)
 }
 
 const advanceSchedule = `
-UPDATE schedules SET last_run_at = $2, next_run_at = $3, updated_at = now() WHERE name = $1`
+UPDATE schedules SET last_run_at = $2, next_run_at = $3, last_job_id = coalesce($4, last_job_id), updated_at = now() WHERE name = $1`
 
-// AdvanceSchedule notes that a schedule ran, and when it runs next.
-func AdvanceSchedule(ctx context.Context, tx pgx.Tx, name string, ran, next time.Time) error {
-	if _, err := tx.Exec(ctx, advanceSchedule, name, ran, next); err != nil {
+// AdvanceSchedule notes that a schedule ran, when it runs next, and River's number of what it started; nil: nothing.
+func AdvanceSchedule(ctx context.Context, tx pgx.Tx, name string, ran, next time.Time, started *int64) error {
+	if _, err := tx.Exec(ctx, advanceSchedule, name, ran, next, started); err != nil {
 		return fmt.Errorf("advance schedule %s: %w", name, err)
 	}
 	return nil
 }
 
-const selectSchedules = `SELECT name, kind, cron, last_run_at, next_run_at FROM schedules ORDER BY name`
+const selectSchedules = scheduleColumns + `ORDER BY name`
 
 // Schedules lists them all.
 func (db *DB) Schedules(ctx context.Context) ([]Schedule, error) {
@@ -100,7 +110,7 @@ func (db *DB) Schedules(ctx context.Context) ([]Schedule, error) {
 	return list, nil
 }
 
-const postponeSchedule = `UPDATE schedules SET next_run_at = $2, updated_at = now() WHERE name = $1`
+const postponeSchedule = `UPDATE schedules SET next_run_at = $2, asked_at = NULL, updated_at = now() WHERE name = $1`
 
 // PostponeSchedule leaves ticks out: the schedule runs next at a time.
 func PostponeSchedule(ctx context.Context, tx pgx.Tx, name string, next time.Time) error {

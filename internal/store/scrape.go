@@ -20,6 +20,7 @@ type Scrape struct {
 	OldestDue time.Duration            // how long the oldest mail that is due has waited for its first try
 	Dead      int                      // events; up to mostBehind
 	Behind    Behind                   // the router
+	Webhooks  WebhookStanding
 	Database  DatabaseUse
 	Backups   BackupUse
 	Indexes   IndexUse
@@ -108,7 +109,8 @@ FROM unnest($1::text[]) AS q LEFT JOIN (
 GROUP BY q`
 
 const scrapeSchedules = `
-SELECT name, kind, cron, last_run_at, next_run_at, greatest(0, extract(epoch FROM clock_timestamp() - next_run_at))::float8
+SELECT name, kind, cron, last_run_at, next_run_at,
+       CASE WHEN paused_at IS NULL THEN greatest(0, extract(epoch FROM clock_timestamp() - next_run_at)) ELSE 0 END::float8
 FROM schedules ORDER BY name`
 
 const scrapeMails = `
@@ -182,6 +184,7 @@ func (db *DB) Scrape(ctx context.Context, queues []string) (Scrape, error) {
 	b.Queue(scrapeIndexes).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&s.Indexes.Invalid, &s.Indexes.SampledAt, &s.Indexes.Findings)
 	})
+	queueWebhookStanding(b, &s.Webhooks)
 	if err := db.Send(ctx, b); err != nil {
 		return s, fmt.Errorf("look at the installation: %w", becoming(System, err))
 	}

@@ -87,7 +87,9 @@ func Open(ctx context.Context, o PoolOptions) (*DB, error) {
 	params := config.ConnConfig.RuntimeParams
 	params["application_name"] = o.Name
 	params["timezone"] = "UTC"
-	params["idle_in_transaction_session_timeout"] = "60000"
+	// Whoever froze in the middle of a transaction holds back the events of all others: the relay publishes
+	// what lies before the oldest that is open.
+	params["idle_in_transaction_session_timeout"] = "10000"
 	// The server notices within half a minute that our host is gone, and lets go of its locks.
 	params["tcp_keepalives_idle"], params["tcp_keepalives_interval"], params["tcp_keepalives_count"] = "10", "5", "3"
 	params["tcp_user_timeout"] = "20000"
@@ -123,7 +125,11 @@ const setOrganization = `SELECT set_config('app.organization_id', $1, true)`
 
 // Tx runs do in a transaction that sees everything its role may see.
 func (db *DB) Tx(ctx context.Context, do func(pgx.Tx) error) error {
-	return db.with(ctx, func(conn *pgxpool.Conn) error { return pgx.BeginFunc(ctx, conn, do) })
+	return db.txOf(ctx, pgx.TxOptions{}, do)
+}
+
+func (db *DB) txOf(ctx context.Context, o pgx.TxOptions, do func(pgx.Tx) error) error {
+	return db.with(ctx, func(conn *pgxpool.Conn) error { return pgx.BeginTxFunc(ctx, conn, o, do) })
 }
 
 // TxAs runs do in a transaction that sees one organization.

@@ -18,6 +18,8 @@ type SystemFigures struct {
 	Workers []WorkerProcess // that said so lately that they live, by id
 	Events  EventFigures
 	Backups BackupStanding
+	// Webhooks are how deliveries stand.
+	Webhooks WebhookStanding
 }
 
 // ServerFigures are what the database says of itself.
@@ -46,6 +48,7 @@ type DatabaseBlocks struct {
 // Where the counting of what waits ends: nobody wants to wait for the exact number of too many.
 const (
 	MostJobsCounted   = 100_000 // of a queue in a state
+	MostMailsCounted  = 100_000 // in a state, and addresses that get none
 	MostEventsCounted = 10_000
 )
 
@@ -66,11 +69,12 @@ type QueueFigures struct {
 // EventFigures are how far facts have come on their way.
 type EventFigures struct {
 	Epoch              string    // of the outbox
+	BegunAt            time.Time // the epoch: a new installation, or one that was restored
 	Unrouted           int64     // behind the router, MostEventsCounted at most
 	OldestUnrouted     float64   // seconds
 	Unpublished        *int64    // behind the relay, the same; nil: nobody could say where the stream ends
 	OldestUnpublished  float64   // seconds
-	Dead               int64     // that could not be read, and wait for an operator
+	Dead               int64     // that could not be read, and wait for an operator; MostEventsCounted at most
 	RouterSeq          uint64    // where the router is in the stream; 0: it has routed nothing yet
 	RouterMovedAt      time.Time // when it last moved
 	RouterInOtherEpoch bool      // it has yet to begin this life of the outbox
@@ -116,7 +120,7 @@ SELECT w.queue, q.paused_at,
 FROM wanted w LEFT JOIN river_queue q ON q.name = w.queue ORDER BY w.queue`
 
 const selectWorkersAlive = `
-SELECT id, host, pid, queues, version, started_at, heartbeat_at, providers FROM worker_processes
+SELECT id, host, pid, queues, kinds, version, started_at, heartbeat_at, providers FROM worker_processes
 WHERE heartbeat_at > clock_timestamp() - $1::interval ORDER BY id`
 
 // A worker is dead after five beats that it missed.
@@ -125,15 +129,15 @@ const workerSilence = 10 * time.Second
 // In an epoch in which the router has not routed anything yet, all since its beginning waits.
 const selectEventFigures = `
 WITH present AS (
-    SELECT epoch, started_xid FROM outbox_epochs ORDER BY started_at DESC LIMIT 1
+    SELECT epoch, started_xid, started_at FROM outbox_epochs ORDER BY started_at DESC LIMIT 1
 ), router AS (
     SELECT epoch, xid, id, stream_seq, updated_at FROM consumer_positions WHERE consumer = 'router'
 ), behind AS (
     SELECT coalesce(router.xid, present.started_xid) AS xid, coalesce(router.id, 0) AS id
     FROM present LEFT JOIN router ON router.epoch = present.epoch
 )
-SELECT (SELECT epoch::text FROM present), waiting.n, waiting.seconds,
-       (SELECT count(*) FROM dead_events WHERE redriven_at IS NULL),
+SELECT (SELECT epoch::text FROM present), (SELECT started_at FROM present), waiting.n, waiting.seconds,
+       (SELECT count(*) FROM (SELECT FROM dead_events WHERE redriven_at IS NULL LIMIT $1) AS dead),
        coalesce((SELECT stream_seq FROM router), 0), coalesce((SELECT updated_at FROM router), '0001-01-01 00:00:00Z'),
        coalesce((SELECT router.epoch <> present.epoch FROM router, present), false)
 FROM (
@@ -170,6 +174,7 @@ func (db *DB) SystemFigures(ctx context.Context, queues []string, published *eve
 		f.Backups, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[BackupStanding])
 		return err
 	})
+	queueWebhookStanding(b, &f.Webhooks)
 	if err := db.Send(ctx, b); err != nil {
 		return f, fmt.Errorf("read the figures of the system: %w", becoming(System, err))
 	}
@@ -200,7 +205,7 @@ func queueServer(b *pgx.Batch, s *ServerFigures) {
 func queueEvents(b *pgx.Batch, e *EventFigures, published *events.Position) {
 	b.Queue(selectEventFigures, MostEventsCounted).QueryRow(func(row pgx.Row) error {
 		var seq int64
-		err := row.Scan(&e.Epoch, &e.Unrouted, &e.OldestUnrouted, &e.Dead, &seq, &e.RouterMovedAt, &e.RouterInOtherEpoch)
+		err := row.Scan(&e.Epoch, &e.BegunAt, &e.Unrouted, &e.OldestUnrouted, &e.Dead, &seq, &e.RouterMovedAt, &e.RouterInOtherEpoch)
 		e.RouterSeq = uint64(seq)
 		return err
 	})

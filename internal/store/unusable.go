@@ -78,7 +78,8 @@ func becoming(role Role, err error) error {
 const selectSchema = `
 SELECT to_regclass('public.schedules') IS NOT NULL
    AND to_regprocedure('public.search_invoices(text[],text,uuid,uuid,integer)') IS NOT NULL
-   AND to_regclass('public.installation_secrets') IS NOT NULL`
+   AND to_regclass('public.installation_secrets') IS NOT NULL
+   AND to_regclass('public.admin_views') IS NOT NULL`
 
 // Ready asks whether the database answers and has the schema that we need. Where it answers and can't be
 // used, the error is an UnusableError.

@@ -15,6 +15,7 @@ type WorkerProcess struct {
 	Host        string          `db:"host"`
 	PID         int             `db:"pid"`
 	Queues      json.RawMessage `db:"queues"` // {"ai":2}
+	Kinds       []string        `db:"kinds"`  // that it knows; nil: it is of a version that doesn't say
 	Version     string          `db:"version"`
 	StartedAt   time.Time       `db:"started_at"`
 	HeartbeatAt time.Time       `db:"heartbeat_at"`
@@ -32,11 +33,11 @@ type ProviderState struct {
 }
 
 const registerWorker = `
-INSERT INTO worker_processes (id, host, pid, queues, version) VALUES ($1, $2, $3, $4, $5)`
+INSERT INTO worker_processes (id, host, pid, queues, version, kinds) VALUES ($1, $2, $3, $4, $5, $6)`
 
 // RegisterWorker makes a process known before it takes its first job.
 func RegisterWorker(ctx context.Context, db Execer, p WorkerProcess) error {
-	if _, err := db.Exec(ctx, registerWorker, p.ID, p.Host, p.PID, p.Queues, p.Version); err != nil {
+	if _, err := db.Exec(ctx, registerWorker, p.ID, p.Host, p.PID, p.Queues, p.Version, p.Kinds); err != nil {
 		return fmt.Errorf("register worker %s: %w", p.ID, err)
 	}
 	return nil
@@ -99,7 +100,7 @@ func RemoveAllWorkers(ctx context.Context, tx pgx.Tx) (map[string]time.Time, err
 }
 
 const selectWorkers = `
-SELECT id, host, pid, queues, version, started_at, heartbeat_at, providers FROM worker_processes ORDER BY id`
+SELECT id, host, pid, queues, kinds, version, started_at, heartbeat_at, providers FROM worker_processes ORDER BY id`
 
 // Workers lists the processes that are alive.
 func (db *DB) Workers(ctx context.Context) ([]WorkerProcess, error) {
@@ -124,6 +125,8 @@ type Orphan struct {
 	JobID          string
 	Run            int
 	Worker         string // that had it
+	Queue          string
+	AttemptedAt    *time.Time
 }
 
 // The work goes on in a new row: whatever River's client of a process that was taken for dead still
@@ -150,7 +153,7 @@ const giveBackReturning = `
 )
 SELECT id, kind, attempt, state = 'discarded', coalesce(args ->> 'organization_id', ''),
        coalesce(args ->> 'job_id', ''), coalesce((args ->> 'run')::int, 0),
-       coalesce(attempted_by[array_upper(attempted_by, 1)], '')
+       coalesce(attempted_by[array_upper(attempted_by, 1)], ''), queue, attempted_at
 FROM dead`
 
 // A job that was only just taken may belong to a process that this snapshot doesn't show yet.
