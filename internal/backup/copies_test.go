@@ -332,7 +332,7 @@ func TestListOfTheBucketAlone(t *testing.T) {
 	if err != nil || len(list) != 1 || !list[0].Verified() || !slices.Equal(list[0].Places, []string{InRemote}) {
 		t.Errorf("got %+v, %v", list, err)
 	}
-	if name, err := k.newest(t.Context(), anyGood); err != nil || name != m.Name {
+	if name, err := k.newest(t.Context()); err != nil || name != m.Name {
 		t.Errorf("the newest is %q, %v", name, err)
 	}
 	if c, err := k.Copy(t.Context()); err != nil || len(c.Stored)+len(c.Removed) > 0 {

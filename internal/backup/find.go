@@ -8,25 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
-
-	"github.com/jackc/pgx/v5"
 )
 
-// Latest stands for the newest backup that is good.
-const Latest = "latest"
-
-// find opens the backup of a name, from the folder or, where that lacks it, from the remote place. The newest is
-// looked for among those that fit.
-func (k *Keeper) find(ctx context.Context, name string, fits func(Entry) bool, tell *teller) (*archive, error) {
-	if name == "" || name == Latest {
-		var err error
-		if name, err = k.newest(ctx, fits); err != nil {
-			return nil, err
-		}
-	}
+// find opens the backup of a name, from the folder or, where that lacks it, from the remote place.
+func (k *Keeper) find(ctx context.Context, name string, tell *teller) (*archive, error) {
 	if !backupName.MatchString(name) {
 		return nil, unknownBackup(name, nil)
 	}
@@ -53,55 +40,6 @@ func (k *Keeper) find(ctx context.Context, name string, fits func(Entry) bool, t
 func unknownBackup(name string, err error) *Fault {
 	return &Fault{Code: NotFound, Detail: fmt.Sprintf("there is no backup %q", name), Err: err,
 		Remedy: "choose one that `payaid backup list` shows, or give the path of a dump that lies beside its manifest"}
-}
-
-// newest is the name of the newest backup that is good and fits, or of the newest good one where none does. Where
-// others keep backups in the same folder, it is one of the database of the address.
-func (k *Keeper) newest(ctx context.Context, fits func(Entry) bool) (string, error) {
-	list, err := k.List(ctx)
-	if err != nil {
-		return "", err
-	}
-	list = slices.DeleteFunc(list, func(e Entry) bool { return !e.Good() })
-	if len(list) == 0 {
-		return "", &Fault{Code: NotFound, Detail: "there is no good backup", Remedy: "make one: `payaid backup now`"}
-	}
-	if list, err = k.ofOneDatabase(list); err != nil {
-		return "", err
-	}
-	if fitting := slices.DeleteFunc(slices.Clone(list), func(e Entry) bool { return !fits(e) }); len(fitting) > 0 {
-		list = fitting
-	}
-	return slices.MaxFunc(list, func(a, b Entry) int { return a.Manifest.SnapshotAt.Compare(b.Manifest.SnapshotAt) }).Name, nil
-}
-
-// ofOneDatabase leaves those of the database of the address, or of the only one that there are any of.
-func (k *Keeper) ofOneDatabase(list []Entry) ([]Entry, error) {
-	own := ""
-	if config, err := pgx.ParseConfig(k.DatabaseURL); err == nil {
-		own = config.Database
-	}
-	var names []string
-	for _, e := range list {
-		names = append(names, e.Manifest.Database)
-	}
-	slices.Sort(names)
-	if names = slices.Compact(names); len(names) == 1 {
-		return list, nil
-	}
-	if !slices.Contains(names, own) {
-		return nil, &Fault{Code: NotFound, Detail: fmt.Sprintf("there are backups of several databases (%s), and none of %q", strings.Join(names, ", "), own),
-			Remedy: "name the backup: `payaid backup list` shows them"}
-	}
-	return slices.DeleteFunc(list, func(e Entry) bool { return e.Manifest.Database != own }), nil
-}
-
-// anyGood and sound choose for find: whatever is good at a glance, or what nobody found to be no good. One whose file is
-// spoilt here may be whole in the remote place.
-func anyGood(Entry) bool { return true }
-
-func sound(e Entry) bool {
-	return !e.Disproved() || e.Verification.ofTheFile() && slices.Contains(e.Places, InRemote)
 }
 
 func (k *Keeper) findInFolder(name string) (*archive, error) {

@@ -51,6 +51,35 @@ func makeFolder(dir string) error {
 	return nil
 }
 
+// probeName is that of a file that is written and removed, to see whether that works. It is always the same one, so that
+// killed runs leave no heap.
+const probeName = ".probe" + unfinishedEnding
+
+// Prepare makes the folder of backups where there is none, and finds out whether backups can be written into it. The
+// error is the Fault with which Make would end.
+func Prepare(dir string) error {
+	if err := makeFolder(dir); err != nil {
+		return err
+	}
+	f, err := openFolder(dir)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	probe, err := f.root.OpenFile(probeName, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return f.writing(err, "make a file")
+	}
+	_, err = probe.WriteString(nameLayout) // a full disk makes empty files
+	if err := errors.Join(err, probe.Close()); err != nil {
+		return f.writing(errors.Join(err, f.root.Remove(probeName)), "write a file")
+	}
+	if err := f.root.Remove(probeName); err != nil && !errors.Is(err, fs.ErrNotExist) { // by another process that probes
+		return f.writing(err, "remove a file")
+	}
+	return nil
+}
+
 // private refuses a folder that isn't ours alone. A dump holds everything that all customers have.
 func private(dir string, info fs.FileInfo) error {
 	if info.Mode()&fs.ModeSymlink != 0 {

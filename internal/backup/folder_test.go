@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -103,6 +104,45 @@ func TestFolderVanishes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The folder is made for us alone, is left empty, and one that backups can't go into is named with what to do.
+func TestPrepare(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data", "backups")
+	for _, when := range []string{"made", "there already"} {
+		check(t, Prepare(dir))
+		info, err := os.Lstat(dir)
+		check(t, err)
+		list, err := os.ReadDir(dir)
+		check(t, err)
+		if info.Mode() != fs.ModeDir|0o700 || len(list) > 0 {
+			t.Errorf("%s: got mode %v and %v in it", when, info.Mode(), list)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	check(t, os.WriteFile(file, nil, 0o600))
+	open := t.TempDir()
+	check(t, os.Chmod(open, 0o755))
+	link := filepath.Join(t.TempDir(), "link")
+	check(t, os.Symlink(dir, link))
+	taken := privateFolder(t)
+	check(t, os.Mkdir(filepath.Join(taken, probeName), 0o700)) // stands for a folder that refuses files, as root is refused none
+	for what, dir := range map[string]string{"a file": file, "below a file": filepath.Join(file, "backups"), "open to others": open, "a link": link, "not writable": taken} {
+		t.Run(what, func(t *testing.T) { wantFault(t, Prepare(dir), FolderUnusable) })
+	}
+}
+
+// A disk without a byte left is no place for backups, and nothing of the try stays on it.
+func TestPrepareOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := smallDisk(t, "size=64k")
+	check(t, Prepare(dir))
+	_ = os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 1<<20), 0o600) // as much as there is room for
+	wantFault(t, Prepare(dir), DiskFull)
+	if _, err := os.Lstat(filepath.Join(dir, probeName)); err == nil {
+		t.Error("the file of the try is left there")
 	}
 }
 

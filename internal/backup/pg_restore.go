@@ -23,6 +23,7 @@ type restoring struct {
 	more     []string // arguments
 	tell     *teller
 	parallel int
+	owners   bool // everything is its former owner's, which only a superuser can say; else the login's
 }
 
 // restoreArchive fills a database from an archive. It ends at the first statement that fails.
@@ -37,7 +38,10 @@ func (k *Keeper) restoreArchive(ctx context.Context, a *archive, r restoring) er
 		return err
 	}
 	defer l.close()
-	args := append([]string{"--format=custom", "--exit-on-error", "--no-password", "--no-owner", "--dbname=service=payaid"}, r.more...)
+	args := append([]string{"--format=custom", "--exit-on-error", "--no-password", "--dbname=service=payaid"}, r.more...)
+	if !r.owners {
+		args = append(args, "--no-owner")
+	}
 	streams := programIO{In: u}
 	if r.parallel = k.sessions(a); r.parallel > 1 {
 		spread, err := spread(k.workDir(), u)

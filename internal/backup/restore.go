@@ -13,7 +13,9 @@ import (
 
 // RestoreOptions say what is restored, and where to.
 type RestoreOptions struct {
-	Name     string // of a backup in the folder or the remote place; "" or Latest: the newest good one
+	// Name is that of a backup in the folder or the remote place; "" or Latest: the newest that nobody found to be no
+	// good. One that somebody did is restored by its name alone.
+	Name     string
 	Path     string // of a dump or manifest anywhere, instead of a name
 	Database string // that is made, on the server of the Keeper's address
 	Replace  bool   // a database of that name is kept under another, and the restored one takes its place
@@ -35,6 +37,8 @@ type RestorePlan struct {
 	NewRoles   []string // that would be made
 	Server     string   // its version
 	SnapshotAt time.Time
+	PassedOver []PassedOver // newer backups that it isn't, the newest first
+	Doubt      string       // why it may be no good: somebody restored it for a try; "": nobody says so
 }
 
 // Restored is what a restore did.
@@ -82,6 +86,7 @@ type restore struct {
 	archive *archive
 	client  client
 	conn    *pgx.Conn
+	super   bool // the login is a superuser
 	plan    RestorePlan
 }
 
@@ -110,10 +115,20 @@ func (k *Keeper) prepare(ctx context.Context, o RestoreOptions) (*restore, error
 
 // open finds the backup, and a key that opens it.
 func (r *restore) open(ctx context.Context) (err error) {
-	if r.o.Path != "" {
-		r.archive, err = findAt(r.o.Path)
-	} else {
-		r.archive, err = r.k.find(ctx, r.o.Name, sound, r.tell)
+	switch {
+	case r.o.Path != "":
+		if r.archive, err = findAt(r.o.Path); err == nil {
+			r.plan.Doubt = doubtBeside(r.o.Path, r.archive.Manifest)
+		}
+	case r.o.Name == "" || r.o.Name == Latest:
+		var name string
+		if name, r.plan.PassedOver, err = r.k.newestSound(ctx); err != nil {
+			return err
+		}
+		r.archive, err = r.k.find(ctx, name, r.tell)
+	default:
+		r.plan.Doubt = r.k.doubt(ctx, r.o.Name)
+		r.archive, err = r.k.find(ctx, r.o.Name, r.tell)
 	}
 	if err != nil {
 		return err
@@ -137,7 +152,10 @@ func (r *restore) lookAtServer(ctx context.Context) error {
 	if r.conn, err = connectBeside(ctx, r.k.DatabaseURL); err != nil {
 		return err
 	}
-	r.plan = RestorePlan{Manifest: m, Database: r.o.Database, Server: server.version, SnapshotAt: m.SnapshotAt}
+	r.plan.Manifest, r.plan.SnapshotAt, r.plan.Database, r.plan.Server = m, m.SnapshotAt, r.o.Database, server.version
+	if err := r.conn.QueryRow(ctx, aboutLogin).Scan(&r.super); err != nil {
+		return serverFault("look at what the login may do", err)
+	}
 	r.plan.NewRoles, err = absentRoles(ctx, r.conn, m)
 	return err
 }
@@ -151,8 +169,10 @@ func (r *restore) close(ctx context.Context) {
 	}
 }
 
+const aboutLogin = `SELECT rolsuper FROM pg_roles WHERE rolname = current_user`
+
 const aboutTarget = `
-SELECT pg_has_role(d.datdba, 'USAGE') OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), pg_get_userbyid(d.datdba),
+SELECT pg_get_userbyid(d.datdba) = current_user OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), pg_get_userbyid(d.datdba),
        (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = d.oid AND a.pid <> pg_backend_pid())
 FROM pg_database d WHERE d.datname = $1`
 
@@ -201,10 +221,11 @@ func (r *restore) run(ctx context.Context) (done Restored, err error) {
 	if err != nil {
 		return done, err
 	}
+	var sw *swap
 	c, err := r.fill(ctx, s)
 	if err == nil {
 		done.Took = time.Since(began)
-		sw := swap{conn: r.conn, address: r.k.DatabaseURL, fresh: s.name, name: r.o.Database, before: r.plan.Before, cutover: r.o.Cutover}
+		sw = &swap{conn: r.conn, address: r.k.DatabaseURL, fresh: s.name, name: r.o.Database, before: r.plan.Before, cutover: r.o.Cutover}
 		err = sw.run(ctx)
 	}
 	if err != nil {
@@ -217,6 +238,9 @@ func (r *restore) run(ctx context.Context) (done Restored, err error) {
 	done.Manifest, done.Database, done.Before = m, r.o.Database, r.plan.Before
 	done.NewRoles = s.roles
 	done.Tables, done.Rows, done.Notes = c.tables, c.rows, c.notes
+	for _, sql := range sw.refused {
+		done.Notes = append(done.Notes, "the login may not do what a superuser should: "+sql)
+	}
 	done.RestoredAt = r.k.now().UTC()
 	done.Lost = done.RestoredAt.Sub(m.SnapshotAt)
 	return done, nil
@@ -247,7 +271,8 @@ func (r *restore) check(ctx context.Context) error {
 
 // fill restores into the database in the making, and makes sure that all is there.
 func (r *restore) fill(ctx context.Context, s *scratch) (*comparison, error) {
-	if err := r.k.restoreArchive(ctx, r.archive, restoring{client: r.client, url: s.url, tell: r.tell}); err != nil {
+	into := restoring{client: r.client, url: s.url, tell: r.tell, owners: r.super}
+	if err := r.k.restoreArchive(ctx, r.archive, into); err != nil {
 		return nil, err
 	}
 	c, err := r.compare(ctx, s.url)
@@ -257,6 +282,11 @@ func (r *restore) fill(ctx context.Context, s *scratch) (*comparison, error) {
 	if r.o.Revive != nil {
 		if err := r.o.Revive(ctx, s.url); err != nil {
 			return nil, serverFault("bring the restored database to life", err)
+		}
+	}
+	if r.super && r.plan.Before == "" {
+		if err := ownTables(ctx, s.url, s.name); err != nil {
+			return nil, err
 		}
 	}
 	// Without statistics the first queries would be planned as if every table were empty.

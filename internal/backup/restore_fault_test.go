@@ -50,7 +50,7 @@ func TestPgRestoreFails(t *testing.T) {
 			if v.State != tt.state {
 				t.Errorf("got state %s, want %s", v.State, tt.state)
 			}
-			_, err = other.Restore(t.Context(), RestoreOptions{Database: "fresh"})
+			_, err = other.Restore(t.Context(), RestoreOptions{Name: m.Name, Database: "fresh"})
 			wantFault(t, err, tt.code)
 			if list := databases(t, pg); fmt.Sprint(list) != "[source]" {
 				t.Errorf("got databases %q", list)

@@ -219,6 +219,54 @@ func TestRestoreInPlaceUnderLoad(t *testing.T) {
 	}
 }
 
+// What a superuser restores in the place of another belongs to whom it belonged, and is open to whom it was open.
+func TestRestoreKeepsOwnersAndRights(t *testing.T) {
+	t.Parallel()
+	pg := localstack.NewPostgres(t)
+	super := connect(t, pg.SuperURL("postgres"))
+	run(t, super, `CREATE ROLE holder LOGIN CREATEROLE PASSWORD 'held'`)
+	run(t, super, `CREATE ROLE guest LOGIN PASSWORD 'g'`)
+	run(t, super, `CREATE DATABASE held OWNER holder`)
+	run(t, super, `REVOKE ALL ON DATABASE held FROM PUBLIC`)
+	run(t, super, `GRANT CONNECT ON DATABASE held TO guest`)
+	run(t, super, `ALTER DATABASE held SET log_min_duration_statement = '7s'`)
+	run(t, super, `ALTER DATABASE held SET search_path = public, "$user"`)
+	run(t, super, `ALTER ROLE guest IN DATABASE held SET statement_timeout = '3s'`)
+	holder := strings.Replace(pg.SuperURL("held"), "postgres://"+strings.SplitN(strings.SplitN(pg.SuperURL("held"), "://", 2)[1], "@", 2)[0], "postgres://holder:held", 1)
+	if _, err := migrations.Up(t.Context(), holder); err != nil {
+		t.Fatal(err)
+	}
+	state := func(name string) string {
+		var facts string
+		err := connect(t, pg.SuperURL(name)).QueryRow(t.Context(), `
+			SELECT concat_ws(' | ', pg_get_userbyid(d.datdba), (SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM unnest(d.datacl) AS a),
+			       (SELECT string_agg(concat(setrole::regrole, setconfig), ' ' ORDER BY setrole) FROM pg_db_role_setting WHERE setdatabase = d.oid),
+			       (SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ' ') FROM pg_class WHERE relnamespace = 'public'::regnamespace))
+			FROM pg_database d WHERE datname = current_database()`).Scan(&facts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return facts
+	}
+	want := state("held")
+	k, _ := backedUp(t, Config{DatabaseURL: pg.SuperURL("held")})
+	if _, err := k.Restore(t.Context(), RestoreOptions{Database: "held", Replace: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got := state("held"); got != want || !strings.HasPrefix(got, "holder | ") {
+		t.Errorf("restored:\n%s\nwant\n%s", got, want)
+	}
+	if applied, err := migrations.Up(t.Context(), holder); err != nil || len(applied) > 0 {
+		t.Errorf("its owner migrates: %v, %v", applied, err)
+	}
+	if _, err := k.Restore(t.Context(), RestoreOptions{Database: "beside"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := state("beside"); got != "holder | holder" {
+		t.Errorf("beside it: %s", got)
+	}
+}
+
 var errCutover = errors.New("no")
 
 // What fails at any moment leaves the old database with its name, and nothing else.

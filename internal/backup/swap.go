@@ -22,12 +22,13 @@ type swap struct {
 	before  string // what the present one of that name is called from then on; "": there is none
 	// cutover runs while nobody can reach a database of that name.
 	cutover func(context.Context) error
+	refused []string // statements that somebody with more rights has to say; see inherit
 }
 
 // swapWithin bounds how long others wait for the name.
 const swapWithin = 30 * time.Second
 
-func (s swap) run(ctx context.Context) error {
+func (s *swap) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, swapWithin)
 	defer cancel()
 	var evicting sync.WaitGroup
@@ -49,7 +50,7 @@ func (s swap) run(ctx context.Context) error {
 
 // rename does both or nothing. Renaming a database locks it: whoever connects waits until the transaction has ended,
 // and finds the new one.
-func (s swap) rename(ctx context.Context, tx pgx.Tx) error {
+func (s *swap) rename(ctx context.Context, tx pgx.Tx) (err error) {
 	if s.before != "" {
 		if _, err := tx.Exec(ctx, renameSQL(s.name, s.before)); err != nil {
 			return err
@@ -57,6 +58,11 @@ func (s swap) rename(ctx context.Context, tx pgx.Tx) error {
 	}
 	if _, err := tx.Exec(ctx, renameSQL(s.fresh, s.name)); err != nil {
 		return err
+	}
+	if s.before != "" {
+		if s.refused, err = inherit(ctx, tx, s.before, s.name); err != nil {
+			return err
+		}
 	}
 	if s.cutover != nil {
 		if err := s.cutover(ctx); err != nil {
@@ -76,7 +82,7 @@ WHERE datname = ANY ($1) AND pid <> pg_backend_pid()`
 
 // evict ends the sessions that keep a database from being renamed, until ctx ends: the lock keeps new ones out only
 // once it is being waited for.
-func (s swap) evict(ctx context.Context) {
+func (s *swap) evict(ctx context.Context) {
 	conn, err := connectBeside(ctx, s.address)
 	if err != nil {
 		return // then the rename says that somebody is there

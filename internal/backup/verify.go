@@ -21,7 +21,7 @@ func (k *Keeper) Verify(ctx context.Context, name string, progress func(Progress
 	tell := &teller{to: progress}
 	v := Verification{Name: name, StartedAt: k.now().UTC()}
 	v.Host, _ = os.Hostname()
-	a, err := k.find(ctx, name, anyGood, tell)
+	a, err := k.findToTry(ctx, name, tell)
 	if err == nil {
 		defer a.close()
 		v.Name, v.SHA256 = a.Name, a.SHA256
@@ -40,6 +40,15 @@ func (k *Keeper) Verify(ctx context.Context, name string, progress func(Progress
 		err = errors.Join(err, noted)
 	}
 	return v, err
+}
+
+func (k *Keeper) findToTry(ctx context.Context, name string, tell *teller) (_ *archive, err error) {
+	if name == "" || name == Latest {
+		if name, err = k.newest(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return k.find(ctx, name, tell)
 }
 
 // conclude says what an error means for the backup.
