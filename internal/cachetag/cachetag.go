@@ -47,7 +47,9 @@ const (
 // Options say where the cache is, and how long anybody may wait for it.
 type Options struct {
 	URL string // redis://, rediss:// or unix://
-	Log *slog.Logger
+	// Redis is how to reach it, in place of URL; what the cache needs otherwise is set over it.
+	Redis *redis.Options
+	Log   *slog.Logger
 	// ReadTimeout bounds what a request loses to a Redis that hangs, before it loads by itself; 0: 50 ms.
 	ReadTimeout time.Duration
 	// WriteTimeout bounds an invalidation or a fill; 0: 200 ms.
@@ -77,9 +79,9 @@ type Cache struct {
 // Open makes a cache. It connects when it is first used, so a Redis that is away is no error. It starts
 // one goroutine, which sees to what could not be done, and ends with Close. Errors don't repeat the URL.
 func Open(o Options) (*Cache, error) {
-	options, err := redis.ParseURL(o.URL)
+	options, err := o.server()
 	if err != nil {
-		return nil, errors.New("open the cache: not a Redis URL")
+		return nil, err
 	}
 	c := &Cache{readTimeout: o.ReadTimeout, writeTimeout: o.WriteTimeout, log: o.Log,
 		wake: make(chan struct{}, 1), done: make(chan struct{})}
@@ -107,6 +109,19 @@ func Open(o Options) (*Cache, error) {
 	c.stop = cancel
 	go c.mend(ctx)
 	return c, nil
+}
+
+// server is a copy of how to reach Redis.
+func (o Options) server() (*redis.Options, error) {
+	if o.Redis != nil {
+		own := *o.Redis
+		return &own, nil
+	}
+	options, err := redis.ParseURL(o.URL)
+	if err != nil {
+		return nil, errors.New("open the cache: not a Redis URL")
+	}
+	return options, nil
 }
 
 // Close waits for loads that are under way and for the goroutine of Open. Reads after it are bypasses.

@@ -24,7 +24,7 @@ func TestEveryEventIsMappedOrNamed(t *testing.T) {
 		"contact": "contacts contact:c", "deal": "deals contact:c deal:d", "invoice": "invoices contact:c invoice:i",
 		"organization": "org",
 		// Nothing that is cached shows a job, nor an insight; a score comes with contact.updated.
-		"job": "", "insight": "", "mail": "", "backup": "", "index_health": "",
+		"job": "", "insight": "", "mail": "", "backup": "", "index_health": "", "webhook": "", "admin": "",
 	}
 	sample := []byte(`{"contact_id":"C","deal_id":"d","invoice_id":"i","job_id":"j","insight_id":"n","version":2}`)
 	for _, k := range events.Catalogue() {

@@ -224,7 +224,7 @@ func (r *run) parse(t turn, rep *reply) *failure {
 		return &failure{class: SchemaInvalid, status: rep.status, detail: breach(why), why: why.Error()}
 	}
 	if changed {
-		rep.text = string(doc)
+		rep.text, rep.mended = string(doc), true
 		r.sink.Reset(t.provider, "repaired")
 		r.sink.Token(rep.text)
 	}
@@ -243,6 +243,7 @@ func (r *run) record(a *Attempt, rep reply, f *failure) {
 		a.Status = max(a.Status, f.status)
 		r.report(a, f)
 	} else {
+		a.Mended = rep.mended
 		a.ShadowNanoUSD = r.shadow.nanoUSD(rep.prompt, rep.completion)
 		if a.Provider == Groq {
 			a.ShadowNanoUSD = a.CostNanoUSD

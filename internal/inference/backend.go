@@ -35,6 +35,7 @@ type call struct {
 type reply struct {
 	text               string
 	doc                json.RawMessage // set once it satisfies the schema
+	mended             bool            // not as the model gave it
 	done               bool            // the provider said so
 	reason             string          // why it is done
 	prompt, completion int

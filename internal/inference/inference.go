@@ -109,6 +109,7 @@ type Attempt struct {
 	Outcome                        string // OK, Length or the class of the failure
 	Status                         int    // of HTTP; 0: no answer came
 	Detail                         string
+	Mended                         bool // the answer was no valid document until what stood around it was taken away
 	// CostNanoUSD is what Groq bills for the attempt, also when it failed; where
 	// it broke off and nobody says, what Groq may have billed at most.
 	// ShadowNanoUSD is what the answer would have cost at Groq, in its configured

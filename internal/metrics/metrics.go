@@ -7,6 +7,7 @@
 package metrics
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"unicode/utf8"
@@ -31,6 +32,9 @@ type Config struct {
 	Tiers map[string]string
 	// Sampled tells whether somebody keeps a trace, so that it is worth a link; nil: nobody keeps any.
 	Sampled func(traceID string) bool
+	// Ready is nil where the process does its work, and otherwise says what is in the way, in words for everybody;
+	// no function: it is always ready.
+	Ready func(context.Context) error
 	// Log hears of sources that fail, now and then.
 	Log *slog.Logger
 }
@@ -44,6 +48,7 @@ type Metrics struct {
 	ai       aiMetrics
 	mail     mailMetrics
 	relay    relayMetrics
+	webhook  webhookMetrics
 	slow     *prometheus.CounterVec
 
 	lines telemetry.Sparse // about sources that fail
@@ -58,14 +63,14 @@ func New(c Config) *Metrics {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	m := &Metrics{config: c, registry: prometheus.NewRegistry(), http: newHTTPMetrics(), jobs: newJobMetrics(c.Kinds),
-		ai: newAIMetrics(), mail: newMailMetrics(), relay: newRelayMetrics(),
+		ai: newAIMetrics(), mail: newMailMetrics(), relay: newRelayMetrics(), webhook: newWebhookMetrics(),
 		slow: counters("db_slow_queries_total", "Queries that took 100 ms or longer, by pool.", "pool")}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info",
 		Help: "1, with the program's version."}, []string{"version"})
 	build.WithLabelValues(c.Version).Set(1)
 	m.registry.MustRegister(build, m.slow, sourcesOf{m},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, list := range [][]prometheus.Collector{m.http.all(), m.jobs.all(), m.ai.all(), m.mail.all(), m.relay.all()} {
+	for _, list := range [][]prometheus.Collector{m.http.all(), m.jobs.all(), m.ai.all(), m.mail.all(), m.relay.all(), m.webhook.all()} {
 		m.registry.MustRegister(list...)
 	}
 	return m

@@ -72,6 +72,8 @@ func TestNobodyMakesSeries(t *testing.T) {
 			m.Attempt(Attempt{Kind: "ai.chat", Outcome: odd})
 			m.Question(Question{FallbackReason: odd, Calls: []Call{{Provider: "ollama", Model: odd, Outcome: "ok"}, {Provider: odd, Model: odd, Outcome: odd}}})
 			m.Send(odd, time.Second)
+			m.Delivery(odd, false, time.Second, odd)
+			m.DeliveryEnded(odd)
 		}
 		return len(ours(scrape(t, m, "")))
 	}
@@ -152,6 +154,29 @@ func TestQuestionsAndMails(t *testing.T) {
 		`payaid_mail_send_duration_seconds_count 2`)
 	if got := scrape(t, m, ""); strings.Contains(got, `ai_call_duration_seconds_count{model="fast"`) {
 		t.Error("a call that gave no answer was measured")
+	}
+}
+
+// Attempts are told by what became of them, and those without an answer apart from the others.
+func TestDeliveries(t *testing.T) {
+	t.Parallel()
+	m := newMetrics(t)
+	m.Delivery("", true, 80*time.Millisecond, "")
+	m.Delivery("status", true, 30*time.Millisecond, "")
+	m.Delivery("timeout", false, 15*time.Second, "")
+	m.Delivery("https://hooks.customer.example/?token=x", false, time.Second, "")
+	m.DeliveryEnded("succeeded")
+	got := scrape(t, m, "")
+	wantLines(t, got,
+		`payaid_webhook_attempts_total{outcome="succeeded"} 1`, `payaid_webhook_attempts_total{outcome="status"} 1`,
+		`payaid_webhook_attempts_total{outcome="timeout"} 1`, `payaid_webhook_attempts_total{outcome="other"} 1`,
+		`payaid_webhook_attempts_total{outcome="dns"} 0`, // so that its first one is an increase
+		`payaid_webhook_attempt_duration_seconds_bucket{answered="true",le="0.05"} 1`,
+		`payaid_webhook_attempt_duration_seconds_bucket{answered="true",le="0.1"} 2`,
+		`payaid_webhook_attempt_duration_seconds_count{answered="false"} 2`,
+		`payaid_webhook_deliveries_ended_total{status="succeeded"} 1`, `payaid_webhook_deliveries_ended_total{status="failed"} 0`)
+	if strings.Contains(got, "customer.example") {
+		t.Error("a code that nobody knows became a label")
 	}
 }
 

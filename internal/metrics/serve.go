@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Handler answers GET /metrics and GET /livez, and nothing else. Who may ask is up to the network: the figures hold
+// Handler answers GET /metrics, GET /livez and GET /readyz, and nothing else. Who may ask is up to the network: the figures hold
 // nothing of tenants, and there is no key to keep.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
@@ -24,7 +25,22 @@ func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = fmt.Fprintln(w, `{"status":"ok"}`)
 	})
+	mux.HandleFunc("GET /readyz", m.readyz)
 	return mux
+}
+
+// readyz is 200 where the process does its work, and 503 with what is in the way otherwise.
+func (m *Metrics) readyz(w http.ResponseWriter, r *http.Request) {
+	status, answer := http.StatusOK, map[string]string{"status": "ok"}
+	if m.config.Ready != nil {
+		if err := m.config.Ready(r.Context()); err != nil {
+			status, answer = http.StatusServiceUnavailable, map[string]string{"status": "not_ready", "detail": err.Error()}
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(answer)
 }
 
 // stopWithin is how long a scrape may go on after the process is told to stop.

@@ -86,12 +86,12 @@ type posting struct {
 	counts  Counts
 }
 
-// read gives all that is there of the minutes up to one, and of the processes. What it can't read, another version
+// read gives all that is there of so many minutes up to one, and of the processes. What it can't read, another version
 // of the program has left in another shape; that counts for nothing.
-func (b *board) read(ctx context.Context, latest int64) (postings []posting, processes map[string]Process, err error) {
+func (b *board) read(ctx context.Context, latest int64, n int) (postings []posting, processes map[string]Process, err error) {
 	pipe := b.client.Pipeline()
 	signs := pipe.HGetAll(ctx, keyOfProcesses)
-	minutes := make([]*redis.MapStringStringCmd, window)
+	minutes := make([]*redis.MapStringStringCmd, n)
 	for i := range minutes {
 		minutes[i] = pipe.HGetAll(ctx, keyOf(latest-int64(i)))
 	}

@@ -16,7 +16,9 @@ type Counts struct {
 	Slow     int64            `json:"slow,omitempty"`     // queries of the database that took long
 	SlowTime time.Duration    `json:"slow_ns,omitempty"`  // these together
 	Queues   map[string]Queue `json:"queues,omitempty"`   // by name
-	Blocks   *Blocks          `json:"blocks,omitempty"`   // the first sample since the statistics began
+	// Kinds are by name too. Processes from before there were any leave none, so they may come to less than queues do.
+	Kinds  map[string]Kind `json:"kinds,omitempty"`
+	Blocks *Blocks         `json:"blocks,omitempty"` // the first sample since the statistics began
 }
 
 // A Queue is what became of a queue's jobs. Attempts that were put off count by that outcome, not as an end.
@@ -24,6 +26,25 @@ type Queue struct {
 	Outcomes map[string]int64 `json:"outcomes"` // by how an attempt ended
 	Waits    Times            `json:"waits"`    // from due to taken
 	Times    Times            `json:"times"`    // of attempts
+}
+
+// Add takes in what became of jobs in another stretch. It shares nothing with it afterwards.
+func (q *Queue) Add(o Queue) {
+	if q.Outcomes == nil {
+		q.Outcomes = make(map[string]int64, len(o.Outcomes))
+	}
+	for outcome, n := range o.Outcomes {
+		q.Outcomes[outcome] += n
+	}
+	q.Waits.Add(o.Waits)
+	q.Times.Add(o.Times)
+}
+
+// A Kind is what became of the jobs of a kind, by the same names.
+type Kind struct {
+	Queue    string           `json:"queue"`
+	Outcomes map[string]int64 `json:"outcomes"`
+	Times    Times            `json:"times"`
 }
 
 // Blocks are what the database says of its cache, since its statistics began. Two samples of one beginning give
@@ -49,17 +70,22 @@ func (c *Counts) add(o Counts) {
 	c.Errors += o.Errors
 	c.Probes += o.Probes
 	c.Gone += o.Gone
-	c.Times.add(o.Times)
+	c.Times.Add(o.Times)
 	c.Slow += o.Slow
 	c.SlowTime += o.SlowTime
 	for name, q := range o.Queues {
 		mine := c.queue(name)
-		for outcome, n := range q.Outcomes {
+		mine.Add(q)
+		c.Queues[name] = mine
+	}
+	for name, k := range o.Kinds {
+		mine := c.kind(name)
+		mine.Queue = k.Queue
+		for outcome, n := range k.Outcomes {
 			mine.Outcomes[outcome] += n
 		}
-		mine.Waits.add(q.Waits)
-		mine.Times.add(q.Times)
-		c.Queues[name] = mine
+		mine.Times.Add(k.Times)
+		c.Kinds[name] = mine
 	}
 	if o.Blocks != nil && (c.Blocks == nil || o.Blocks.before(*c.Blocks)) {
 		first := *o.Blocks
@@ -77,6 +103,18 @@ func (c *Counts) queue(name string) Queue {
 		c.Queues[name] = q
 	}
 	return q
+}
+
+func (c *Counts) kind(name string) Kind {
+	k, ok := c.Kinds[name]
+	if !ok {
+		k.Outcomes = make(map[string]int64)
+		if c.Kinds == nil {
+			c.Kinds = make(map[string]Kind)
+		}
+		c.Kinds[name] = k
+	}
+	return k
 }
 
 func (c *Counts) clone() Counts {
@@ -113,7 +151,8 @@ func (t *Times) note(took time.Duration) {
 	t.Classes[place]++
 }
 
-func (t *Times) add(o Times) {
+// Add takes in times of another stretch, or another process. It shares nothing with them afterwards.
+func (t *Times) Add(o Times) {
 	t.Count += o.Count
 	t.Sum += o.Sum
 	t.Longest = max(t.Longest, o.Longest)

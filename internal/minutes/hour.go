@@ -47,7 +47,7 @@ func (r *Recorder) Hour(ctx context.Context) Hour {
 	r.mu.Lock()
 	latest := r.minuteAt(since)
 	r.mu.Unlock()
-	postings, processes, err := r.board.read(ctx, latest)
+	postings, processes, err := r.board.read(ctx, latest, window)
 	if err != nil {
 		return r.alone(err)
 	}

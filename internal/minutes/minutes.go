@@ -141,6 +141,7 @@ func (r *Recorder) SlowQuery(took time.Duration) {
 // A Job is one attempt of a job, as it ended.
 type Job struct {
 	Queue   string
+	Kind    string // "": it is counted by its queue alone
 	Outcome string
 	Wait    time.Duration // from due to taken
 	Took    time.Duration // negative: nobody knows, nor how long it waited
@@ -159,6 +160,16 @@ func (r *Recorder) Job(j Job) {
 			q.Times.note(j.Took)
 		}
 		c.Queues[j.Queue] = q
+		if j.Kind == "" {
+			return
+		}
+		k := c.kind(j.Kind)
+		k.Queue = j.Queue
+		k.Outcomes[j.Outcome]++
+		if j.Took >= 0 {
+			k.Times.note(j.Took)
+		}
+		c.Kinds[j.Kind] = k
 	})
 }
 

@@ -21,7 +21,7 @@ func TestPercentiles(t *testing.T) {
 			parts[i%3].note(time.Duration(one * float64(time.Millisecond)))
 		}
 		for _, p := range parts {
-			all.add(p)
+			all.Add(p)
 		}
 		slices.Sort(ms)
 		exact := ms[max(0, int(math.Ceil(share*float64(len(ms))))-1)]
