@@ -3,6 +3,8 @@ package localstack
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
+	"net"
 	"regexp"
 	"strings"
 	"testing"
@@ -79,5 +81,39 @@ func TestPostfixComesBackAfterAKill(t *testing.T) {
 	}
 	if got := p.Accepted(); len(got) != 2 {
 		t.Errorf("accepted %+v", got)
+	}
+}
+
+// TestPostfixLeavesADeferredMailToItself: a mail that is taken up while its last delivery still holds its file isn't
+// looked at again for a minute, so there is more than a moment between the two.
+func TestPostfixLeavesADeferredMailToItself(t *testing.T) {
+	t.Parallel()
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := nobody.Addr().(*net.TCPAddr).Port
+	if err := nobody.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p := NewPostfix(t, PostfixOptions{Transports: map[string]string{`/@closed\.test$/`: fmt.Sprintf("lmtp:inet:127.0.0.1:%d", closed)}})
+	if err := submit(t, p, "a@closed.test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.AwaitLog(testContext(t), regexp.MustCompile(`status=deferred`), 3); err != nil {
+		t.Fatal(err)
+	}
+	stamp := regexp.MustCompile(`(?m)^(\w+ +\d+ [\d:]{8}) .*(status=deferred|\(queue active\))`)
+	var deferred time.Time
+	for _, m := range stamp.FindAllStringSubmatch(p.Log(), -1) {
+		at, err := time.Parse(time.Stamp, m[1])
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case m[2] == "status=deferred":
+			deferred = at
+		case !deferred.IsZero() && at.Sub(deferred) < 2*time.Second:
+			t.Errorf("taken up %s after it was deferred, want 2s or more by a clock of whole seconds", at.Sub(deferred))
+		}
 	}
 }

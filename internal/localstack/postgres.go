@@ -93,7 +93,7 @@ func preparePostgres(ctx context.Context, dir *workdir, o PostgresOptions) (*Pos
 	if err := reachable(dir.path, as); err != nil {
 		return fail(err)
 	}
-	if err := stopOrphan(ctx, data); err != nil {
+	if err := stopOrphan(ctx, data, dir.log); err != nil {
 		return fail(err)
 	}
 	pg := &Postgres{}

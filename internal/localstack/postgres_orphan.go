@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -23,14 +23,24 @@ const (
 // stopOrphan stops a postmaster that outlived its parent, or that is still on its
 // way down, and waits for its end: two of them on one data folder would destroy
 // it. The caller holds the folder's lock, so no living parent owns that process.
-func stopOrphan(ctx context.Context, data string) error {
-	pid := postmasterPid(data)
-	if pid == 0 {
+func stopOrphan(ctx context.Context, data string, log *slog.Logger) error {
+	left := readPostmasterFile(data)
+	if left.pid == 0 {
 		return nil
 	}
-	if !isPostmasterOf(pid, data) {
-		return forgetStranger(pid, data)
+	if stateOf(left.pid) == running && isPostmasterOf(left.pid, data) {
+		if err := stopPostmaster(ctx, left.pid, data); err != nil {
+			return err
+		}
 	}
+	if err := awaitKilled(ctx, left, data, log); err != nil {
+		return err
+	}
+	return left.forget(data)
+}
+
+// stopPostmaster asks a postmaster to end, and waits until it does nothing more.
+func stopPostmaster(ctx context.Context, pid int, data string) error {
 	for _, step := range []struct {
 		signal   syscall.Signal
 		patience time.Duration
@@ -57,19 +67,6 @@ func stopOrphan(ctx context.Context, data string) error {
 		data, pid, filepath.Join(filepath.Dir(data), "postgres.log"))
 }
 
-// postmasterPid is what the lock file of a data folder says; 0 without one. It
-// outlives a crash, so that the process may be any other by now.
-func postmasterPid(data string) int {
-	raw, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
-	if err != nil {
-		return 0
-	}
-	first, _, _ := strings.Cut(string(raw), "\n")
-	// A standalone backend writes its pid negated.
-	pid, _ := strconv.Atoi(strings.TrimLeft(first, "-"))
-	return pid
-}
-
 // isPostmasterOf recognises our own command line: the program and its -D.
 func isPostmasterOf(pid int, data string) bool {
 	args := cmdline(pid)
@@ -90,15 +87,4 @@ func isPostmasterOf(pid int, data string) bool {
 
 func isPostgres(args []string) bool {
 	return len(args) > 0 && strings.HasPrefix(filepath.Base(args[0]), "postgres")
-}
-
-// forgetStranger removes the lock file of a postmaster that is long dead, when
-// its pid has gone to a process that is no Postgres, as happens whenever a
-// container starts anew. Postgres itself would refuse to start because of it.
-func forgetStranger(pid int, data string) error {
-	args := cmdline(pid)
-	if len(args) == 0 || isPostgres(args) {
-		return nil // dead, or for Postgres to judge
-	}
-	return os.Remove(filepath.Join(data, "postmaster.pid"))
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // What is read from /proc here is only ever used to say more in an error, or to
@@ -55,6 +56,43 @@ func cmdline(pid int) []string {
 		return nil
 	}
 	return strings.Split(strings.TrimRight(string(raw), "\x00"), "\x00")
+}
+
+// A state is how far a process is from its end.
+type state int
+
+const (
+	gone   state = iota
+	zombie       // it has ended and its parent has not noticed: nothing but its pid is left
+	dying        // it was killed, and the kernel is taking it down
+	running
+)
+
+func stateOf(pid int) state {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return gone
+	}
+	fields := map[string]string{}
+	for line := range strings.Lines(string(raw)) {
+		name, value, _ := strings.Cut(line, ":")
+		fields[name] = strings.TrimSpace(value)
+	}
+	switch {
+	case strings.HasPrefix(fields["State"], "Z"):
+		return zombie
+	case strings.HasPrefix(fields["State"], "X"), killPending(fields["SigPnd"]), killPending(fields["ShdPnd"]):
+		return dying
+	case fields["VmSize"] == "" && isPostgres([]string{fields["Name"]}):
+		return dying // its memory is gone already; threads of the kernel never had any
+	}
+	return running
+}
+
+// killPending reads a mask of signals, in which signal n is bit n-1.
+func killPending(mask string) bool {
+	bits, _ := strconv.ParseUint(mask, 16, 64)
+	return bits&(1<<(syscall.SIGKILL-1)) != 0
 }
 
 // portHolder names the process that listens on a TCP port, as far as this user

@@ -128,6 +128,22 @@ func (p *Process) Kill() {
 	}
 }
 
+// halt kills the child as Kill does, and ends its supervisor with it: nothing starts it again.
+func (p *Process) halt() {
+	p.mu.Lock()
+	if !p.stopping {
+		p.stopping = true
+		close(p.stop)
+	}
+	c := p.child
+	p.mu.Unlock()
+	if c != nil {
+		p.kill(c)
+	}
+	<-p.done
+	p.o.dir.close()
+}
+
 func (p *Process) kill(c *child) {
 	below := descendants(c.pid)
 	// The child first: it should not see its own children die.

@@ -56,6 +56,14 @@ func NewNATS(tb testing.TB) *NATSProcess {
 	})
 }
 
+// NewNATSCluster is a private cluster of three NATS servers, each of which the test may take away.
+func NewNATSCluster(tb testing.TB) *NATSCluster {
+	tb.Helper()
+	return private(tb, "nats-cluster", func(ctx context.Context, dir string) (*NATSCluster, error) {
+		return StartNATSCluster(ctx, NATSOptions{Dir: dir})
+	})
+}
+
 // NewOpenDKIM is a private milter that signs, with a folder of its own; o.Dir is left empty.
 func NewOpenDKIM(tb testing.TB, o OpenDKIMOptions) *OpenDKIM {
 	tb.Helper()
