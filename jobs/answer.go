@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -93,18 +94,27 @@ func (w asker) ask(ctx context.Context, t *Task, q question) (Answer, error) {
 	}
 	defer claim.Release(ctx)
 	if claim.Outcome == cachetag.Hit {
-		if a, err := w.recall(t, q, began, claim); err == nil {
+		a, err := w.recall(t, q, began, claim)
+		if err == nil {
+			noteAnswer(ctx, "the answer was kept from before", a, slog.String("by", a.foundBy))
 			return a, nil
 		}
+		NotesOf(ctx).Warn("an answer that was kept can't be used", "error", err)
 		claim.Spoilt() // what is asked anew takes its place
 	}
 	q.prompt.Begun = t.Follow.Began
 	money := &budget{deps: w.deps, job: t.Job, now: time.Now}
 	q.prompt.Terms, q.prompt.Purse = money.terms, w.deps.purse(policy)
 	got, err := w.deps.Model.Answer(ctx, q.prompt, t.Follow)
-	money.bookUnlimited(ctx, attemptsTo(got, err))
+	asked := attemptsTo(got, err)
+	noteAsked(ctx, asked)
+	money.bookUnlimited(ctx, asked)
 	if err != nil {
-		return w.withoutModel(t, q, began, err)
+		a, err := w.withoutModel(t, q, began, err)
+		if err == nil {
+			noteAnswer(ctx, "the rules answered", a, slog.String("instead_for", *a.FallbackReason))
+		}
+		return a, err
 	}
 	calls := w.callsOf(t, got.Attempts)
 	if keepable(claim, got) {

@@ -45,7 +45,7 @@ func (s *site) client() *client {
 		}
 	}
 	server, err := api.New(api.Config{DB: db, Kinds: kinds, Hints: hint.New(s.nc), Cache: cache, AdminKey: operatorKey,
-		Version: "test", Log: s.logged.log(), Tickets: s.deps.Mailing.Tickets})
+		Version: "test", Log: s.logged.log(), Tickets: s.deps.Mailing.Tickets, Webhooks: s.receivers})
 	s.must(err)
 	h := httptest.NewServer(server.Handler())
 	s.t.Cleanup(func() { server.Close(); h.Close() })

@@ -63,7 +63,8 @@ func (a attempt) run(ctx context.Context) error {
 		working, cancel = context.WithDeadlineCause(working, *job.Deadline, Expired(*job.Deadline))
 		defer cancel()
 	}
-	t := &Task{Job: job}
+	working, journal := Keeping(working, a.deps.Log, "job_id", job.ID, "kind", job.Kind, "attempt", job.Attempt)
+	t := &Task{Job: job, Log: LogOf(working, a.deps.Log), journal: journal}
 	t.Follow = newFollow(a.deps, &t.Job, func() { overtaken(errOvertaken) })
 	result, err := safely(working, t, a.work)
 	var wait *Wait
@@ -98,13 +99,13 @@ func (a attempt) end(ctx, working context.Context, t *Task, result Result, err e
 	case err == nil:
 		return a.succeed(ctx, t, result)
 	case errors.Is(cause, errOvertaken) || errors.Is(err, store.ErrConflict) && a.lost(ctx, t):
-		a.keepRecords(ctx, t)
+		a.keepRecords(ctx, t, Cancelled)
 		return river.JobCancel(errOvertaken)
 	case errors.Is(context.Cause(ctx), rivertype.ErrJobCancelledRemotely):
 		return a.cancelled(ctx, t)
 	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		// The process stops; the job goes back with its attempt not used up.
-		a.keepRecords(ctx, t)
+		a.keepRecords(ctx, t, Returned)
 		return ctx.Err()
 	case errors.As(cause, &failure) && working.Err() != nil:
 		return a.fail(ctx, t, failure) // the deadline
@@ -129,7 +130,7 @@ func (a attempt) end(ctx, working context.Context, t *Task, result Result, err e
 func (a attempt) cancelled(ctx context.Context, t *Task) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
-	a.keepRecords(ctx, t)
+	a.keepRecords(ctx, t, Cancelled)
 	err := a.deps.DB.Tx(ctx, func(tx pgx.Tx) error { return Cancel(ctx, tx, t.Job) })
 	if err != nil && !errors.Is(err, store.ErrConflict) {
 		return a.undecided(err)
@@ -147,7 +148,7 @@ func (a attempt) succeed(ctx context.Context, t *Task, result Result) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, store.ErrConflict) && a.lost(ctx, t):
-		a.keepRecords(ctx, t)
+		a.keepRecords(ctx, t, Cancelled)
 		return river.JobCancel(errOvertaken)
 	case store.IsDataError(err) || errors.Is(err, errUnencodable) || errors.Is(err, store.ErrEffectDone):
 		return a.fail(ctx, t, err) // it would be refused again
@@ -178,14 +179,16 @@ func (a attempt) fail(ctx context.Context, t *Task, cause error) error {
 	defer cancel()
 	a.deps.Log.Info("job failed", "job_id", t.ID, "kind", t.Kind, "attempt", a.row.Attempt,
 		"organization_id", t.OrganizationID, "error", cause)
-	err := a.deps.DB.Tx(ctx, func(tx pgx.Tx) error { return Fail(ctx, tx, t.Job, cause, t.records...) })
+	note := a.note(t, Failed, cause)
+	err := a.deps.DB.Tx(ctx, func(tx pgx.Tx) error { return FailOf(ctx, tx, t.Job, cause, note, t.records...) })
 	if store.IsDataError(err) {
 		// What came of it can't be stored; that it failed can, and who was asked.
-		err = a.deps.DB.Tx(ctx, func(tx pgx.Tx) error { return Fail(ctx, tx, t.Job, err) })
-		a.keepRecords(ctx, t)
+		note = a.note(t, Failed, err)
+		err = a.deps.DB.Tx(ctx, func(tx pgx.Tx) error { return FailOf(ctx, tx, t.Job, err, note) })
+		a.keepRecords(ctx, t, "")
 	}
 	if errors.Is(err, store.ErrConflict) {
-		a.keepRecords(ctx, t)
+		a.keepRecords(ctx, t, Cancelled)
 		return river.JobCancel(errOvertaken)
 	}
 	if err != nil {
@@ -193,13 +196,13 @@ func (a attempt) fail(ctx context.Context, t *Task, cause error) error {
 	}
 	a.deps.Hints.OutboxChanged()
 	a.deps.Hints.JobChanged(t.ID)
-	return river.JobCancel(cause)
+	return river.JobCancel(Plain(cause))
 }
 
 // wait puts the job off. River counts a snooze as no attempt.
 func (a attempt) wait(ctx context.Context, t *Task, w *Wait) error {
 	after := w.pause()
-	if err := a.postpone(ctx, t, w.Reason, after); err != nil {
+	if err := a.postpone(ctx, t, w.Reason, after, a.note(t, Waiting, w)); err != nil {
 		return err
 	}
 	return river.JobSnooze(after)
@@ -214,39 +217,48 @@ func (a attempt) retry(ctx context.Context, t *Task, cause error) error {
 	}
 	a.deps.Log.Warn("job will be tried again", "job_id", t.ID, "kind", t.Kind, "attempt", a.row.Attempt,
 		"organization_id", t.OrganizationID, "in_ms", after.Milliseconds(), "error", cause)
-	if err := a.postpone(ctx, t, reason, after); err != nil {
+	if err := a.postpone(ctx, t, reason, after, a.note(t, Retried, cause)); err != nil {
 		return err
 	}
-	return cause
+	return Plain(cause)
 }
 
-func (a attempt) postpone(ctx context.Context, t *Task, reason string, after time.Duration) error {
+// postpone writes down that the job goes on later, and how the attempt ended.
+func (a attempt) postpone(ctx context.Context, t *Task, reason string, after time.Duration, note store.JobAttempt) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
-	a.keepRecords(ctx, t)
-	err := store.WaitJob(ctx, a.deps.DB.Pool(), t.Hold(), reason, time.Now().Add(after))
+	a.keepRecords(ctx, t, "")
+	b := &pgx.Batch{}
+	store.QueueJobWait(b, t.Hold(), reason, time.Now().Add(after))
+	store.QueueJobAttempt(b, note)
+	err := a.deps.DB.Send(ctx, b)
 	if errors.Is(err, store.ErrConflict) {
+		a.keepRecords(ctx, t, Cancelled)
 		return river.JobCancel(errOvertaken)
 	}
 	if err != nil {
-		return a.undecided(err)
+		return a.undecided(fmt.Errorf("let job %s wait: %w", t.ID, err))
 	}
 	a.deps.Hints.JobChanged(t.ID)
 	return nil
 }
 
-// keepRecords writes the records of an attempt that ends without a transaction of its own.
-func (a attempt) keepRecords(ctx context.Context, t *Task) {
-	if len(t.records) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
-	defer cancel()
+// keepRecords writes the records of an attempt that ends without a transaction of its own, and how it ended; "" where
+// that is written elsewhere.
+func (a attempt) keepRecords(ctx context.Context, t *Task, o Outcome) {
 	b := &pgx.Batch{}
 	for _, queue := range t.records {
 		queue(b)
 	}
+	if o != "" {
+		store.QueueJobAttempt(b, a.note(t, o, nil))
+	}
+	if b.Len() == 0 {
+		return
+	}
 	t.records = nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
 	if err := a.deps.DB.Send(ctx, b); err != nil {
 		a.deps.Log.Error("records of an attempt are lost", "job_id", t.ID, "kind", t.Kind, "error", err)
 	}

@@ -122,6 +122,7 @@ func (w backUp) Run(ctx context.Context, _ backUpArgs, t *Task) (Result, error) 
 	told := &bytesTold{ctx: ctx, follow: t.Follow}
 	m, err := w.Backing.Keeper.Make(ctx, backup.MakeOptions{ID: try.ID, JobID: t.ID, Progress: told.heard})
 	if err != nil {
+		told.note()
 		return Result{}, w.failed(ctx, t, try, err)
 	}
 	told.end()
@@ -136,14 +137,16 @@ func (w backUp) failed(ctx context.Context, t *Task, try *BackupTry, err error) 
 	}
 	p := problemOfBackup(ctx, err)
 	t.Record(func(b *pgx.Batch) { try.queueFailure(b, p) })
-	pingFailed(ctx, w.Backing.Keeper, err, w.Log)
-	w.Log.Warn("backup failed", "job_id", t.ID, "backup_id", try.ID, "code", p.Code, "detail", p.Detail, "remedy", p.Remedy, "error", err)
+	pingFailed(ctx, w.Backing.Keeper, err, t.Log)
+	t.Log.Warn("backup failed", "backup_id", try.ID, "code", p.Code, "detail", p.Detail, "remedy", p.Remedy, "error", err)
 	return end
 }
 
 // made is the result: the backup is on disk, whatever becomes of the rest.
 func (w backUp) made(ctx context.Context, t *Task, try *BackupTry, m backup.Manifest, in backingUp) (Result, error) {
-	after := NewBackupBook(w.DB).After(ctx, w.Backing.Keeper, m, w.Log.With("job_id", t.ID))
+	after := NewBackupBook(w.DB).After(ctx, w.Backing.Keeper, m, t.Log)
+	NotesOf(ctx).Info("the backup is made", "name", m.Name, "bytes", m.Bytes, "plain_bytes", m.PlainBytes, "tables", len(m.Tables), "rows", m.Rows(),
+		"ms", m.FinishedAt.Sub(m.StartedAt).Milliseconds(), "encrypted", m.Encrypted(), "places", after.Places, "removed", after.Removed)
 	out := madeBackup{ID: m.ID, Name: m.Name, SnapshotAt: m.SnapshotAt.UTC(), Bytes: m.Bytes, PlainBytes: m.PlainBytes, Tables: len(m.Tables),
 		Rows: m.Rows(), Seconds: m.FinishedAt.Sub(m.StartedAt).Seconds(), Places: after.Places, NotCopied: given(after.NotCopied),
 		Encrypted: m.Encrypted(), Removed: after.Removed}

@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,6 +38,13 @@ func TestBackupIsMadeAndProven(t *testing.T) {
 	}](v, proof)
 	if proven.Name != out.Name || proven.State != "passed" || proven.RestoreSeconds <= 0 || proven.Rows != out.Rows {
 		t.Errorf("verification %s of %s", proof.Output, j.Output)
+	}
+	if said := strings.Join(v.lines(j.ID), "\n"); !strings.Contains(said, "a step is over") ||
+		!strings.Contains(said, "INFO the backup is made") || !strings.Contains(said, fmt.Sprintf(`"bytes": %d`, out.Bytes)) {
+		t.Errorf("the backup said %s", said)
+	}
+	if said := strings.Join(v.lines(proof.ID), "\n"); !strings.Contains(said, "INFO the backup was tried") || !strings.Contains(said, `"state": "passed"`) {
+		t.Errorf("the verification said %s", said)
 	}
 	v.wantRows("completed")
 	v.wantFacts("backup.completed", "backup.verified")

@@ -164,6 +164,7 @@ type bytesTold struct {
 	before int64 // bytes of the stages that are over
 	in     int64 // of the stage that is on
 	total  int64
+	since  time.Time // of the stage that is on
 }
 
 const (
@@ -174,6 +175,7 @@ const (
 
 func (b *bytesTold) heard(p backup.Progress) {
 	if p.Stage != b.stage {
+		b.note()
 		b.before, b.in, b.stage = b.before+b.in, 0, p.Stage
 	}
 	b.in = max(b.in, p.Bytes)
@@ -191,8 +193,20 @@ func (b *bytesTold) tell(total int64) {
 	_ = b.follow.Progress(ctx, b.before+b.in, total)
 }
 
+// note says of the stage that is over how much was done in it, and how long that took.
+func (b *bytesTold) note() {
+	if b.stage != "" {
+		NotesOf(b.ctx).Info("a step is over", "step", b.stage, "bytes", b.in, "ms", time.Since(b.since).Milliseconds())
+	}
+	b.since = time.Now()
+}
+
 // end tells the rest.
-func (b *bytesTold) end() { b.tell(b.before + b.in) }
+func (b *bytesTold) end() {
+	b.note()
+	b.stage = ""
+	b.tell(b.before + b.in)
+}
 
 // oneAtATime is the turn of what takes hours: side by side a backup and a verification would keep both places of the
 // queue from what keeps house, and share one disk anyhow.

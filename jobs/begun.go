@@ -25,6 +25,6 @@ func (f *Follow) settle() func(*pgx.Batch) {
 	if f.dirty == nil || len(f.noted) == 0 && f.job.Lease == 1 {
 		return nil
 	}
-	hold, own := f.job.Hold(), f.noted
+	hold, own := f.hold, f.noted
 	return func(b *pgx.Batch) { store.QueueSettleCalls(b, hold, own) }
 }

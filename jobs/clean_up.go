@@ -19,9 +19,11 @@ var cleanUpSpec = Spec{
 }
 
 // cleanUp deletes what has outlived its use: answers kept for repeated requests (a day), events of ended
-// jobs (an hour), ended jobs, their effects, calls and mails (90 days), keys that ended long ago (90 days), the usage
+// jobs (an hour), ended jobs, their effects, attempts, calls and mails (90 days), attempts of
+// jobs that no client asked for (30 days), keys that ended long ago (90 days), the usage
 // of models by hours (25 months, so that there is a year to compare the last one with), suppressions that expired
-// (30 days). Calls whose process died become lost ones, after twice the time that an attempt may take.
+// (30 days), webhooks' deliveries that ended, and what nothing is left of but them (30 days). Calls whose process died
+// become lost ones, after twice the time that an attempt may take.
 type cleanUp struct{ db *store.DB }
 
 // Run implements Chore.
@@ -34,5 +36,7 @@ func (w cleanUp) Run(ctx context.Context, _ cleanUpArgs) error {
 		BegunCalls:      2 * aiTimeout,
 		UsageHours:      762 * 24 * time.Hour,
 		Suppressions:    30 * 24 * time.Hour,
+		InternalJobs:    30 * 24 * time.Hour,
+		Webhooks:        30 * 24 * time.Hour,
 	})
 }

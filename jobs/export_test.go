@@ -13,3 +13,6 @@ func KeepBackups(d Deps) func(context.Context) error {
 	w := keepBackups{d, make(oneAtATime, 1)}
 	return func(ctx context.Context) error { return w.Run(ctx, keepBackupsArgs{}) }
 }
+
+// CallbackBody is what a callback's attempt sends.
+var CallbackBody = callbackBody

@@ -129,12 +129,20 @@ func (f finishing) queue(b *pgx.Batch) error {
 	for _, queue := range t.records {
 		queue(b)
 	}
-	return queueEnd(b, t.Job, events.JobCompleted{JobID: t.ID, Kind: t.Kind, Attempt: t.Attempt, Version: t.Version + 1})
+	f.queueNote(b)
+	return queueEnd(b, t.Job, events.JobCompleted{
+		JobID: t.ID, Kind: t.Kind, Attempt: t.Attempt, Version: t.Version + 1, Callback: t.CallsBack(),
+	})
 }
 
 // Fail ends a job without a result, in the caller's transaction, and states the fact. The job must
 // still be the one that was read: store.ErrConflict otherwise.
-func Fail(ctx context.Context, tx pgx.Tx, j store.Job, cause error, records ...func(*pgx.Batch)) error {
+func Fail(ctx context.Context, tx pgx.Tx, j store.Job, cause error) error {
+	return FailOf(ctx, tx, j, cause, ended(noteOf(j), Failed, cause))
+}
+
+// FailOf is Fail where more is known of the attempt that the job ends with than its row says.
+func FailOf(ctx context.Context, tx pgx.Tx, j store.Job, cause error, note store.JobAttempt, records ...func(*pgx.Batch)) error {
 	p := problemOf(j, cause)
 	data, err := json.Marshal(p)
 	if err != nil {
@@ -149,11 +157,12 @@ func Fail(ctx context.Context, tx pgx.Tx, j store.Job, cause error, records ...f
 	}
 	b := &pgx.Batch{}
 	store.QueueFail(b, j.Hold(), data, output)
+	store.QueueJobAttempt(b, note)
 	for _, queue := range records {
 		queue(b)
 	}
 	err = queueEnd(b, j, events.JobFailed{
-		JobID: j.ID, Kind: j.Kind, Attempt: j.Attempt, Code: p.Code, Version: j.Version + 1,
+		JobID: j.ID, Kind: j.Kind, Attempt: j.Attempt, Code: p.Code, Version: j.Version + 1, Callback: j.CallsBack(),
 	})
 	if err != nil {
 		return err
@@ -178,7 +187,8 @@ func Cancel(ctx context.Context, tx pgx.Tx, j store.Job) error {
 		return err
 	}
 	b := &pgx.Batch{}
-	if err := queueEnd(b, now, events.JobCancelled{JobID: now.ID, Kind: now.Kind, Version: now.Version}); err != nil {
+	f := events.JobCancelled{JobID: now.ID, Kind: now.Kind, Version: now.Version, Callback: now.CallsBack()}
+	if err := queueEnd(b, now, f); err != nil {
 		return err
 	}
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {

@@ -21,6 +21,7 @@ const flushEvery = 50 * time.Millisecond
 type Follow struct {
 	deps      Deps
 	job       *store.Job
+	hold      store.Hold // of the attempt; the job's version grows while events are written
 	overtaken func()
 
 	mu      sync.Mutex
@@ -36,7 +37,7 @@ type Follow struct {
 }
 
 func newFollow(d Deps, j *store.Job, overtaken func()) *Follow {
-	return &Follow{deps: d, job: j, overtaken: overtaken}
+	return &Follow{deps: d, job: j, hold: j.Hold(), overtaken: overtaken}
 }
 
 // Started says that an attempt is on. An earlier attempt's text is withdrawn.
@@ -100,7 +101,7 @@ func (f *Follow) Progress(ctx context.Context, done, total int64) error {
 	if err != nil {
 		return err
 	}
-	if err := store.ProgressJob(ctx, f.deps.Relaxed.Pool(), f.job.Hold(), progress); err != nil {
+	if err := store.ProgressJob(ctx, f.deps.Relaxed.Pool(), f.hold, progress); err != nil {
 		return err
 	}
 	f.job.Version++
@@ -197,7 +198,7 @@ func (f *Follow) flush(ctx context.Context) error {
 		return nil
 	}
 	err := persist(ctx, func(ctx context.Context) error {
-		return store.AppendJobEvents(ctx, f.deps.Relaxed, f.job.Hold(), events, begun...)
+		return store.AppendJobEvents(ctx, f.deps.Relaxed, f.hold, events, begun...)
 	})
 	f.mu.Lock()
 	if err != nil {

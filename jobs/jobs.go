@@ -32,7 +32,7 @@ var (
 	AI          = Queue{Name: "ai", Workers: 2, Share: 8}
 	Mail        = Queue{Name: "mail", Workers: 8, Share: 32}
 	Cache       = Queue{Name: "cache", Workers: 50, Share: 200}
-	Webhook     = Queue{Name: "webhook", Workers: 20, Share: 80}
+	Webhook     = Queue{Name: "webhook", Workers: 64, Share: 80} // they wait for others, and need room beside those that hang
 	Maintenance = Queue{Name: "maintenance", Workers: 2, Share: 4}
 )
 
@@ -56,6 +56,7 @@ type Deps struct {
 	Forgetter       Forgetter   // nil: nothing is cached
 	Mailing         Mailing
 	Backing         Backing
+	Webhooks        Webhooks
 	Log             *slog.Logger
 }
 
@@ -80,11 +81,15 @@ func All(d Deps) []Job {
 		Requested(d, remindOfInvoice{asker{d}}, reminderOfInvoice.spec()),
 		Requested(d, briefDaily{asker{d}}, briefingOfDay.spec()),
 		Requested(d, pullModel{d.Puller, make(chan struct{}, 1)}, pullModelSpec),
-		Reacting(d, sendMail{d}, sendMailSpec, on(mailOfInvoice), on(mailOfWonDeal), on(mailOfReminder), on(mailOfUnwritten)),
+		Reacting(d, sendMail{d}, sendMailSpec, on(mailOfInvoice), on(mailOfWonDeal), on(mailOfReminder), on(mailOfUnwritten),
+			on(mailOfDisabledWebhook)),
 		Reacting(d, invalidateTags{d.Cache}, invalidateTagsSpec, on(tagsOf)),
 		OnCue(d, sampleIndexes{d}, sampleIndexesSpec, func(c Cue) sampleIndexesArgs { return sampleIndexesArgs{c} }, asksNothing),
 		OnCue(d, backups, backUpSpec(d.Backing), func(c Cue) backUpArgs { return backUpArgs{c} }, backups.input),
 		onCueOf(d, proofs, verifyBackupSpec, func(c Cue) verifyBackupArgs { return verifyBackupArgs{Cue: c} }, proofs.input, on(verificationOf)),
+		Telling(deliverWebhooks(d), everyListener),
+		Scheduled(replayWebhook{d}, replayWebhookSpec, on(replayAskedFor)),
+		Scheduled(carryOut{d}, bulkSpec, on(bulkAskedFor)),
 		Scheduled(keepBackups{d, turn}, keepBackupsSpec),
 		Scheduled(partitionOutbox{db: d.DB}, partitionOutboxSpec),
 		Scheduled(forgetCache{d.Forgetter}, forgetCacheSpec),
@@ -166,6 +171,8 @@ type Job struct {
 	register func(*river.Workers)
 	// due makes the insert of one tick of the schedule.
 	due func() river.InsertManyParams
+	// told says whether those who listen are told of a fact; nil: they are told of none.
+	told func(Happening) bool
 }
 
 // Register teaches a River client all the kinds. Every process registers every kind: a leader that

@@ -20,7 +20,7 @@ import (
 // A mailCause is the fact that a mail is for, and what the mail is about.
 type mailCause struct {
 	cause
-	About string `json:"about"` // id of the invoice, of the deal, or of the job that wrote the text
+	About string `json:"about"` // id of the invoice, of the deal, of the endpoint, or of the job that wrote the text
 }
 
 func mailFor(e events.Envelope, about string) sendMailArgs {
@@ -47,6 +47,8 @@ func (w sendMail) React(ctx context.Context, args sendMailArgs) error {
 		err = w.mailInvoice(ctx, args.OrganizationID, *args.Cause)
 	case events.DealWon{}.EventType():
 		err = w.mailWonDeal(ctx, args.OrganizationID, *args.Cause)
+	case events.WebhookDisabled{}.EventType():
+		err = w.mailDisabledWebhook(ctx, args.OrganizationID, *args.Cause)
 	case events.JobCompleted{}.EventType(), events.JobFailed{}.EventType():
 		err = w.mailReminder(ctx, args.OrganizationID, *args.Cause)
 	default:
@@ -143,7 +145,7 @@ func (w sendMail) unsent(ctx context.Context, c mailCause, m store.Mail, why str
 	}
 	m.ID, m.Stream = id, cmp.Or(m.Stream, transactional)
 	w.Log.Info("mail is not sent", "event_id", c.EventID, "event_type", c.Type, "organization_id", m.OrganizationID,
-		"template", *m.Template, "about", c.About)
+		"template", *m.Template, "about", c.About, "reason", why)
 	return w.DB.UnsentMail(ctx, m, store.MailEvent{ID: outbox.NewID(), Type: "not_sent", Detail: map[string]any{"reason": why}})
 }
 

@@ -72,6 +72,7 @@ func (w *reactingWorker[A]) Work(ctx context.Context, j *river.Job[A]) error {
 	err := w.reaction.React(ctx, j.Args)
 	var wait *Wait
 	if errors.As(err, &wait) {
+		waits(ctx, wait.Reason)
 		return river.JobSnooze(max(wait.pause(), ageing(time.Since(j.CreatedAt))))
 	}
 	return err

@@ -52,6 +52,7 @@ func (s *posting) one(ctx context.Context, r *store.RecipientToSend) error {
 	case r.State != store.MailQueued && r.State != store.MailDeferred:
 		return nil
 	case r.Suppressed != nil:
+		NotesOf(ctx).Info("the recipient gets no mail", "recipient", r.Position, "reason", *r.Suppressed)
 		return s.settle(ctx, r, store.Sent{Claim: newEventID(), State: store.MailSuppressed, Uncounted: true}, outcome{reason: *r.Suppressed})
 	case r.NextAttemptAt != nil && time.Until(*r.NextAttemptAt) > time.Second:
 		return nil
@@ -174,7 +175,7 @@ func (s *posting) send(ctx context.Context, r *store.RecipientToSend) error {
 	if err != nil {
 		return err
 	}
-	try := store.Sent{Claim: newEventID()}
+	try, began := store.Sent{Claim: newEventID()}, time.Now()
 	receipt, err := s.Mailing.Mailer.Send(ctx, envelope, content, func(ctx context.Context) error {
 		// Once it was asked for it may be done, whatever came back.
 		try.Begun = true
@@ -187,6 +188,7 @@ func (s *posting) send(ctx context.Context, r *store.RecipientToSend) error {
 		}
 		return nil
 	})
+	noteSent(ctx, r, began, receipt, err)
 	return s.answered(ctx, r, try, receipt, err)
 }
 

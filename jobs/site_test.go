@@ -27,6 +27,7 @@ import (
 	"github.com/payaid/payaid/internal/localstack"
 	"github.com/payaid/payaid/internal/localstack/faults"
 	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/internal/webhook"
 	"github.com/payaid/payaid/jobs"
 	"github.com/payaid/payaid/migrations"
 	"github.com/payaid/payaid/workers"
@@ -52,7 +53,8 @@ type site struct {
 	chain        *inference.Chain
 	logged       *record
 	deps         jobs.Deps
-	invoices     atomic.Int32 // so many were inserted
+	receivers    webhook.Policy // of callbacks, as the API has it
+	invoices     atomic.Int32   // so many were inserted
 }
 
 // newSite starts everything but the worker, with an organization. Budgets of time are long, because the

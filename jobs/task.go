@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,7 +19,11 @@ type Task struct {
 	store.Job
 	// Follow tells a client that watches how the work goes on.
 	Follow *Follow
+	// Log is for what an operator may want to know of the attempt: it goes to the log, and is kept with the attempt.
+	// Never prompts, answers, bodies or addresses.
+	Log *slog.Logger
 
+	journal *Journal
 	records []func(*pgx.Batch)
 }
 

@@ -158,6 +158,10 @@ func (w verifyBackup) Run(ctx context.Context, _ verifyBackupArgs, t *Task) (Res
 	if ctx.Err() == nil {
 		told.end()
 	}
+	if !v.FinishedAt.IsZero() {
+		NotesOf(ctx).Info("the backup was tried", "name", e.Name, "state", v.State, "code", v.Code, "restore_ms", int64(v.RestoreSeconds*1000),
+			"ms", v.FinishedAt.Sub(v.StartedAt).Milliseconds(), "tables", v.Tables, "rows", v.Rows, "indexes_checked", v.IndexesChecked)
+	}
 	return w.concluded(ctx, t, book, e, v, err)
 }
 
@@ -211,8 +215,8 @@ func (w verifyBackup) concluded(ctx context.Context, t *Task, book *BackupBook, 
 		w.Hints.OutboxChanged()
 	}
 	p := problemOfBackup(ctx, err)
-	pingFailed(ctx, w.Backing.Keeper, err, w.Log)
-	w.Log.Warn("backup not verified", "job_id", t.ID, "name", e.Name, "code", p.Code, "detail", p.Detail, "remedy", p.Remedy, "error", err)
+	pingFailed(ctx, w.Backing.Keeper, err, t.Log)
+	t.Log.Warn("backup not verified", "name", e.Name, "code", p.Code, "detail", p.Detail, "remedy", p.Remedy, "error", err)
 	end := faultAsEnd(ctx, verifyCodes, "Backup not verified", err)
 	var failure *Failure
 	if v.State == backup.Impossible && errors.As(end, &failure) && failure.Code == backup.RestoreFailed {
@@ -230,9 +234,9 @@ func (b *BackupBook) tell(ctx context.Context, tx pgx.Tx, t *Task, e backup.Entr
 }
 
 func (w verifyBackup) passed(ctx context.Context, t *Task, book *BackupBook, e backup.Entry, v backup.Verification) (Result, error) {
-	copyBackups(ctx, w.Backing.Keeper, w.Log) // what came of it goes with the backup
+	copyBackups(ctx, w.Backing.Keeper, t.Log) // what came of it goes with the backup
 	if err := w.Backing.Keeper.PingGood(ctx, *e.Manifest, &v); err != nil {
-		w.Log.Warn("nobody could be told that a backup was verified", "job_id", t.ID, "error", err)
+		t.Log.Warn("nobody could be told that a backup was verified", "error", err)
 	}
 	out := verifiedBackup{ID: e.Manifest.ID, Name: e.Name, SnapshotAt: e.Manifest.SnapshotAt.UTC(), State: v.State, RestoreSeconds: v.RestoreSeconds,
 		Seconds: v.FinishedAt.Sub(v.StartedAt).Seconds(), Tables: v.Tables, Rows: v.Rows, IndexesChecked: v.IndexesChecked, Detail: given(v.Detail)}

@@ -1,0 +1,60 @@
+package jobs
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/payaid/payaid/internal/store"
+)
+
+// When it is our network that is away, everybody's endpoints fail at the same time: none is disabled for it.
+func TestWebhookIsNotDisabledWhileNobodyIsReached(t *testing.T) {
+	t.Parallel()
+	s := newWebhookSite(t)
+	to := s.answers(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	endpoint, other := s.endpoint(to.URL), s.endpoint(to.URL)
+	s.tell(1, other)
+	s.exec(`DELETE FROM river_job`)
+	s.exec(`UPDATE webhook_lanes SET failures = 3, last_success_at = now() - interval '1 day', failing_since = now() - interval '5 hours', last_failure_at = now()`)
+	waiting := s.tell(3, endpoint)
+	s.exec(`DELETE FROM river_job`)
+	s.exec(`UPDATE webhook_lanes SET failures = 99, failing_since = now() - interval '20 hours' WHERE id = $1`, endpoint)
+	s.work(4)
+	s.asked(waiting[0])
+	s.tried(waiting[0], 1)
+	s.waits("River's job is put off", 1, `SELECT count(*) FROM river_job WHERE kind = 'webhook.deliver' AND state = 'scheduled'`)
+	if n := s.count(`SELECT count(*) FROM webhook_endpoints WHERE status = 'disabled'`); n != 0 {
+		t.Fatal("the endpoint is disabled while nobody is reached")
+	}
+	if l := s.lane(endpoint); l.Failures < 100 {
+		t.Errorf("the lane failed %d times, want 100 at least", l.Failures)
+	}
+	s.exec(`UPDATE webhook_lanes SET last_success_at = now(), failures = 0, failing_since = NULL WHERE id = $1`, other)
+	s.asked(waiting[1])
+	s.waits("the endpoint is disabled when others are reached", 1, `SELECT count(*) FROM webhook_endpoints WHERE id = $1 AND disabled_code = 'failing'`, endpoint)
+}
+
+// A receiver that was left says that it wants no more when another has taken its place.
+func TestWebhookIsNotDisabledByAnotherReceiver(t *testing.T) {
+	t.Parallel()
+	s := newWebhookSite(t)
+	arrived, proceed := make(chan struct{}), make(chan struct{})
+	left := s.answers(func(w http.ResponseWriter, q *http.Request) {
+		arrived <- struct{}{}
+		<-proceed
+		status(410)(w, q)
+	})
+	to := s.answers(status(204))
+	endpoint := s.endpoint(left.URL)
+	s.work(4)
+	id := s.tell(1, endpoint)[0]
+	<-arrived
+	s.exec(`UPDATE webhook_endpoints SET url = $1, version = version + 1`, to.URL)
+	close(proceed)
+	s.ends(id, store.DeliveryFailed)
+	s.waits("River's job is done", 1, `SELECT count(*) FROM river_job WHERE kind = 'webhook.deliver' AND state = 'completed'`)
+	if n := s.count(`SELECT count(*) FROM webhook_endpoints WHERE status = 'disabled'`); n != 0 {
+		t.Error("the endpoint is disabled by a receiver that it no longer has")
+	}
+	s.ends(s.tell(1, endpoint)[0], store.DeliverySucceeded)
+}
