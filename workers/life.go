@@ -34,19 +34,20 @@ type life struct {
 	report func() []store.ProviderState
 	told   []store.ProviderState
 	lost   func([]store.Orphan) // hears of attempts that died; nil: nobody does
+	alive  func()               // hears of each turn; nil: nobody does
 	// regular is since when the beats have been getting through. After an outage of the database every
 	// process looks silent; whoever was silent itself must not judge.
 	regular time.Time
 }
 
-func (l *life) begin(ctx context.Context, queues map[string]int, version string) error {
+func (l *life) begin(ctx context.Context, queues map[string]int, kinds []string, version string) error {
 	host, _ := os.Hostname()
 	encoded, err := json.Marshal(queues)
 	if err != nil {
 		return fmt.Errorf("register the worker: %w", err)
 	}
 	return store.RegisterWorker(ctx, l.db.Pool(), store.WorkerProcess{
-		ID: l.id, Host: host, PID: os.Getpid(), Queues: encoded, Version: version,
+		ID: l.id, Host: host, PID: os.Getpid(), Queues: encoded, Kinds: kinds, Version: version,
 	})
 }
 
@@ -54,6 +55,9 @@ func (l *life) run(ctx context.Context) error {
 	for {
 		if err := pause(ctx, l.beat); err != nil {
 			return err
+		}
+		if l.alive != nil {
+			l.alive()
 		}
 		if err := l.turn(ctx); errors.Is(err, ErrGivenAway) {
 			return err
@@ -140,21 +144,27 @@ func (l *life) settle(ctx context.Context, tx pgx.Tx, dead map[string]time.Time,
 		if err := loseCalls(ctx, tx, o, dead); err != nil {
 			return err
 		}
-		if !o.Discarded || o.JobID == "" {
-			continue
-		}
-		j, err := store.LockJob(ctx, tx, o.OrganizationID, o.JobID)
-		if errors.Is(err, store.ErrNotFound) || err == nil && (j.Terminal() || j.Run != o.Run) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := jobs.Fail(ctx, tx, j, errWorkerLost); err != nil {
+		if err := l.lose(ctx, tx, o); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// lose writes down an attempt that died, and fails the job if it was the last one.
+func (l *life) lose(ctx context.Context, tx pgx.Tx, o store.Orphan) error {
+	note := jobs.LostNote(o)
+	if !o.Discarded || o.JobID == "" {
+		return store.InsertJobAttempt(ctx, tx, note)
+	}
+	j, err := store.LockJob(ctx, tx, o.OrganizationID, o.JobID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && (j.Terminal() || j.Run != o.Run) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return jobs.FailOf(ctx, tx, j, errWorkerLost, note)
 }
 
 // loseCalls writes down the calls of models that nobody waits for any more.

@@ -61,6 +61,7 @@ type site struct {
 	stream  *stream.Stream
 	nc      *nats.Conn
 	logged  *record
+	chore   func(context.Context) error // what the test's chore does; nil: nothing
 
 	mu    sync.Mutex
 	plays map[string]play
@@ -171,10 +172,15 @@ type choreArgs struct{}
 
 func (choreArgs) Kind() string { return "test.chore" }
 
-type chore struct{}
+type chore struct{ s *site }
 
 // Run implements jobs.Chore.
-func (chore) Run(context.Context, choreArgs) error { return nil }
+func (c chore) Run(ctx context.Context, _ choreArgs) error {
+	if c.s.chore == nil {
+		return nil
+	}
+	return c.s.chore(ctx)
+}
 
 var playSpec = jobs.Spec{
 	Queue: jobs.AI, Timeout: 20 * time.Second, MaxAttempts: 3,
@@ -188,7 +194,7 @@ func (s *site) table(spec ...func(*jobs.Spec)) []jobs.Job {
 		change(&sp)
 	}
 	choreSpec := jobs.Spec{Queue: jobs.Maintenance, Timeout: time.Minute, MaxAttempts: 3, Backoff: sp.Backoff, Cron: "0 2 * * *"}
-	return []jobs.Job{jobs.Requested(d, player{s}, sp), jobs.Scheduled(chore{}, choreSpec)}
+	return []jobs.Job{jobs.Requested(d, player{s}, sp), jobs.Scheduled(chore{s}, choreSpec)}
 }
 
 const organization = "0197aaaa-0000-7000-8000-000000000001"
@@ -240,7 +246,7 @@ func (s *site) cancel(id string) {
 			return err
 		}
 		return outbox.Append(s.t.Context(), tx, outbox.Origin{OrganizationID: organization},
-			events.JobCancelled{JobID: id, Kind: j.Kind, Version: j.Version})
+			events.JobCancelled{JobID: id, Kind: j.Kind, Version: j.Version, Callback: j.CallsBack()})
 	})
 }
 
@@ -283,6 +289,7 @@ func (s *site) ends(id, status string) store.Job {
 	if j.Status != status {
 		s.t.Fatalf("the job %s with %s, want %s", j.Status, j.Error, status)
 	}
+	s.told(j)
 	return j
 }
 

@@ -147,7 +147,7 @@ func TestLastAttemptLost(t *testing.T) {
 		close(began)
 		<-end
 		return jobs.Result{Output: "late"}, nil
-	}, func(j *store.Job) { j.MaxAttempts = 1 })
+	}, func(j *store.Job) { j.MaxAttempts = 1 }, callsBack)
 	receive(t, "the start", began)
 	s.worker()
 	if got := s.ends(j.ID, store.Failed); s.code(got) != "worker_lost" || s.facts(j.ID, "job.failed") != 1 {
@@ -221,6 +221,9 @@ func beWorker(config string) {
 	exitOn(err)
 	s := &site{db: open("killed"), relaxed: open("killed-relaxed"), nc: nc, stream: str, logged: &record{}}
 	table := []jobs.Job{jobs.Requested(jobs.Deps{DB: s.db, Relaxed: s.relaxed, Hints: hint.New(nc), Log: s.logged.log()}, endless{}, playSpec)}
+	if len(urls) == 3 { // it carries out bulk actions
+		exitOn(New(s.config(s.carriesOut)).Run(ctx))
+	}
 	exitOn(New(s.config(func(c *Config) { c.Table = table })).Run(ctx))
 }
 
@@ -248,7 +251,7 @@ func TestRescuerDoesNotJudgeAfterOutage(t *testing.T) {
 	for i := range lives {
 		logged[i] = &record{}
 		lives[i] = &life{db: s.db, id: fmt.Sprint("w", i), beat: 100 * time.Millisecond, hand: newInHand(), log: logged[i].log()}
-		if err := lives[i].begin(t.Context(), nil, ""); err != nil {
+		if err := lives[i].begin(t.Context(), nil, nil, ""); err != nil {
 			t.Fatal(err)
 		}
 		s.running("life", lives[i].run, context.Canceled)

@@ -79,8 +79,22 @@ func redrive(ctx context.Context, tx pgx.Tx, client *river.Client[pgx.Tx], table
 	if err := translate(table, e, &out, againFor(e)); err != nil {
 		return fmt.Errorf("redrive dead event %d: %w", d.ID, err)
 	}
-	if err := out.start(ctx, tx, client); err != nil {
+	news, err := announce(ctx, tx, table, out.told)
+	if err == nil {
+		err = out.start(ctx, tx, client, news)
+	}
+	if err != nil {
 		return fmt.Errorf("redrive dead event %d: %w", d.ID, err)
 	}
 	return nil
+}
+
+// announce looks for those who listen, in a round trip of its own.
+func announce(ctx context.Context, tx pgx.Tx, table []jobs.Job, list []jobs.Happening) (*jobs.News, error) {
+	b := &pgx.Batch{}
+	news := jobs.Announce(b, table, list)
+	if b.Len() == 0 {
+		return news, nil
+	}
+	return news, tx.SendBatch(ctx, b).Close()
 }

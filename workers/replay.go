@@ -18,28 +18,42 @@ import (
 
 // A Plan says what a replay would do.
 type Plan struct {
-	Since  time.Time
-	Until  time.Time // when the plan was made
-	Types  []string  // of events; none: all
-	Events int       // that were looked at
-	Jobs   map[string]int
+	Since time.Time
+	Until time.Time // when the plan was made
+	Types []string  // of events; none: all
+	// OrganizationID narrows it to one; "": of all.
+	OrganizationID string
+	Events         int // that were looked at
+	Jobs           map[string]int
 }
 
 // PlanReplay finds what routing the events since a time again would start, by kind, of some types of
 // events or of all. The outbox keeps a week. A job.requested of a job that has ended, was overtaken by a
 // later run, or is still in River's hands starts nothing: that work was done, or will be.
 func PlanReplay(ctx context.Context, db *store.DB, table []jobs.Job, since time.Time, types []string) (Plan, error) {
-	p := Plan{Since: since, Types: types, Jobs: make(map[string]int)}
+	return PlanReplayOf(ctx, db, table, "", since, types)
+}
+
+// PlanReplayOf is PlanReplay for the events of one organization, or with "" of all.
+func PlanReplayOf(ctx context.Context, db *store.DB, table []jobs.Job, organizationID string, since time.Time, types []string) (Plan, error) {
+	p := Plan{Since: since, Types: types, OrganizationID: organizationID, Jobs: make(map[string]int)}
 	if err := db.Pool().QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&p.Until); err != nil {
 		return p, err
 	}
 	err := outbox.Read(ctx, db.Pool(), p.span(), func(entries []outbox.Entry) error {
 		return db.Tx(ctx, func(tx pgx.Tx) error {
-			inserts, err := againRouted(ctx, tx, table, entries)
+			p.Events += len(entries)
+			inserts, news, err := againRouted(ctx, tx, table, entries)
+			if err != nil {
+				return err
+			}
 			for _, i := range inserts {
 				p.Jobs[i.Args.Kind()]++
 			}
-			p.Events += len(entries)
+			deliveries, err := news.Count(ctx, tx)
+			if deliveries > 0 {
+				p.Jobs[jobs.DeliverWebhook] += deliveries
+			}
 			return err
 		})
 	})
@@ -55,46 +69,54 @@ func Replay(ctx context.Context, db *store.DB, table []jobs.Job, p Plan) (starte
 	}
 	err = outbox.Read(ctx, db.Pool(), p.span(), func(entries []outbox.Entry) error {
 		return db.Tx(ctx, func(tx pgx.Tx) error {
-			inserts, err := againRouted(ctx, tx, table, entries)
+			inserts, news, err := againRouted(ctx, tx, table, entries)
 			if err != nil {
 				return err
 			}
-			started += len(inserts)
-			return insertJobs(ctx, tx, client, inserts)
+			told, err := news.Tell(ctx, tx, store.TellAgain)
+			if err != nil {
+				return err
+			}
+			started += len(inserts) + told.Deliveries
+			return insertJobs(ctx, tx, client, append(inserts, told.Inserts...))
 		})
 	})
 	return started, err
 }
 
-func (p Plan) span() outbox.Span { return outbox.Span{Since: p.Since, Until: p.Until, Types: p.Types} }
+func (p Plan) span() outbox.Span {
+	return outbox.Span{Since: p.Since, Until: p.Until, Types: p.Types, OrganizationID: p.OrganizationID}
+}
 
 // againRouted leaves out what the router has yet to route: that is started anyway. The router can't move
 // on until the transaction ends.
-func againRouted(ctx context.Context, tx pgx.Tx, table []jobs.Job, entries []outbox.Entry) ([]river.InsertManyParams, error) {
+func againRouted(ctx context.Context, tx pgx.Tx, table []jobs.Job, entries []outbox.Entry) ([]river.InsertManyParams, *jobs.News, error) {
 	at, err := store.LockPosition(ctx, tx, routerName)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	epochs, err := store.Epochs(ctx, tx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if order, ok := epochs[at.Epoch]; !ok || order != len(epochs)-1 {
-		return nil, errors.New("the router has not routed anything in the present epoch of the outbox; wait until it has")
+		return nil, nil, errors.New("the router has not routed anything in the present epoch of the outbox; wait until it has")
 	}
 	routed := slices.DeleteFunc(slices.Clone(entries), func(e outbox.Entry) bool { return e.Position.After(at.Position()) })
 	return again(ctx, tx, table, routed)
 }
 
-// again gives what events start that were routed before. An event that can't be read started nothing.
-func again(ctx context.Context, tx pgx.Tx, table []jobs.Job, entries []outbox.Entry) ([]river.InsertManyParams, error) {
+// again gives what events start that were routed before, and who listens to them. An event that can't be read started nothing.
+func again(ctx context.Context, tx pgx.Tx, table []jobs.Job, entries []outbox.Entry) ([]river.InsertManyParams, *jobs.News, error) {
 	var inserts, requested []river.InsertManyParams
+	var told []jobs.Happening
 	var runs []store.RunOfJob
 	for _, entry := range entries {
 		fact, err := events.Decode(entry.Event)
 		if err != nil {
 			continue
 		}
+		told = append(told, jobs.Happening{Envelope: entry.Event, Fact: fact})
 		starts := jobs.Route(table, entry.Event, fact)
 		againFor(entry.Event).mark(starts)
 		if f, ok := fact.(events.JobRequested); ok {
@@ -108,12 +130,13 @@ func again(ctx context.Context, tx pgx.Tx, table []jobs.Job, entries []outbox.En
 	}
 	needed, err := store.NeedWork(ctx, tx, runs)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for i, need := range needed {
 		if need {
 			inserts = append(inserts, requested[i])
 		}
 	}
-	return inserts, nil
+	news, err := announce(ctx, tx, table, told)
+	return inserts, news, err
 }

@@ -30,7 +30,8 @@ const (
 // the poll. The router inserts many jobs in one transaction, so it can afford one for nearly each.
 const notifyCooldown = time.Millisecond
 
-func newClient(c Config, id string, hand *inHand) (*river.Client[pgx.Tx], error) {
+// newClient makes the client that works. Work inserts by the other one, which tells of nearly each job at once.
+func newClient(c Config, id string, hand *inHand, inserter *river.Client[pgx.Tx]) (*river.Client[pgx.Tx], error) {
 	if len(c.Queues) == 0 {
 		return nil, errors.New("start a worker: name a queue")
 	}
@@ -41,7 +42,10 @@ func newClient(c Config, id string, hand *inHand) (*river.Client[pgx.Tx], error)
 	config := riverConfig(c.Table, c.Log)
 	config.ID = id
 	config.Hooks = hand.hooks()
-	config.Middleware = c.middleware()
+	config.Middleware = append(c.middleware(), river.WorkerMiddlewareFunc(
+		func(ctx context.Context, _ *rivertype.JobRow, work func(context.Context) error) error {
+			return work(jobs.Inserting(ctx, inserter))
+		}))
 	config.Queues = queues
 	config.SoftStopTimeout = c.SoftStop
 	client, err := river.NewClient(riverpgxv5.New(c.Relaxed.Pool()), config)

@@ -11,15 +11,16 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/events/outbox"
 	"github.com/payaid/payaid/events/stream"
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/internal/telemetry/trace"
 	"github.com/payaid/payaid/jobs"
 )
 
-// routerLock is the session advisory lock of the active router. It spares the stand-bys the work; what
+// RouterLock is the session advisory lock of the active router. It spares the stand-bys the work; what
 // keeps two from routing an event twice is the position row.
-const routerLock int64 = 0x70617961_6964_0003
+const RouterLock int64 = 0x70617961_6964_0003
 
 // routeWithin is longer than any batch takes; a connection that is half open answers never.
 const routeWithin = 30 * time.Second
@@ -39,18 +40,26 @@ type router struct {
 	tracer *trace.Tracer // nil: nobody traces
 	log    *slog.Logger
 
+	left     time.Time // when it last changed servers
 	position store.ConsumerPosition
 	epochs   map[string]int // order of the outbox's lives
 }
 
 func (r *router) run(ctx context.Context) error {
-	return store.Leader{Pool: r.pool, Lock: routerLock, Name: "router", Log: r.log}.Run(ctx, r.lead)
+	return store.Leader{Pool: r.pool, Lock: RouterLock, Name: "router", Log: r.log}.Run(ctx, r.lead)
 }
 
 // lead routes as the active one, on one connection, which holds the lock: a router that loses it can't
 // commit either.
 func (r *router) lead(ctx context.Context, conn *pgx.Conn) error {
 	if err := r.stream.Ensure(ctx); err != nil {
+		return err
+	}
+	last, err := r.stream.Tail(ctx)
+	if err != nil {
+		return err
+	}
+	if err := outbox.CheckNumbers(ctx, conn, last); err != nil {
 		return err
 	}
 	if err := r.revive(ctx); err != nil {
@@ -65,10 +74,32 @@ func (r *router) lead(ctx context.Context, conn *pgx.Conn) error {
 		ctx, cancel := context.WithTimeout(ctx, routeWithin)
 		defer cancel()
 		if len(batch) == 0 {
-			return conn.Ping(ctx) // the session would be taken for dead
+			return r.missed(ctx, conn) // also, a session that asks nothing would be taken for dead
 		}
 		return r.routeAll(ctx, conn, batch)
 	})
+}
+
+const (
+	// A fact that is older has been published long since, unless the relay is down or NATS is.
+	overdue = 5 * time.Second
+	// So that an outage of all is no reason to change servers all the time.
+	leaveEvery = 15 * time.Second
+)
+
+// missed looks in the outbox for facts that should have come: the stream's leader may be one that was cut
+// off from the others, and doesn't know yet that it leads no more.
+func (r *router) missed(ctx context.Context, conn *pgx.Conn) error {
+	seen := outbox.Tail{Position: r.position.Position(), Known: r.position.Epoch != ""}
+	count, oldest, err := outbox.Backlog(ctx, conn, seen)
+	if err != nil {
+		return err
+	}
+	if count == 0 || oldest < overdue || time.Since(r.left) < leaveEvery || !r.stream.Leave() {
+		return nil
+	}
+	r.left = time.Now()
+	return fmt.Errorf("%d facts have not come, the oldest of %s ago: another NATS server is asked", count, oldest.Round(time.Millisecond))
 }
 
 // revive routes dead events that this version can read: during a deploy an older one may have been asked
@@ -115,6 +146,7 @@ const routerName = "router"
 // routing is what a batch comes to.
 type routing struct {
 	inserts  []river.InsertManyParams
+	told     []jobs.Happening  // what those who listen are told of
 	overtake []events.Envelope // jobs whose earlier work is to be cancelled
 	dead     []store.DeadEvent
 	next     store.ConsumerPosition
@@ -122,14 +154,21 @@ type routing struct {
 	steps    []trace.Span // of the events that are traced
 }
 
-// start has River cancel and begin work.
-func (r routing) start(ctx context.Context, tx pgx.Tx, client *river.Client[pgx.Tx]) error {
+// start has River cancel and begin work, and tells those who listen.
+func (r routing) start(ctx context.Context, tx pgx.Tx, client *river.Client[pgx.Tx], news *jobs.News) error {
 	for _, e := range r.overtake {
 		if err := cancelWork(ctx, tx, client, e); err != nil {
 			return err
 		}
 	}
-	return insertJobs(ctx, tx, client, r.inserts)
+	told, err := news.Tell(ctx, tx, store.TellOnce)
+	if err != nil {
+		return err
+	}
+	for i, traceParent := range told.TraceParents {
+		origin{TraceParent: traceParent}.mark(told.Inserts[i : i+1])
+	}
+	return insertJobs(ctx, tx, client, append(r.inserts, told.Inserts...))
 }
 
 // routeAll routes a batch. One event that can't be carried out takes the batch's transaction with it;
@@ -171,13 +210,16 @@ func (r *router) bury(ctx context.Context, conn *pgx.Conn, m stream.Message, why
 
 func (r *router) carryOut(ctx context.Context, conn *pgx.Conn, routed routing) error {
 	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if err := store.MovePosition(ctx, tx, r.position, routed.next); err != nil {
+		b := &pgx.Batch{}
+		store.QueueMove(b, r.position, routed.next)
+		news := jobs.Announce(b, r.table, routed.told)
+		if err := tx.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
 		if err := store.PutDeadEvents(ctx, tx, routed.dead); err != nil {
 			return err
 		}
-		return routed.start(ctx, tx, r.river)
+		return routed.start(ctx, tx, r.river, news)
 	})
 	if err != nil {
 		return fmt.Errorf("route events up to %d: %w", routed.next.StreamSeq, err)
@@ -213,7 +255,7 @@ func (r *router) sort(ctx context.Context, conn *pgx.Conn, batch []stream.Messag
 		if unreadable == nil {
 			step := r.routes(ctx, e)
 			out.steps = append(out.steps, step)
-			unreadable = translate(r.table, e, &out, origin{TraceParent: step.TraceParent()})
+			unreadable = translate(r.table, e, &out, startedBy(e, step.TraceParent()))
 		}
 		if unreadable != nil {
 			out.dead = append(out.dead, deadEvent(m, unreadable))
@@ -261,6 +303,8 @@ func translate(table []jobs.Job, e events.Envelope, out *routing, from origin) e
 		out.overtake = append(out.overtake, e)
 	}
 	out.inserts = append(out.inserts, inserts...)
+	e.TraceParent = from.TraceParent // deliveries are a part of the step, or not traced at all
+	out.told = append(out.told, jobs.Happening{Envelope: e, Fact: fact})
 	return nil
 }
 

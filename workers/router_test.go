@@ -129,7 +129,7 @@ func TestRouterStartsEachJobOnce(t *testing.T) {
 			stops[i]()
 			stops[i] = s.router(nil)
 		case 1:
-			s.terminate(routerLock)
+			s.terminate(RouterLock)
 		}
 	}
 	s.routed(all)
@@ -220,7 +220,7 @@ func TestRouterGoesOnInNewEpochAndNewStream(t *testing.T) {
 	s.routed(all)
 	stopRelay()
 	unpublished := s.submitMany(3)
-	if again, err := outbox.NewEpoch(t.Context(), s.db.Pool(), s.stream, "test"); err != nil || again != 3 {
+	if again, err := outbox.NewEpoch(t.Context(), s.db.Pool(), "test"); err != nil || again != 3 {
 		t.Fatalf("%d events again, %v; want 3", again, err)
 	}
 	s.relay()

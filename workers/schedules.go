@@ -101,15 +101,16 @@ func (s *schedules) start(ctx context.Context, tx pgx.Tx, d store.Schedule, now 
 		}
 		inserts := []river.InsertManyParams{j.Due()}
 		origin{Clock: s.traced}.mark(inserts)
-		if d.NextRunAt.After(now) {
+		if !d.Asked() && (d.NextRunAt.After(now) || d.PausedAt != nil) {
 			s.log.Warn("schedule is put right, as the clock was ahead", "schedule", d.Name, "was_due_at", d.NextRunAt)
-			return store.AdvanceSchedule(ctx, tx, d.Name, now, when.Next(now.UTC()))
+			return store.AdvanceSchedule(ctx, tx, d.Name, now, when.Next(now.UTC()), nil)
 		}
-		if _, err := s.river.InsertManyTx(ctx, tx, inserts); err != nil {
+		started, err := s.river.InsertManyTx(ctx, tx, inserts)
+		if err != nil {
 			return fmt.Errorf("start %s: %w", d.Kind, err)
 		}
-		s.log.Info("schedule is due", "schedule", d.Name, "due_at", d.NextRunAt, "late_ms", now.Sub(d.NextRunAt).Milliseconds())
-		return store.AdvanceSchedule(ctx, tx, d.Name, now, when.Next(now.UTC()))
+		s.log.Info("schedule is due", "schedule", d.Name, "due_at", d.NextRunAt, "asked_for", d.Asked(), "late_ms", max(0, now.Sub(d.NextRunAt).Milliseconds()))
+		return store.AdvanceSchedule(ctx, tx, d.Name, now, when.Next(now.UTC()), &started[0].Job.ID)
 	}
 	return nil // a newer version's schedule: its own processes start it
 }

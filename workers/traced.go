@@ -13,9 +13,13 @@ import (
 	"github.com/payaid/payaid/jobs"
 )
 
-// origin is what the metadata of River's row says of the trace that a job belongs to; nothing where that isn't
-// recorded, as River indexes all of it.
+// origin is what the metadata of River's row says of where a job comes from: as little as can be, as River indexes all
+// of it.
 type origin struct {
+	// EventID is the event that started work that nobody asked for; what was asked for has a row that says so.
+	EventID string `json:"event_id,omitempty"`
+	// What follows is of the trace that a job belongs to, where that is recorded.
+
 	// TraceParent is the step of which the first attempt is a part.
 	TraceParent string `json:"traceparent,omitempty"`
 	// TraceLink is the step that every attempt is only linked to: work that is asked for again.
@@ -40,10 +44,20 @@ func (o origin) mark(inserts []river.InsertManyParams) {
 
 // againFor is the origin of work that an event asks for once more, long after it was stated.
 func againFor(e events.Envelope) origin {
-	if !trace.Recorded(e.TraceParent) {
-		return origin{}
+	o := startedBy(e, "")
+	if trace.Recorded(e.TraceParent) {
+		o.TraceLink = e.TraceParent
 	}
-	return origin{TraceLink: e.TraceParent}
+	return o
+}
+
+// startedBy is the origin of what an event starts, as a part of a step in its trace; "": that isn't recorded.
+func startedBy(e events.Envelope, step string) origin {
+	o := origin{TraceParent: step}
+	if e.Type != (events.JobRequested{}).EventType() {
+		o.EventID = e.ID
+	}
+	return o
 }
 
 // routes begins the step in which an event becomes jobs.
@@ -101,7 +115,9 @@ func (c Config) traced(ctx context.Context, row *rivertype.JobRow, work func(con
 
 func (c Config) begin(ctx context.Context, row *rivertype.JobRow) (context.Context, trace.Span) {
 	var o origin
-	if json.Unmarshal(row.Metadata, &o) != nil || o == (origin{}) {
+	err := json.Unmarshal(row.Metadata, &o)
+	o.EventID = ""
+	if err != nil || o == (origin{}) {
 		return ctx, trace.Span{}
 	}
 	const verb = "work"

@@ -35,7 +35,7 @@ func (c Config) middleware() []rivertype.Middleware {
 	if c.Watch != nil {
 		list = append(list, river.WorkerMiddlewareFunc(c.watched))
 	}
-	return list
+	return append(list, river.WorkerMiddlewareFunc(c.noted))
 }
 
 // watched tells of an attempt, also of one that panics.

@@ -10,12 +10,14 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/payaid/payaid/events/stream"
+	"github.com/payaid/payaid/internal/minutes"
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/internal/telemetry/trace"
 	"github.com/payaid/payaid/jobs"
@@ -32,7 +34,9 @@ type Config struct {
 	// Providers says what this process knows of the providers of models; nil: nothing. Others read it.
 	Providers func() []store.ProviderState
 	// Watch hears of every attempt when it ends, and of those that died; nil: nobody does. It must not wait.
-	Watch   func(JobObservation)
+	Watch func(JobObservation)
+	// Past gives the minutes that are over, with what all processes counted; nil: nobody counts.
+	Past    func(context.Context, int) ([]minutes.Minute, error)
 	Tracer  *trace.Tracer // of jobs and what becomes of events; nil: nobody traces them
 	Version string
 	Log     *slog.Logger
@@ -42,6 +46,9 @@ type Config struct {
 	// Beat is how often a process shows that it lives; after five missed ones its jobs are given to
 	// others. 0: 2 s.
 	Beat time.Duration
+	// Alive hears of each turn of the loop that shows others that the process lives, whether the database was there
+	// for it or not; nil: nobody does. Silence means that it hangs.
+	Alive func()
 }
 
 // A Worker is one worker process.
@@ -58,6 +65,9 @@ func New(c Config) *Worker {
 	if c.Beat == 0 {
 		c.Beat = 2 * time.Second
 	}
+	if c.Alive == nil {
+		c.Alive = func() {}
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
@@ -72,16 +82,16 @@ func (w *Worker) ID() string { return w.id }
 // any more. It ends with an error when others have given its jobs away.
 func (w *Worker) Run(ctx context.Context) error {
 	hand := newInHand()
-	client, err := newClient(w.Config, w.id, hand)
-	if err != nil {
-		return err
-	}
 	inserter, err := NewInserter(w.DB.Pool(), w.Table, w.Log)
 	if err != nil {
 		return err
 	}
-	life := &life{db: w.DB, id: w.id, beat: w.Beat, hand: hand, report: w.Providers, lost: lostJobs(w.Config), log: w.Log}
-	if err := life.begin(ctx, w.Queues, w.Version); err != nil {
+	client, err := newClient(w.Config, w.id, hand, inserter)
+	if err != nil {
+		return err
+	}
+	life := &life{db: w.DB, id: w.id, beat: w.Beat, hand: hand, report: w.Providers, lost: lostJobs(w.Config), alive: w.Alive, log: w.Log}
+	if err := life.begin(ctx, w.Queues, kindsOf(w.Table), w.Version); err != nil {
 		return err
 	}
 	// The loops outlive ctx until River has stopped: a process that goes silent while its last jobs
@@ -103,7 +113,14 @@ func (w *Worker) Run(ctx context.Context) error {
 	group.Go(func() error { return quiet(schedules.run(working)) })
 	sweep := &sweep{db: w.DB, hints: w.Hints, river: client, adriftEvery: 10 * w.Beat, table: w.Table, log: w.Log}
 	group.Go(func() error { return quiet(sweep.run(working)) })
+	webhooks := &webhookSweep{db: w.DB, river: inserter, log: w.Log}
+	group.Go(func() error { return quiet(webhooks.run(working)) })
+	failures := &failureSampler{db: w.DB, log: w.Log}
+	group.Go(func() error { return quiet(failures.run(working)) })
+	sampler := &sampler{db: w.Relaxed, id: w.id, queues: queuesOf(w.Table), past: w.Past, log: w.Log}
+	group.Go(func() error { return quiet(sampler.run(working)) })
 	w.Log.Info("worker works", "worker_id", w.id, "queues", w.Queues)
+	w.Alive()
 
 	stop := client.Stop
 	select {
@@ -117,6 +134,29 @@ func (w *Worker) Run(ctx context.Context) error {
 	err = errors.Join(err, group.Wait(), life.end(ctx))
 	w.Log.Info("worker stopped", "worker_id", w.id)
 	return err
+}
+
+// kindsOf are the kinds that a process knows, and so takes.
+func kindsOf(table []jobs.Job) []string {
+	kinds := make([]string, len(table))
+	for i, j := range table {
+		kinds[i] = j.Kind
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
+// queuesOf are the queues that there are, whether they have jobs or not.
+func queuesOf(table []jobs.Job) []string {
+	var names []string
+	for _, q := range jobs.Queues() {
+		names = append(names, q.Name)
+	}
+	for _, j := range table {
+		names = append(names, j.Spec.Queue.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // quiet takes the end of a context for what it is: no error.
