@@ -55,9 +55,42 @@ var belongings = map[string]func(g *rig, t testing.TB, key string) (id string){
 		}
 		return g.call(t, key, "POST", "/api/mail/templates", `{"name":"hush","subject":"hush","text":"hush"}`).want(201).mailTemplate().ID
 	},
+	"/api/webhooks/": func(g *rig, t testing.TB, key string) string {
+		id := g.webhook(t, key, `,"description":"hush","headers":{"X-Hush":"hush"}`).ID
+		g.delivered(t, g.organizationOf(t, key), id)
+		return id
+	},
+	"/api/webhooks/callbacks/deliveries/": func(g *rig, t testing.TB, key string) string {
+		return g.calledBack(t, g.organizationOf(t, key), outbox.NewID(), "https://example.com/hush")
+	},
 	"/api/jobs/": func(g *rig, t testing.TB, key string) string {
 		return g.submit(t, key, `{"kind":"ai.completion","input":{"prompt":"hush"}}`).ID
 	},
+}
+
+// parts makes one thing of each sort that a path may name below another one, by the path before its id.
+var parts = map[string]func(g *rig, t testing.TB, key, of string) (id string){
+	"/api/webhooks/{id}/deliveries/": func(g *rig, t testing.TB, key, of string) string {
+		return g.delivered(t, g.organizationOf(t, key), of)
+	},
+}
+
+// name puts the ids of what belongs to a key's holder into a path.
+func (g *rig) name(t testing.TB, key, path string) string {
+	t.Helper()
+	sort, _, named := strings.Cut(path, "{id}")
+	if !named {
+		return path
+	}
+	makeOne := belongings[sort]
+	if makeOne == nil {
+		t.Fatalf("this test has no %s: add one to belongings", sort)
+	}
+	id := makeOne(g, t, key)
+	if sort, _, below := strings.Cut(path, "{delivery_id}"); below {
+		path = strings.Replace(path, "{delivery_id}", parts[sort](g, t, key, id), 1)
+	}
+	return strings.Replace(path, "{id}", id, 1)
 }
 
 // bodyOf is a body that a route takes.
@@ -65,10 +98,11 @@ func bodyOf(rt route) string {
 	switch rt.body {
 	case noBody:
 		return ""
-	case patchBody:
+	case patchBody, bodyOrNone:
 		return `{}`
 	}
-	return map[string]string{"POST /api/invoices/{id}/pay": `{"amount":1}`, "POST /api/mail/{id}/settle": `{"outcome":"accepted"}`}[rt.method+" "+rt.path]
+	return map[string]string{"POST /api/invoices/{id}/pay": `{"amount":1}`, "POST /api/mail/{id}/settle": `{"outcome":"accepted"}`,
+		"POST /api/webhooks/{id}/replay": `{"since":"` + time.Now().Add(-time.Hour).UTC().Format(time.RFC3339) + `"}`}[rt.method+" "+rt.path]
 }
 
 // No organization sees or changes what belongs to another, by any route that names a thing.
@@ -78,17 +112,10 @@ func TestOrganizationsAreApart(t *testing.T) {
 	_, key := g.organization(t)
 	_, other := g.organization(t)
 	for _, rt := range g.routes() {
-		sort, _, named := strings.Cut(rt.path, "{id}")
-		if !named || rt.scopes == admin { // what the operator reads is about all of them
+		if !strings.Contains(rt.path, "{id}") || rt.ofOperators() { // what the operator reads is about all of them
 			continue
 		}
-		makeOne := belongings[sort]
-		if makeOne == nil {
-			t.Errorf("this test has no %s: add one to belongings", sort)
-			continue
-		}
-		id := makeOne(g, t, key)
-		path := strings.Replace(rt.path, "{id}", id, 1)
+		path := g.name(t, key, rt.path)
 		for _, stranger := range []string{other, testAdminKey} {
 			g.call(t, stranger, rt.method, path, bodyOf(rt)).problem(404, "not_found")
 		}
@@ -123,7 +150,7 @@ func TestListsShowTheirOwn(t *testing.T) {
 	}
 	for _, rt := range g.routes() {
 		// What only the operator reads is about all of them.
-		if rt.method != "GET" || rt.scopes == 0 || rt.scopes == admin || strings.Contains(rt.path, "{") {
+		if rt.method != "GET" || rt.scopes == 0 || rt.ofOperators() || strings.Contains(rt.path, "{") {
 			continue
 		}
 		for _, path := range append([]string{rt.path}, queriesOf[rt.path]...) {
@@ -165,9 +192,11 @@ func TestRoleSeesOneOrganization(t *testing.T) {
 	g.execute(t, `INSERT INTO mail_events (organization_id, id, message_id, type) VALUES ($1, $2, $2, 'accepted')`, mine, mail)
 	g.call(t, key, "POST", "/api/mail/suppressions", `{"address":"a@example.in"}`).want(201)
 	belongings["/api/mail/templates/"](g, t, key)
+	belongings["/api/webhooks/"](g, t, key)
 
 	for _, table := range []string{"organizations", "api_keys", "jobs", "job_events", "idempotency_keys", "contacts", "ai_insights", "ai_calls",
-		"mail_messages", "mail_recipients", "mail_events", "mail_suppressions", "mail_templates"} {
+		"mail_messages", "mail_recipients", "mail_events", "mail_suppressions", "mail_templates",
+		"webhook_endpoints", "webhook_lanes", "webhook_events", "webhook_deliveries", "webhook_attempts"} {
 		for _, chosen := range []string{"", theirs} {
 			b := store.BatchAs(chosen)
 			column := "organization_id"
@@ -204,3 +233,6 @@ func TestRoleSeesOneOrganization(t *testing.T) {
 		t.Error("a job was slipped to another organization")
 	}
 }
+
+// ofOperators says that nobody but operators may use the route.
+func (rt route) ofOperators() bool { return rt.scopes != public && rt.scopes&^(admin|adminRead) == 0 }

@@ -61,7 +61,7 @@ func (s *Server) listKeys(ctx context.Context, in *listKeysInput) (*keysOutput, 
 type createKeyInput struct {
 	Body struct {
 		Name      string     `json:"name" minLength:"1" maxLength:"100"`
-		Scopes    []string   `json:"scopes" minItems:"1" maxItems:"4" enum:"read,write,jobs,admin"`
+		Scopes    []string   `json:"scopes" minItems:"1" maxItems:"5" enum:"read,write,jobs,admin,admin_read"`
 		ExpiresAt *time.Time `json:"expires_at,omitempty" nullable:"true"`
 		RateLimit *int       `json:"rate_limit,omitempty" nullable:"true" minimum:"1" maximum:"1000000"`
 		IPAllow   []string   `json:"ip_allow,omitempty" maxItems:"50" doc:"Addresses and networks such as 203.0.113.0/24. What is left out of this, of expires_at and of rate_limit is as with the key that asks, and what is given may not go beyond it"`

@@ -22,12 +22,13 @@ const (
 	write
 	jobs
 	admin
+	adminRead // what admin may see, and nothing else
 
 	public     scopes = 0
-	everything        = read | write | jobs | admin
+	everything        = read | write | jobs | admin | adminRead
 )
 
-var scopeNames = []string{"read", "write", "jobs", "admin"}
+var scopeNames = []string{"read", "write", "jobs", "admin", "admin_read"}
 
 func scopesOf(names []string) scopes {
 	var s scopes
@@ -62,6 +63,7 @@ type caller struct {
 	scopes         scopes
 	rateLimit      int         // requests in a window; 0: the default
 	bounds         *credential // of the key; nil: the operator's, which has none
+	session        string      // of who signed in to the pages, "" for a key
 	secret         string      // the bearer text; answers kept for a repeat are sealed with it
 }
 
@@ -69,6 +71,13 @@ const adminKeyID = "admin"
 
 // authenticate finds out who asks and whether they may use the route.
 func (s *Server) authenticate(x *exchange, rt route, r *http.Request) error {
+	if x.inside != nil {
+		x.caller = x.inside.caller()
+		if rt.scopes != public && x.caller.scopes&rt.scopes == 0 {
+			return forbidden(rt.scopes)
+		}
+		return nil
+	}
 	header := r.Header.Get("Authorization")
 	if rt.scopes == public && (header == "" || rt.path != "/api/system/health") {
 		return nil

@@ -52,10 +52,12 @@ func TestEveryRouteAsksForItsScope(t *testing.T) {
 	g := newRig(t)
 	org, key := g.organization(t)
 	_, link := g.reminded(t, org, "a@example.in")
+	const id = "01a20280-8978-7941-82b6-27e3bdd15c47"
+	named := strings.NewReplacer("{id}", id, "{delivery_id}", id, "{organization_id}", id, "{fingerprint}", "0123456789abcdef", "{name}", "mail")
 	keys := map[scopes]string{}
 	for i, name := range scopeNames {
 		holder := key
-		if name == "admin" {
+		if name == "admin" || name == "admin_read" {
 			holder = testAdminKey
 		}
 		keys[1<<i] = g.key(t, holder, name)
@@ -67,9 +69,12 @@ func TestEveryRouteAsksForItsScope(t *testing.T) {
 			}
 			continue
 		}
-		path := strings.Replace(rt.path, "{id}", "01a20280-8978-7941-82b6-27e3bdd15c47", 1)
+		path := named.Replace(rt.path)
 		g.call(t, "", rt.method, path, "").problem(401, "unauthorized")
 		for scope, k := range keys {
+			if rt.path == "/api/admin/live" && scope&(rt.scopes|admin) != 0 {
+				continue // it goes on for as long as somebody listens; its own tests do
+			}
 			r := g.call(t, k, rt.method, path, "")
 			if scope&(rt.scopes|admin) == 0 {
 				if p := r.problem(403, "forbidden"); !strings.Contains(p.Detail, rt.scopes.String()) {

@@ -48,6 +48,8 @@ func scheduleProblems(o store.BackupOverview, now time.Time) []backupProblemView
 	switch {
 	case s == nil:
 		return []backupProblemView{{"no_schedule", "the clock starts no backups", "run a worker with BACKUP_DIR, and with a BACKUP_SCHEDULE that is not off"}}
+	case s.PausedAt != nil:
+		return []backupProblemView{{"schedule_paused", fmt.Sprintf("the clock starts no backups, as somebody paused them at %s", s.PausedAt.UTC().Format(time.RFC3339)), "let the schedule go on"}}
 	case now.Sub(s.NextRunAt) > scheduleSlack:
 		return []backupProblemView{{"schedule_late", fmt.Sprintf("the backup of %s was not started", s.NextRunAt.UTC().Format(time.RFC3339)), "run a worker"}}
 	case s.LastRunAt != nil && now.Sub(*s.LastRunAt) > backupSlack && o.Running == 0 && (o.Newest == nil || o.Newest.SnapshotAt.Before(*s.LastRunAt)):

@@ -97,7 +97,9 @@ func (s *Server) listBackups(ctx context.Context, in *backupsInput) (*backupsOut
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.DB.BackupOverview(ctx, before, in.Limit+1)
+	o, err := inTime(ctx, func(ctx context.Context) (store.BackupOverview, error) {
+		return s.DB.BackupOverview(ctx, before, in.Limit+1)
+	})
 	if err != nil {
 		return nil, err
 	}

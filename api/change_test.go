@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -68,7 +70,9 @@ func TestRetry(t *testing.T) {
 	waiting := g.submit(t, key, aCompletion)
 	w := g.work(t, org, waiting.ID)
 	next := time.Now().Add(time.Hour)
-	if err := store.WaitJob(t.Context(), g.system.Pool(), w.hold, "no_provider", next); err != nil {
+	b := &pgx.Batch{}
+	store.QueueJobWait(b, w.hold, "no_provider", next)
+	if err := g.system.Send(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
 	r := g.call(t, key, "GET", "/api/jobs/"+waiting.ID, "").want(200)

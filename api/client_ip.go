@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -72,4 +73,12 @@ func ParseNetwork(text string) (netip.Prefix, error) {
 	}
 	ip = ip.Unmap()
 	return ip.WithZone("").Prefix(ip.BitLen())
+}
+
+// ClientAddress is the address that a request comes from, for handlers that were given to Pages.
+func ClientAddress(ctx context.Context) netip.Addr {
+	if x := exchangeOf(ctx); x != nil {
+		return x.from
+	}
+	return netip.Addr{}
 }

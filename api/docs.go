@@ -14,7 +14,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/payaid/payaid/events"
 	"github.com/payaid/payaid/internal/letter"
 )
 
@@ -32,7 +31,9 @@ type docsPage struct {
 	Letters                     []docsLetter
 	Schemas                     []docsSchema
 	Problems                    []docsProblem
-	Events                      []events.Kind
+	Events                      []docsEvent
+	WebhookHeaders              []webhookHeader
+	WebhookAnswers              []webhookAnswer
 }
 
 // docsLetter is a template of mails of the product's own, with an example of its data.
@@ -95,7 +96,8 @@ func renderDocs(doc *huma.OpenAPI, routes []route, kinds []Kind) ([]byte, error)
 		return nil, err
 	}
 	p := docsPage{Title: doc.Info.Title, Version: doc.Info.Version, Description: doc.Info.Description,
-		Resources: docsResourcesOf(doc, routes), StreamEvents: streamEvents, Events: events.Catalogue(),
+		Resources: docsResourcesOf(doc, routes), StreamEvents: streamEvents, Events: docsEventsOf(doc),
+		WebhookHeaders: webhookHeaders, WebhookAnswers: webhookAnswers,
 		Functions: letter.Functions(), Letters: docsLetters()}
 	if p.Kinds, p.Outputs, err = docsKindsOf(kinds); err != nil {
 		return nil, err

@@ -28,26 +28,29 @@ var edgeHeaders = map[string][]string{
 // edge is the outermost handler: ids, headers, and the last word on panics.
 func (s *Server) edge(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &exchange{ResponseWriter: w, server: s, request: r, method: r.Method, path: r.URL.EscapedPath()}
-		x.from = clientIP(r, s.TrustedProxies)
-		x.id = requestID(r.Header.Get("X-Request-ID"))
-		x.trace()
+		x := &exchange{ResponseWriter: w, server: s, request: r, method: r.Method, path: r.URL.EscapedPath(), began: time.Now()}
+		if o, ok := r.Context().Value(operatorKey{}).(Operator); ok {
+			x.asked(o)
+		} else {
+			x.from = clientIP(r, s.TrustedProxies)
+			x.id = requestID(r.Header.Get("X-Request-ID"))
+			x.trace()
+		}
 		h := w.Header()
 		for name, value := range edgeHeaders {
 			h[name] = value
 		}
 		h["X-Request-Id"] = []string{x.id}
-		start := time.Now()
-		defer s.finish(x, r, start)
+		defer s.finish(x, r)
 		next.ServeHTTP(x, r)
 	})
 }
 
-func (s *Server) finish(x *exchange, r *http.Request, start time.Time) {
+func (s *Server) finish(x *exchange, r *http.Request) {
 	cut := false
 	defer func() { x.endTrace(cut) }()
-	if s.Watch != nil {
-		defer func() { s.observe(x, time.Since(start), cut) }()
+	if s.Watch != nil && x.inside == nil {
+		defer func() { s.observe(x, time.Since(x.began), cut) }()
 	}
 	if v := recover(); v != nil {
 		cut = v == http.ErrAbortHandler || x.status != 0
@@ -66,7 +69,7 @@ func (s *Server) finish(x *exchange, r *http.Request, start time.Time) {
 		return
 	}
 	s.Log.Debug("request", "request_id", x.id, "method", r.Method, "route", x.route, "status", x.status,
-		"code", x.code, "organization_id", x.caller.OrganizationID, "ms", time.Since(start).Milliseconds())
+		"code", x.code, "organization_id", x.caller.OrganizationID, "ms", time.Since(x.began).Milliseconds())
 }
 
 const maxRequestID = 128
@@ -90,11 +93,12 @@ func isIDByte(c byte) bool {
 		c == '-' || c == '_' || c == '.' || c == ':' || c == '/' || c == '+' || c == '='
 }
 
-// madeRequestID is unique, not secret.
+// madeRequestID is unique, not secret. It begins with the time in milliseconds, so that the indexes that hold such ids
+// grow at their end.
 func madeRequestID() string {
-	b := [24]byte{'r', 'e', 'q', '_'}
-	hexDigits(b[4:14], rand.Uint64())
-	hexDigits(b[14:], rand.Uint64())
+	b := [28]byte{'r', 'e', 'q', '_'}
+	hexDigits(b[4:15], uint64(time.Now().UnixMilli()))
+	hexDigits(b[15:], rand.Uint64())
 	return string(b[:])
 }
 

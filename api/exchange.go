@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/payaid/payaid/internal/telemetry"
 	"github.com/payaid/payaid/internal/telemetry/trace"
@@ -15,8 +16,10 @@ type exchange struct {
 	server *Server
 
 	request     *http.Request // as it came
+	inside      *Operator     // who asks by a page of ours, in the same process; nil: it came from outside
 	from        netip.Addr    // of the client
 	id          string        // request id
+	began       time.Time     // when it came
 	traceParent string        // of what comes of the request
 	step        trace.Span
 	purpose     telemetry.Purpose
@@ -32,6 +35,7 @@ type exchange struct {
 
 	probe   bool // machines ask the route all the time
 	lasting bool // the client chooses how long it takes
+	noted   bool // the audit log was told of it
 
 	status  int
 	swallow bool // the body that the mux writes, as a problem stands in its place
@@ -56,7 +60,16 @@ func (x *exchange) WriteHeader(status int) {
 		return
 	}
 	x.status = status
+	x.lastOfConnection()
 	x.ResponseWriter.WriteHeader(status)
+}
+
+// lastOfConnection has a client leave its connection with this answer when the process is about to end: one that is
+// closed under a proxy's next request is an error to its client, as nobody knows what became of that.
+func (x *exchange) lastOfConnection() {
+	if x.server.leaving.Load() {
+		x.Header().Set("Connection", "close")
+	}
 }
 
 func (x *exchange) refuseRoute(status int) {
@@ -82,6 +95,7 @@ type plainWriter struct{ x *exchange }
 func (p plainWriter) Header() http.Header { return p.x.Header() }
 func (p plainWriter) WriteHeader(status int) {
 	p.x.status = status
+	p.x.lastOfConnection()
 	p.x.ResponseWriter.WriteHeader(status)
 }
 func (p plainWriter) Write(b []byte) (int, error) { return p.x.ResponseWriter.Write(b) }
@@ -93,6 +107,7 @@ func (x *exchange) Write(b []byte) (int, error) {
 	}
 	if x.status == 0 {
 		x.status = http.StatusOK
+		x.lastOfConnection()
 	}
 	return x.ResponseWriter.Write(b)
 }

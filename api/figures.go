@@ -20,6 +20,7 @@ type Figures struct {
 	Stream func(context.Context) (StreamEnds, error) // the event stream
 	Shared bool                                      // processes count together, as there is a Redis
 	Queues []string                                  // that there are, whether somebody works them or not
+	Schema int64                                     // the newest migration that this program knows; 0: nobody said
 }
 
 // StreamEnds are the ends of the event stream.

@@ -67,7 +67,7 @@ func (s *Server) databaseMetrics(ctx context.Context, f figures, missing *reason
 	}
 	var reason string
 	if v.CacheHitRate, v.CacheWindow, reason = cacheHitRate(f.hour.Blocks, f.Server.Blocks); reason != "" {
-		missing.add("database.cacheHitRate", reason)
+		missing.addAll(reason, "database.cacheHitRate", "database.cacheWindowSeconds")
 	}
 	if !f.Server.Statements {
 		missing.add("database.statements", noStatements)
@@ -78,6 +78,9 @@ func (s *Server) databaseMetrics(ctx context.Context, f figures, missing *reason
 		s.tellSparsely("statements can't be ranked", err)
 		missing.add("database.statements", noStatements)
 		return v
+	}
+	if len(list) > 0 && list[0].ReadMS == nil {
+		missing.add("database.statements.top.read_ms", "the server doesn't time its reads: set track_io_timing to on")
 	}
 	source := "pg_stat_statements"
 	v.Statements.Source = &source

@@ -103,12 +103,24 @@ func queueMetrics(f figures, missing *reasons) []queueMetricsView {
 		if f.counted {
 			q.LastHour = queueHourOf(f.hour.Queues[name])
 		}
+		q.explain(missing)
 		list = append(list, q)
 	}
-	if !f.counted {
-		missing.add("queues.last_hour", notCounted)
-	}
 	return list
+}
+
+// explain says why figures of the queue are null.
+func (q queueMetricsView) explain(missing *reasons) {
+	name := "queues." + q.Queue
+	missing.unless(q.OldestAvailableSeconds != nil, name+".oldest_available_seconds", "no job of it is due and waits")
+	h := q.LastHour
+	if h == nil {
+		missing.add(name+".last_hour", notCounted)
+		return
+	}
+	missing.unless(h.AvgMS != nil, name+".last_hour.avg_ms", "no attempt ended in the window")
+	missing.unless(h.P95MS != nil, name+".last_hour.p95_ms", "no attempt ended in the window")
+	missing.unless(h.P95WaitMS != nil, name+".last_hour.p95_wait_ms", "no attempt ended in the window")
 }
 
 func queueHourOf(q minutes.Queue) *queueHourView {

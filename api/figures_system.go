@@ -2,18 +2,20 @@ package api
 
 import (
 	"time"
+
+	"github.com/payaid/payaid/internal/machine"
 )
 
 // eventMetricsView is how far facts have come on their way from the outbox to the jobs that they start.
 type eventMetricsView struct {
-	Unpublished              *int64     `json:"unpublished" doc:"Facts that the relay has yet to publish; this and unrouted end at 10000"`
+	Unpublished              *int64     `json:"unpublished" doc:"Facts that the relay has yet to publish; this, unrouted and dead end at 10000"`
 	OldestUnpublishedSeconds *float64   `json:"oldest_unpublished_seconds"`
 	Unrouted                 int64      `json:"unrouted" doc:"Facts whose jobs the router has yet to start, the unpublished ones among them"`
 	OldestUnroutedSeconds    *float64   `json:"oldest_unrouted_seconds" doc:"null: all are routed"`
 	StreamFirst              *uint64    `json:"stream_first" doc:"Sequence of the oldest event that the stream holds"`
 	StreamLast               *uint64    `json:"stream_last"`
 	RouterSequence           uint64     `json:"router_sequence" doc:"Where the router is in the stream; 0: it has routed nothing yet"`
-	RouterMovedAt            *time.Time `json:"router_moved_at"`
+	RouterMovedAt            *time.Time `json:"router_moved_at" doc:"null: it has routed nothing yet"`
 	Dead                     int64      `json:"dead" doc:"Messages that could not be read, and wait for payaid events dead"`
 }
 
@@ -29,18 +31,19 @@ func (s *Server) eventMetrics(f figures, missing *reasons) eventMetricsView {
 		at := e.RouterMovedAt.UTC()
 		v.RouterMovedAt = &at
 	}
+	missing.unless(v.RouterMovedAt != nil, "events.router_moved_at", "the router has routed nothing yet")
 	switch {
 	case f.stream != nil:
 		v.StreamFirst, v.StreamLast = &f.stream.First, &f.stream.Last
 	case s.Figures.Stream == nil:
-		missing.add("events.stream", "this process has no connection to the event stream")
+		missing.addAll("this process has no connection to the event stream", "events.stream_first", "events.stream_last")
 	default:
 		s.tellSparsely("the event stream can't be looked at", f.streamErr)
-		missing.add("events.stream", "NATS can't be asked")
+		missing.addAll("NATS can't be asked", "events.stream_first", "events.stream_last")
 	}
 	switch {
 	case e.Unpublished == nil:
-		missing.add("events.unpublished", "where the stream ends in the outbox can't be told")
+		missing.addAll("where the stream ends in the outbox can't be told", "events.unpublished", "events.oldest_unpublished_seconds")
 	case *e.Unpublished > 0:
 		v.OldestUnpublishedSeconds = tenth(&e.OldestUnpublished)
 	default:
@@ -131,7 +134,7 @@ func higher(a, b *float64) *float64 {
 	return a
 }
 
-func processesOf(list []countedProcess) []processView {
+func processesOf(list []countedProcess, missing *reasons) []processView {
 	out := make([]processView, len(list))
 	for i, p := range list {
 		out[i] = processView{ID: p.ID, Role: p.Role, Host: p.Host, Version: p.Version, StartedAt: p.StartedAt.UTC(), HeardAt: p.At.UTC(),
@@ -148,14 +151,40 @@ func processesOf(list []countedProcess) []processView {
 		if out[i].Pools == nil {
 			out[i].Pools = []PoolGauge{}
 		}
+		out[i].explain(p.Machine.Unmeasured, missing)
 	}
 	return out
+}
+
+// explain says why figures of the process are null, with the reasons that it gave itself.
+func (v processView) explain(own map[string]string, missing *reasons) {
+	const unsaid = "the process has not said"
+	name := "processes." + v.ID
+	missing.unless(v.ResidentBytes != nil, name+".resident_bytes", unsaid)
+	missing.unless(v.Memory != nil, name+".memory", own["memory"], unsaid)
+	missing.unless(v.CPU != nil, name+".cpu", own["cpu"], unsaid)
+	if v.CPU == nil {
+		return
+	}
+	missing.unless(v.CPU.Percent != nil, name+".cpu.percent", "the process has not run long enough to say")
+	if v.CPU.Throttled == nil && v.CPU.Source == string(machine.Host) {
+		missing.add(name+".cpu.throttled_percent", "no limit of processor time holds it back")
+	} else {
+		missing.unless(v.CPU.Throttled != nil, name+".cpu.throttled_percent", "the process has not run long enough to say")
+	}
 }
 
 // reasons gathers why figures are null.
 type reasons struct{ list []unmeasured }
 
 func (r *reasons) add(figure, reason string) { r.list = append(r.list, unmeasured{figure, reason}) }
+
+// addAll adds the one reason of several figures.
+func (r *reasons) addAll(reason string, figures ...string) {
+	for _, figure := range figures {
+		r.add(figure, reason)
+	}
+}
 
 // unless adds the first reason that there is.
 func (r *reasons) unless(there bool, figure string, why ...string) {

@@ -40,7 +40,10 @@ func (s *Server) guard(rt route, next http.HandlerFunc) http.HandlerFunc {
 			// a database connection, and the outcome would be known to nobody.
 			ctx = context.WithoutCancel(ctx)
 		}
-		if !rt.streams {
+		if page := exchangeOf(ctx); page != nil && rt.streams {
+			page.lasting = true
+		}
+		if !rt.streams && !rt.pages {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, requestTimeout)
 			defer cancel()
@@ -48,15 +51,17 @@ func (s *Server) guard(rt route, next http.HandlerFunc) http.HandlerFunc {
 		r = r.WithContext(context.WithValue(telemetry.For(x.step.In(ctx), &x.purpose), exchangeKey{}, x))
 		if err := s.admit(x, rt, r); err != nil {
 			s.fail(x, x, err)
+			s.noteRefusal(r.Context(), rt, x)
 			return
 		}
 		next(x, r)
+		s.noteRefusal(r.Context(), rt, x)
 	}
 }
 
 func (s *Server) admit(x *exchange, rt route, r *http.Request) error {
 	err := s.authenticate(x, rt, r)
-	if !rt.free || isUnauthorized(err) {
+	if x.inside == nil && !rt.pages && !rt.free || isUnauthorized(err) {
 		// Who tries keys out is told so no more often than anybody else may ask, wherever he tries.
 		if limited := s.limit(x); limited != nil {
 			return limited
@@ -64,6 +69,9 @@ func (s *Server) admit(x *exchange, rt route, r *http.Request) error {
 	}
 	if err != nil {
 		return err
+	}
+	if rt.pages {
+		return nil
 	}
 	if err := checkQuery(r.URL.RawQuery); err != nil {
 		return err
@@ -85,6 +93,10 @@ func (s *Server) admit(x *exchange, rt route, r *http.Request) error {
 	if rt.body == parsedBody {
 		// The handler's own parser looks at all of it.
 		return nil
+	}
+	if rt.body == bodyOrNone && len(bytes.TrimSpace(body)) == 0 {
+		body = []byte("{}")
+		x.body = body
 	}
 	if err := checkBody(body); err != nil {
 		return err

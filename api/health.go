@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -38,7 +39,7 @@ type healthCache struct {
 
 // StatusView says in a word how the service is.
 type StatusView struct {
-	Status string `json:"status" enum:"ok,degraded" doc:"degraded: something that is not required is away"`
+	Status string `json:"status" enum:"ok,degraded" doc:"degraded: something that is not required is away. Where details are shown, also: one of them is degraded"`
 }
 
 type statusOutput struct{ Body StatusView }
@@ -94,7 +95,7 @@ func (s *Server) systemHealth(ctx context.Context, _ *noInput) (*healthOutput, e
 	reports := s.check(ctx)
 	status, err := s.status(reports)
 	x := exchangeOf(ctx)
-	trusted := x.caller.scopes&admin != 0
+	trusted := x.caller.scopes&adminRead != 0
 	if err != nil {
 		p := s.problem(x, err)
 		if trusted {
@@ -108,6 +109,9 @@ func (s *Server) systemHealth(ctx context.Context, _ *noInput) (*healthOutput, e
 		out.Body.UptimeSeconds = int64(time.Since(s.started).Seconds())
 		out.Body.Pool = s.poolView()
 		out.Body.Details = s.details(ctx)
+		if slices.ContainsFunc(out.Body.Details, func(d healthDetail) bool { return d.State == stateDegraded }) {
+			out.Body.Status = stateDegraded
+		}
 		if s.Limiter != nil {
 			out.Body.RateLimit = &rateLimitView{State: string(s.Limiter.State()), Fallbacks: s.Limiter.Fallbacks()}
 		}
@@ -122,7 +126,7 @@ func (s *Server) poolView() *poolView {
 }
 
 func (s *Server) status(reports []checkReport) (string, error) {
-	if s.isDraining() {
+	if s.leaving.Load() || s.isDraining() {
 		return "", refuse("not_ready", "the process is about to end").with("Retry-After", "5")
 	}
 	status := "ok"

@@ -45,9 +45,11 @@ func (s *Server) details(ctx context.Context) []healthDetail {
 	}
 	now := f.Server.Blocks.At
 	list := []healthDetail{databaseDetail(f.Server), connectionsDetail(f.Server)}
+	list = append(list, s.schemaDetails(ctx)...)
 	list = append(list, s.eventDetails(f)...)
 	list = append(list, s.queueDetails(f)...)
-	list = append(list, backupDetails(f.Backups, now)...)
+	list = append(list, backupDetails(f.Backups, f.Events.BegunAt, now)...)
+	list = append(list, webhookDetail(f.Webhooks))
 	list = append(list, providerDetails(f.Workers)...)
 	list = append(list, machineDetails(f)...)
 	return append(list, s.countingDetail(f))
@@ -90,7 +92,8 @@ func (s *Server) eventDetails(f figures) []healthDetail {
 	if e.Unrouted == 0 {
 		facts.Detail = "all facts are routed"
 	}
-	dead := judged("dead_events", wellIf(e.Dead == 0), "%d messages could not be read; payaid events dead lists them", e.Dead)
+	dead := judged("dead_events", wellIf(e.Dead == 0), "%s; payaid events dead lists them",
+		upTo(e.Dead, store.MostEventsCounted, "message could not be read", "messages could not be read"))
 	if e.Dead == 0 {
 		dead.Detail = "none"
 	}
@@ -145,14 +148,15 @@ func since(d time.Duration) string {
 	return ", the oldest for " + d.Round(time.Second).String()
 }
 
-func backupDetails(b store.BackupStanding, now time.Time) []healthDetail {
+// backupDetails judges the backups of an installation that began, or was restored, at a moment: it has none until its
+// first night.
+func backupDetails(b store.BackupStanding, begun, now time.Time) []healthDetail {
 	const name, verification = "backup", "backup_verification"
 	if b.LastGoodAt == nil {
-		list := []healthDetail{{name, stateDegraded, "there is none yet; payaid backup now makes one"}}
 		if b.LastFailedCode != nil {
-			list[0].Detail = "there is none; the last try failed: " + *b.LastFailedCode
+			return []healthDetail{{name, stateDegraded, "there is none; the last try failed: " + *b.LastFailedCode}}
 		}
-		return list
+		return []healthDetail{judged(name, wellIf(now.Sub(begun) < backupOldest), "there is none yet; payaid backup now makes one")}
 	}
 	age := now.Sub(*b.LastGoodAt)
 	good := judged(name, wellIf(age < backupOldest), "the newest is %s old", age.Round(time.Minute))
@@ -160,7 +164,8 @@ func backupDetails(b store.BackupStanding, now time.Time) []healthDetail {
 		good.State, good.Detail = stateDegraded, good.Detail+"; a try since failed: "+*b.LastFailedCode
 	}
 	if b.LastVerifiedAt == nil {
-		return []healthDetail{good, {verification, stateDegraded, "none was restored to see what is in it; payaid backup verify does"}}
+		return []healthDetail{good, judged(verification, wellIf(now.Sub(begun) < backupOldest),
+			"none was restored to see what is in it; payaid backup verify does")}
 	}
 	verified := now.Sub(*b.LastVerifiedAt)
 	v := judged(verification, wellIf(verified < verifiedOldest), "the newest that was restored and found complete is %s old", verified.Round(time.Minute))

@@ -13,6 +13,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/payaid/payaid/operator"
 )
 
 // huma keeps these for the whole process: how an error is made that it finds by itself, how numbers look in
@@ -96,6 +98,7 @@ func marshal(w io.Writer, v any) error {
 func (s *Server) mount() error {
 	mux := &guardedMux{ServeMux: http.NewServeMux(), server: s, routes: make(map[string]route)}
 	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	registry.RegisterTypeAlias(reflect.TypeFor[operator.Object](), reflect.TypeFor[jsonObject]())
 	api := humago.New(mux, huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
@@ -113,12 +116,13 @@ func (s *Server) mount() error {
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,
 	})
-	s.openAPI = api.OpenAPI()
+	s.mux, s.openAPI = mux, api.OpenAPI()
 	for _, rt := range s.routes() {
 		mux.routes[rt.method+" "+rt.path] = rt
 		rt.register(s, api, rt)
 	}
 	s.documentUnchanged(s.routes())
+	s.documentWebhooks(api)
 	s.openAPI.Tags = resourceTags(s.routes())
 	s.documentLimits(api, s.routes())
 	listNulls(registry.Map())

@@ -24,20 +24,24 @@ type changeOutput struct {
 
 // cancelJob gives a job up. A second time changes nothing.
 func (s *Server) cancelJob(ctx context.Context, in *changeInput) (*changeOutput, error) {
-	return s.changeJob(ctx, in.ID, func(tx pgx.Tx, x *exchange, id string) (store.Job, bool, error) {
-		j, err := store.CancelJob(ctx, tx, x.caller.OrganizationID, id)
-		if errors.Is(err, store.ErrConflict) {
-			j, err = store.LockJob(ctx, tx, x.caller.OrganizationID, id)
-			if err == nil && j.Status != store.Cancelled {
-				err = refuse("already_finished", "the job has "+j.Status+", so it can't be cancelled")
-			}
-			return j, false, err
+	return s.changeJob(ctx, in.ID, giveUp)
+}
+
+// giveUp cancels a job of the exchange's organization, unless it was cancelled before.
+func giveUp(ctx context.Context, tx pgx.Tx, x *exchange, id string) (store.Job, bool, error) {
+	j, err := store.CancelJob(ctx, tx, x.caller.OrganizationID, id)
+	if errors.Is(err, store.ErrConflict) {
+		j, err = store.LockJob(ctx, tx, x.caller.OrganizationID, id)
+		if err == nil && j.Status != store.Cancelled {
+			err = refuse("already_finished", "the job has "+j.Status+", so it can't be cancelled")
 		}
-		if err != nil {
-			return j, false, err
-		}
-		return j, true, outbox.Append(ctx, tx, x.origin(), events.JobCancelled{JobID: j.ID, Kind: j.Kind, Version: j.Version})
-	})
+		return j, false, err
+	}
+	if err != nil {
+		return j, false, err
+	}
+	return j, true, outbox.Append(ctx, tx, x.origin(),
+		events.JobCancelled{JobID: j.ID, Kind: j.Kind, Version: j.Version, Callback: j.CallsBack()})
 }
 
 // retryJob gives a job that failed, was cancelled or waits a new run that is due now. One that is under
@@ -56,7 +60,7 @@ func (s *Server) retryJob(ctx context.Context, in *changeInput) (out *changeOutp
 			giveBack()
 		}
 	}()
-	return s.changeJob(ctx, in.ID, func(tx pgx.Tx, x *exchange, id string) (store.Job, bool, error) {
+	return s.changeJob(ctx, in.ID, func(ctx context.Context, tx pgx.Tx, x *exchange, id string) (store.Job, bool, error) {
 		j, err := s.retriable(ctx, tx, x, id)
 		if err != nil {
 			return j, false, err
@@ -114,7 +118,7 @@ func (s *Server) placeOf(j store.Job) store.Place {
 
 // changeJob runs a change in a transaction and tells whoever waits for the job.
 func (s *Server) changeJob(ctx context.Context, id string,
-	change func(pgx.Tx, *exchange, string) (j store.Job, changed bool, err error)) (*changeOutput, error) {
+	change func(context.Context, pgx.Tx, *exchange, string) (j store.Job, changed bool, err error)) (*changeOutput, error) {
 	id, err := parseID(id)
 	if err != nil {
 		return nil, err
@@ -123,7 +127,7 @@ func (s *Server) changeJob(ctx context.Context, id string,
 	var j store.Job
 	var changed bool
 	err = s.DB.TxAs(ctx, x.caller.OrganizationID, func(tx pgx.Tx) (err error) {
-		j, changed, err = change(tx, x, id)
+		j, changed, err = change(ctx, tx, x, id)
 		return err
 	})
 	if err != nil {

@@ -34,18 +34,23 @@ func (s *Server) followJob(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	return s.follow(w, r, x.caller.KeyID, x.caller.OrganizationID, id)
+}
+
+// follow streams a job of an organization to the holder of a key.
+func (s *Server) follow(w http.ResponseWriter, r *http.Request, keyID, organizationID, id string) error {
 	seen, err := lastEventID(r)
 	if err != nil {
 		return err
 	}
-	if !s.streams.enter(x.caller.KeyID) {
+	if !s.streams.enter(keyID) {
 		return refuse("too_many_streams", "the key follows "+strconv.Itoa(maxStreams)+" jobs already").with("Retry-After", "5")
 	}
-	defer s.streams.leave(x.caller.KeyID)
+	defer s.streams.leave(keyID)
 	// Before the first look, so that no change is missed between.
 	changed, stop := s.Hints.Job(id)
 	defer stop()
-	f := &follower{server: s, organizationID: x.caller.OrganizationID, id: id, seen: seen}
+	f := &follower{server: s, organizationID: organizationID, id: id, seen: seen}
 	if err := f.look(r.Context()); err != nil {
 		return err
 	}

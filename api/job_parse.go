@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/internal/webhook"
 )
 
 const (
@@ -25,7 +26,7 @@ type submitBody struct {
 	Priority    string         `json:"priority,omitempty" enum:"high,normal,low" default:"normal"`
 	RunAt       *time.Time     `json:"run_at,omitempty" nullable:"true" doc:"Not before; a time in the past is now; a year ahead at most"`
 	Deadline    *time.Time     `json:"deadline,omitempty" nullable:"true" doc:"The job fails when it has not ended by then"`
-	CallbackURL *string        `json:"callback_url,omitempty" nullable:"true" doc:"Not offered yet: refused when given"`
+	CallbackURL *string        `json:"callback_url,omitempty" nullable:"true" format:"uri" maxLength:"2048" doc:"Where to POST the event of the job's end, once it has completed, failed or was cancelled, and again after a retry by hand: the callback jobEnded tells what comes there"`
 	Metadata    map[string]any `json:"metadata,omitempty" doc:"Yours; an object of at most 16 KiB"`
 }
 
@@ -42,6 +43,7 @@ type submission struct {
 	priority int
 	runAt    time.Time
 	deadline *time.Time
+	callback *string // in normal form; nil: none
 }
 
 // A parser collects what is wrong with a submission, or with all of a batch.
@@ -49,6 +51,7 @@ type parser struct {
 	kinds       map[string]*Kind
 	caller      caller
 	now         time.Time
+	callbacks   webhook.Policy
 	faults      []Fault
 	unknownKind string
 	forbidden   bool
@@ -153,9 +156,7 @@ func (p *parser) field(sub *submission, name string, value json.RawMessage, at s
 			p.fault(at, "must be at most 16 KiB")
 		}
 	case "callback_url":
-		if value != nil {
-			p.fault(at, "callbacks are not offered yet, so none would come: follow links.events, or read the job with Prefer: wait")
-		}
+		sub.callback = p.url(value, at)
 	default:
 		p.fault(at, "is not a field of a job")
 	}
@@ -183,6 +184,24 @@ func (p *parser) priority(sub *submission, value json.RawMessage, at string) {
 	default:
 		p.fault(at, "must be high, normal or low")
 	}
+}
+
+// url reads where to call back. What is wrong with it is said without it, as it may hold a secret.
+func (p *parser) url(value json.RawMessage, at string) *string {
+	if value == nil {
+		return nil
+	}
+	var raw string
+	if json.Unmarshal(value, &raw) != nil {
+		p.fault(at, "must be a string")
+		return nil
+	}
+	normal, err := p.callbacks.CheckURL(raw)
+	if err != nil {
+		p.fault(at, err.Error())
+		return nil
+	}
+	return &normal
 }
 
 func (p *parser) object(value json.RawMessage, at string) json.RawMessage {
@@ -213,6 +232,6 @@ func newJob(x *exchange, sub submission, id, eventID string, now time.Time) stor
 		OrganizationID: x.caller.OrganizationID, ID: id, Kind: sub.kind.Name, Queue: sub.kind.Queue,
 		Status: store.Queued, Priority: sub.priority, Run: 1, MaxAttempts: sub.kind.MaxAttempts,
 		Input: sub.input, Metadata: sub.metadata, RunAt: sub.runAt, Deadline: sub.deadline,
-		EventID: eventID, RequestID: &x.id, TraceParent: &x.traceParent, CreatedAt: now, Version: 1,
+		CallbackURL: sub.callback, EventID: eventID, RequestID: &x.id, TraceParent: &x.traceParent, CreatedAt: now, Version: 1,
 	}
 }

@@ -103,7 +103,7 @@ func parseBatch(body []byte) ([]json.RawMessage, error) {
 }
 
 func (s *Server) parser(x *exchange) *parser {
-	return &parser{kinds: s.kinds, caller: x.caller, now: time.Now().UTC().Truncate(time.Microsecond)}
+	return &parser{kinds: s.kinds, caller: x.caller, now: time.Now().UTC().Truncate(time.Microsecond), callbacks: s.Webhooks}
 }
 
 // accept stores jobs with the events that say so, and gives the answer, or that of the first request
@@ -176,7 +176,8 @@ func queueJobs(b *pgx.Batch, x *exchange, kinds map[string]*Kind, js []store.Job
 
 // origin is what led to the events of this request.
 func (x *exchange) origin() outbox.Origin {
-	return outbox.Origin{OrganizationID: x.caller.OrganizationID, CorrelationID: x.id, TraceParent: x.traceParent}
+	return outbox.Origin{OrganizationID: x.caller.OrganizationID, CorrelationID: x.id, TraceParent: x.traceParent,
+		Request: outbox.Request{Route: x.purpose.Route, KeyID: x.caller.KeyID, At: x.began}}
 }
 
 func requested(j store.Job) events.JobRequested {
@@ -212,6 +213,7 @@ func documentSubmit(s *Server, api huma.API, op *huma.Operation) {
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 		"application/json": {Schema: s.submitSchema(api)}}}
 	op.Responses["202"] = accepted(schemaOf[jobView](api))
+	documentCallback(api, op)
 }
 
 func documentBatch(_ *Server, api huma.API, op *huma.Operation) {

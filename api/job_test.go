@@ -113,7 +113,7 @@ func TestSubmitRefusals(t *testing.T) {
 		{"deadline before run_at", `{"kind":"ai.completion","input":{"prompt":"x"},"deadline":"` + in(time.Hour) + `","run_at":"` + in(2*time.Hour) + `"}`, 422, "validation_failed", []string{"/deadline"}},
 		{"metadata", `{"kind":"ai.completion","input":{"prompt":"x"},"metadata":[]}`, 422, "validation_failed", []string{"/metadata"}},
 		{"much metadata", `{"kind":"ai.completion","input":{"prompt":"x"},"metadata":{"x":"` + strings.Repeat("x", 16<<10) + `"}}`, 422, "validation_failed", []string{"/metadata"}},
-		{"callback", `{"kind":"ai.completion","input":{"prompt":"x"},"callback_url":"https://example.com/"}`, 422, "validation_failed", []string{"/callback_url"}},
+		{"callback", `{"kind":"ai.completion","input":{"prompt":"x"},"callback_url":"https://10.0.0.1/"}`, 422, "validation_failed", []string{"/callback_url"}},
 		{"admin kind", `{"kind":"db.backup","input":{}}`, 403, "forbidden", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

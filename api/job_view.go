@@ -31,6 +31,7 @@ type jobView struct {
 	FinishedAt  *time.Time   `json:"finished_at"`
 	Progress    jsonObject   `json:"progress" doc:"{\"done\",\"total\"} or null"`
 	Metadata    jsonObject   `json:"metadata"`
+	CallbackURL *string      `json:"callback_url" doc:"Where the job's end is told, in normal form; null: nowhere"`
 	Links       jobLinks     `json:"links"`
 }
 
@@ -52,6 +53,8 @@ type jobLinks struct {
 	Self   string `json:"self"`
 	Events string `json:"events"`
 	Cancel string `json:"cancel"`
+	// Callbacks is where to read what became of calling back.
+	Callbacks *string `json:"callback_deliveries" doc:"What became of calling back; null: nobody wants it"`
 }
 
 // waitingView says why a job does not go on now.
@@ -83,6 +86,10 @@ func viewOf(j store.Job) jobView {
 		RunAt: j.RunAt.UTC(), Deadline: utc(j.Deadline), CreatedAt: j.CreatedAt.UTC(),
 		StartedAt: utc(j.StartedAt), FinishedAt: utc(j.FinishedAt), Progress: jsonObject(j.Progress), Metadata: jsonObject(j.Metadata),
 		Links: jobLinks{Self: self, Events: self + "/events", Cancel: self + "/cancel"},
+	}
+	if j.CallsBack() {
+		callbacks := "/api/webhooks/callbacks/deliveries?job_id=" + j.ID
+		v.CallbackURL, v.Links.Callbacks = j.CallbackURL, &callbacks
 	}
 	if j.WaitingReason != nil {
 		v.Waiting = &waitingView{Reason: *j.WaitingReason, NextAttemptAt: utc(j.NextAttemptAt)}

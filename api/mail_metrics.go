@@ -8,7 +8,7 @@ import (
 
 // mailMetricsView is how mail does, over all organizations.
 type mailMetricsView struct {
-	Queued              int64           `json:"queued" doc:"Mails that wait for their first attempt, those that are put off to a later time among them"`
+	Queued              int64           `json:"queued" doc:"Mails that wait for their first attempt, those that are put off to a later time among them. This, the next three and suppressions end at 100000"`
 	Sending             int64           `json:"sending"`
 	Deferred            int64           `json:"deferred" doc:"Mails that the server put off for a recipient"`
 	Unknown             int64           `json:"unknown" doc:"Mails of which nobody knows whether the server took them; payaid mail settle"`

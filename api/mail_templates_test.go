@@ -258,7 +258,7 @@ func TestPreviewIsChecked(t *testing.T) {
 		`{"template":7}`:                        `/template must be the name of a template, or an object`,
 		`{"template":""}`:                       `/template must be the name of a template, or an object`,
 		`{"template":[]}`:                       `/template must be the name of a template, or an object`,
-		`{"template":"nothing"}`:                `/template there is no such template; the product has deal_won, invoice, reminder, report_ready`,
+		`{"template":"nothing"}`:                `/template there is no such template; the product has deal_won, invoice, reminder, report_ready, webhook_disabled`,
 		`{"template":{}}`:                       `/template/subject must not be blank`,
 		`{"template":{"subject":"x"}}`:          `/template/html must not be blank where there is no text either`,
 		`{"template":{"subject":7,"text":"x"}}`: `/template/subject`,

@@ -127,13 +127,19 @@ func (h *localHints) JobChanged(id string) {
 	if h.deaf {
 		return
 	}
-	for ch := range h.waiting[id] {
-		select {
-		case ch <- struct{}{}:
-		default:
+	for _, of := range []string{id, anyJob} {
+		for ch := range h.waiting[of] {
+			select {
+			case ch <- struct{}{}:
+			default:
+			}
 		}
 	}
 }
+
+const anyJob = "*"
+
+func (h *localHints) Jobs() (<-chan struct{}, func()) { return h.Job(anyJob) }
 
 func (h *localHints) Job(id string) (<-chan struct{}, func()) {
 	ch := make(chan struct{}, 1)

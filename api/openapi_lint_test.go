@@ -114,7 +114,7 @@ func (l *linter) responses(what string, op *openapi3.Operation) {
 }
 
 // metricsSchemas are of the system's metrics, whose names dashboards of operators know from before.
-var metricsSchemas = []string{"AiMetricsView", "ApiMetricsView", "CostView", "DatabaseMetricsView", "ProviderMetrics", "ProviderState", "SavingsView", "SystemView", "WorkerStates"}
+var metricsSchemas = []string{"AiMetricsView", "ApiMetricsView", "CostView", "DatabaseMetricsView", "ProviderMetrics", "ProviderState", "SavingsView", "SystemView", "WebhookMetricsView", "WorkerStates"}
 
 func (l *linter) schema(what string, ref *openapi3.SchemaRef) {
 	if ref == nil || ref.Value == nil {

@@ -100,6 +100,9 @@ func (s *Server) unexpected(x *exchange, err error) *Error {
 		return notFound()
 	case errors.Is(err, context.Canceled):
 		return refuse("unavailable", "the client has gone")
+	case errors.Is(err, store.ErrSlow):
+		s.tellSparsely("question of an operator was given up", err, "request_id", x.id, "route", x.route)
+		return refuse("too_slow", "the question was given up after "+lookTime.String()+"; narrow it by time, kind, queue or organization")
 	case unavailable(err):
 		s.tellSparsely("request refused for want of the database", err, "request_id", x.id, "route", x.route)
 		return refuse("unavailable", "the service can't do this right now; try again").with("Retry-After", "2")

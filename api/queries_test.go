@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,6 +49,14 @@ var queriesAsked = map[string][]string{
 
 	"/api/mail/templates":      {"limit=%d", "limit=%d&name=hush"},
 	"/api/mail/templates/{id}": {""},
+
+	"/api/webhooks/callbacks":                     {""},
+	"/api/webhooks/callbacks/deliveries":          {"limit=%d", "limit=%d&status=failed"},
+	"/api/webhooks/callbacks/deliveries/{id}":     {""},
+	"/api/webhooks":                               {"limit=%d", "limit=%d&status=enabled"},
+	"/api/webhooks/{id}":                          {""},
+	"/api/webhooks/{id}/deliveries":               {"limit=%d", "limit=%d&status=failed", "limit=%d&event_type=invoice.paid&purpose=event"},
+	"/api/webhooks/{id}/deliveries/{delivery_id}": {""},
 }
 
 // A queryCounter counts what each request asks of the database, but for what chooses its organization and
@@ -78,8 +87,11 @@ func (c *queryCounter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.T
 }
 func (c *queryCounter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-func (c *queryCounter) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
-	c.count(ctx, "", 1)
+func (c *queryCounter) TraceBatchStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceBatchStartData) context.Context {
+	// Whose the key is was forgotten meanwhile, on a slow machine.
+	if !slices.ContainsFunc(d.Batch.QueuedQueries, func(q *pgx.QueuedQuery) bool { return strings.Contains(q.SQL, "authenticate_key") }) {
+		c.count(ctx, "", 1)
+	}
 	return ctx
 }
 func (c *queryCounter) TraceBatchQuery(ctx context.Context, _ *pgx.Conn, d pgx.TraceBatchQueryData) {
@@ -128,19 +140,30 @@ func TestReadsTakeFewQueries(t *testing.T) {
 	for sort, makeOne := range belongings {
 		ids[sort] = makeOne(g, t, key)
 	}
+	for range 12 {
+		g.webhook(t, key, "")
+		g.delivered(t, org, ids["/api/webhooks/"])
+	}
 	for _, rt := range g.routes() {
 		if rt.method != "GET" || rt.scopes == 0 || rt.streams || strings.HasPrefix(rt.path, "/api/system/mail-sink") { // which has no rows
 			continue
+		}
+		if strings.HasPrefix(rt.path, "/api/admin/") {
+			continue // what operators ask is bounded by time, and looked at where there are many rows
 		}
 		if queriesAsked[rt.path] == nil {
 			t.Errorf("this test doesn't ask %s: add it to queriesAsked", rt.path)
 		}
 		asker := key
-		if rt.scopes == admin {
+		if rt.scopes&(admin|adminRead) != 0 {
 			asker = testAdminKey
 		}
 		sort, _, detail := strings.Cut(rt.path, "{id}")
-		path := strings.Replace(rt.path, "{id}", ids[sort], 1)
+		path := rt.path
+		if below, _, found := strings.Cut(path, "{delivery_id}"); found {
+			path = strings.Replace(path, "{delivery_id}", parts[below](g, t, key, ids[sort]), 1)
+		}
+		path = strings.Replace(path, "{id}", ids[sort], 1)
 		atMost, most := mostQueries, mostTrips
 		if detail {
 			atMost, most = mostQueriesOfDetail, mostTripsOfDetail

@@ -14,12 +14,15 @@ func FuzzQuery(f *testing.F) {
 	g := newRig(f)
 	_, key := g.organization(f)
 	g.contact(f, key, aContact)
-	lists := []string{"/api/contacts", "/api/deals", "/api/invoices", "/api/jobs", "/api/api-keys", "/api/dashboard/metrics"}
+	lists := []string{"/api/contacts", "/api/deals", "/api/invoices", "/api/jobs", "/api/api-keys", "/api/dashboard/metrics", "/api/webhooks",
+		"/api/webhooks/" + g.webhook(f, key, "").ID + "/deliveries"}
 	for _, query := range []string{
 		"", "q=asha&limit=1", "q=%25_%5C&status=active&type=lead&stage=prospect", "limit=0&cursor=AAAA", "q=+91%2098450&q=2",
 		"q=%00", "q=%FF", "include=deals,invoices&include=x", "cursor=" + newCursor(outbox.NewID(), "contacts", "", "", "", ""),
 		"limit=99999999999999999999", "q=%E0%B2%95+%F0%9F%98%80+a", "status=&q=%", ";", "q='%22%24%7B%7D%28%29",
 		"status=sent&contact_id=" + outbox.NewID(), "contact_id=x", "stage=won&include=contact", "kind=mail.send&created_after=2026-01-01T00:00:00Z",
+		"event_type=invoice.paid&event_id=" + outbox.NewID() + "&purpose=event&status=failed", "event_id=x&purpose=callback", "status=enabled",
+		"created_after=0001-01-01T00:00:00Z&created_before=9999-12-31T23:59:59.999999999Z",
 		"created_before=now", "status=won&status=lost",
 	} {
 		for i := range lists {

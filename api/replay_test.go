@@ -40,6 +40,9 @@ var anID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`)
 const recordingsEach = 5
 
 func record(r recording) {
+	if strings.HasPrefix(r.path, "/admin") {
+		return // pages are no part of the document
+	}
 	tape.Lock()
 	defer tape.Unlock()
 	if tape.recordings == nil {

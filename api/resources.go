@@ -10,7 +10,8 @@ import (
 // resources names what the paths are about, by their first part behind /api. The documents group by it.
 var resources = map[string]string{
 	"organizations": "Organizations", "organization": "Organizations", "api-keys": "API keys", "contacts": "Contacts",
-	"deals": "Deals", "dashboard": "Dashboard", "invoices": "Invoices", "jobs": "Jobs", "ai": "AI", "mail": "Mail", "unsubscribe": "Mail",
+	"deals": "Deals", "dashboard": "Dashboard", "invoices": "Invoices", "jobs": "Jobs", "ai": "AI", "mail": "Mail", "unsubscribe": "Mail", "webhooks": "Webhooks",
+	"admin": "Admin",
 	"livez": "Health", "readyz": "Health", "health": "Health", "system": "Health",
 	"": "Documents", "docs": "Documents", "openapi.json": "Documents", "asyncapi.json": "Documents",
 }

@@ -5,14 +5,18 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"github.com/payaid/payaid/internal/gst"
 	"github.com/payaid/payaid/internal/ratelimit"
@@ -20,6 +24,8 @@ import (
 	"github.com/payaid/payaid/internal/telemetry"
 	"github.com/payaid/payaid/internal/telemetry/trace"
 	"github.com/payaid/payaid/internal/ticket"
+	"github.com/payaid/payaid/internal/webhook"
+	"github.com/payaid/payaid/operator"
 )
 
 // Config is what the API needs from the rest of the program.
@@ -42,7 +48,10 @@ type Config struct {
 	Limiter   *ratelimit.Limiter
 	RateLimit int
 	// AIRates bound the AI jobs that organizations submit, whatever their keys; nil: as many as they like.
-	AIRates []AIRate
+	AIRates  []AIRate
+	Webhooks webhook.Policy // where deliveries may go
+	// WriteMail writes what the input of a mail.send says, for an operator who asks; nil: nobody can here.
+	WriteMail func(ctx context.Context, organizationID string, input json.RawMessage) (WrittenMail, error)
 	// TrustedProxies may say for whom they ask, in X-Forwarded-For.
 	TrustedProxies  []netip.Prefix
 	BackupRetention BackupRetention // is shown, and applied by workers
@@ -51,8 +60,16 @@ type Config struct {
 	Watch   func(Observation)
 	Tracer  *trace.Tracer // of requests; nil: nobody traces them
 	Figures Figures       // of the whole installation, for the operator
-	Version string
-	Log     *slog.Logger
+	// EventLog is the event stream, as the operator is shown it; nil: events are shown without their places in it.
+	EventLog EventLog
+	Replayer Replayer // of events, for the operator; nil: this process can't
+	// Settings are what the process was started with, without secrets, for operators.
+	Settings []operator.Setting
+	// Work are all kinds of jobs, for the operator; LeaderLocks what one process at a time holds.
+	Work        []WorkKind
+	LeaderLocks []LeaderLock
+	Version     string
+	Log         *slog.Logger
 }
 
 // A Kind is a kind of job that a client may submit.
@@ -92,6 +109,7 @@ type Hints interface {
 	OutboxChanged()                                       // after a commit that appended facts
 	JobChanged(id string)                                 // after a commit that changed a job
 	Job(id string) (changed <-chan struct{}, stop func()) // hints about one job
+	Jobs() (changed <-chan struct{}, stop func())         // hints about any job
 }
 
 // A Check tells whether something that the product leans on is there.
@@ -110,18 +128,24 @@ type Server struct {
 	terms    termsCache
 	touches  *toucher
 	gather   *gatherer
+	river    *river.Client[pgx.Tx] // for its functions within a transaction alone: it has no pool
 	shares   shares
 	streams  streamCount
+	counts   countCache
 	beat     time.Duration // of streams on which nothing happens
 	patience time.Duration // with a search
+	newsLook time.Duration // between looks at what changed
 	health   healthCache
+	pulse    pulseCache
 	sparse   telemetry.Sparse // lines about an outage
 	started  time.Time
 
+	leaving   atomic.Bool // readiness is 503
 	draining  chan struct{}
 	drainOnce sync.Once
 
 	openAPI   *huma.OpenAPI
+	mux       *guardedMux
 	documents documents
 	handler   http.Handler
 }
@@ -150,11 +174,16 @@ func build(c Config) (*Server, error) {
 		keys:     newKeyCache(),
 		beat:     heartbeat,
 		patience: searchTime,
+		newsLook: newsLook,
 		draining: make(chan struct{}),
 		started:  time.Now(),
 	}
 	for i := range c.Kinds {
 		s.kinds[c.Kinds[i].Name] = &c.Kinds[i]
+	}
+	var err error
+	if s.river, err = river.NewClient(riverpgxv5.New(nil), &river.Config{Logger: c.Log}); err != nil {
+		return nil, fmt.Errorf("api: prepare river: %w", err)
 	}
 	s.gather = &gatherer{db: c.DB, kinds: s.kinds}
 	if c.AdminKey != "" {
@@ -170,12 +199,17 @@ func build(c Config) (*Server, error) {
 // Handler serves the whole URL space.
 func (s *Server) Handler() http.Handler { return s.handler }
 
+// Leave makes readiness 503, and each answer the last of its connection. Requests are taken as before: whoever spreads
+// them should notice first.
+func (s *Server) Leave() { s.leaving.Store(true) }
+
 // Drain makes readiness 503 and lets waits and streams end soon, before the HTTP server shuts down.
 func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
 
 // Close drains and waits for what the server does beside requests.
 func (s *Server) Close() {
 	s.Drain()
+	s.counts.beside.Wait()
 	s.touches.stop()
 }
 

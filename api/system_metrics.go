@@ -27,9 +27,11 @@ type systemMetricsView struct {
 	Queues    []queueMetricsView  `json:"queues" doc:"By name"`
 	Events    eventMetricsView    `json:"events"`
 	Mail      mailMetricsView     `json:"mail"`
+	Webhooks  webhookMetricsView  `json:"webhooks"`
 	System    systemView          `json:"system"`
 	Processes []processView       `json:"processes" doc:"Those that were heard of in the last seconds, by id"`
 
+	AtLeast     []string     `json:"at_least" doc:"Figures whose counting ended at its bound: there are at least that many"`
 	Unmeasured  []unmeasured `json:"unmeasured" doc:"Why figures are null"`
 	GeneratedAt time.Time    `json:"generated_at"`
 }
@@ -137,6 +139,10 @@ func (s *Server) systemMetrics(ctx context.Context, _ *noInput) (*systemMetricsO
 	if err != nil {
 		return nil, err
 	}
+	webhooks, err := s.DB.WebhookMetrics(ctx, now.Add(-metricsWindow))
+	if err != nil {
+		return nil, err
+	}
 	f, err := s.look(ctx)
 	if err != nil {
 		return nil, err
@@ -144,12 +150,12 @@ func (s *Server) systemMetrics(ctx context.Context, _ *noInput) (*systemMetricsO
 	missing := reasons{list: []unmeasured{}}
 	v := systemMetricsView{Scope: string(minutes.Alone), Because: f.why(s.Figures.Shared),
 		Database: s.databaseMetrics(ctx, f, &missing), API: apiMetrics(f, &missing), AI: aiMetricsViewOf(m, s.Pricing),
-		Queues: queueMetrics(f, &missing), Events: s.eventMetrics(f, &missing), Mail: mailMetricsViewOf(mail, m.Workers),
-		System: systemOf(f, &missing), Processes: processesOf(f.processes), Replicas: len(f.processes), GeneratedAt: now}
+		Queues: queueMetrics(f, &missing), Events: s.eventMetrics(f, &missing), Mail: mailMetricsViewOf(mail, m.Workers), Webhooks: webhookMetricsViewOf(f.Webhooks, webhooks),
+		System: systemOf(f, &missing), Processes: processesOf(f.processes, &missing), Replicas: len(f.processes), GeneratedAt: now}
 	if f.counted {
 		v.Scope, v.Window = string(f.hour.Scope), int64(f.hour.Until.Sub(f.hour.From)/time.Second)
 	}
-	v.Partial, v.Unmeasured = len(v.Because) > 0, missing.list
+	v.Partial, v.Unmeasured, v.AtLeast = len(v.Because) > 0, missing.list, bounded(f, mail, webhooks)
 	return &systemMetricsOutput{v}, nil
 }
 
@@ -166,26 +172,30 @@ func aiMetricsViewOf(m store.AIMetrics, prices AIPricing) aiMetricsView {
 		Tokens: tokensView{all.PromptTokens, all.CompletionTokens}, Cost: costViewOf(all.Usage),
 		SavedINR: nanos(all.ShadowNanoINR - all.CostNanoINR), Savings: savingsOf(m, prices), Unmeasured: []unmeasured{},
 	}
+	var missing reasons
 	for i, p := range m.Providers {
-		v.Providers[i] = providerMetrics{Provider: p.Provider, Share: ratio(p.Answers, all.Answers), Answers: p.Answers,
-			Attempts: p.Calls, FailureRate: ratio(p.Failures, p.Calls), AverageLatency: ratio(p.LatencyMS, p.ByModels)}
+		v.Providers[i] = providerMetricsOf(p, all.Answers, &missing)
 	}
-	for _, figure := range []struct {
-		name, reason string
-		there        bool
-	}{
-		{"averageLatency", "no model answered in the window", v.AverageLatency != nil},
-		{"latency.inference", "no model answered in the window", v.Latency.Inference.P50 != nil},
-		{"latency.jobs", "no job ended in the window", v.Latency.Jobs.P50 != nil},
-		{"cacheHitRate", "no answer was looked for in the cache in the window", v.CacheHitRate != nil},
-		{"failureRate", "no job succeeded, or failed for want of an answer, in the window", v.FailureRate != nil},
-		{"states", "no worker has said anything of its models", len(v.States) > 0},
-		{"savings.savedRate", "no answer of this month has a price", v.Savings.SavedRate != nil},
-	} {
-		if !figure.there {
-			v.Unmeasured = append(v.Unmeasured, unmeasured{figure.name, figure.reason})
-		}
-	}
+	missing.unless(v.AverageLatency != nil, "averageLatency", "no model answered in the window")
+	missing.unless(v.Latency.Inference.P50 != nil, "latency.inference", "no model answered in the window")
+	missing.unless(v.Latency.Jobs.P50 != nil, "latency.jobs", "no job ended in the window")
+	missing.unless(v.CacheHitRate != nil, "cacheHitRate", "no answer was looked for in the cache in the window")
+	missing.unless(v.FailureRate != nil, "failureRate", "no job succeeded, or failed for want of an answer, in the window")
+	missing.unless(len(v.States) > 0, "states", "no worker has said anything of its models")
+	missing.unless(v.Savings.SavedRate != nil, "savings.savedRate", "no answer of this month has a price")
+	missing.unless(v.Savings.USDINR != nil, "savings.usdInr", "no exchange rate is configured for this process")
+	missing.unless(v.Savings.Model != nil, "savings.model", "no price list of a fallback provider is configured for this process")
+	v.Unmeasured = append(v.Unmeasured, missing.list...)
+	return v
+}
+
+func providerMetricsOf(p store.ProviderUsage, answers int64, missing *reasons) providerMetrics {
+	v := providerMetrics{Provider: p.Provider, Share: ratio(p.Answers, answers), Answers: p.Answers,
+		Attempts: p.Calls, FailureRate: ratio(p.Failures, p.Calls), AverageLatency: ratio(p.LatencyMS, p.ByModels)}
+	name := "providers." + p.Provider
+	missing.unless(v.Share != nil, name+".share", "nobody answered in the window")
+	missing.unless(v.FailureRate != nil, name+".failureRate", "it was not called in the window")
+	missing.unless(v.AverageLatency != nil, name+".averageLatency", "no model of it answered in the window")
 	return v
 }
 

@@ -139,7 +139,8 @@ func TestMetricsSayWhyTheyAreNull(t *testing.T) {
 			t.Errorf("%s has no reason", u.Figure)
 		}
 	}
-	want := []string{"averageLatency", "latency.inference", "latency.jobs", "cacheHitRate", "failureRate", "states", "savings.savedRate"}
+	want := []string{"averageLatency", "latency.inference", "latency.jobs", "cacheHitRate", "failureRate", "states", "savings.savedRate",
+		"savings.usdInr", "savings.model"}
 	if !slices.Equal(figures, want) || v.AverageLatency != nil || v.CacheHitRate != nil || v.FailureRate != nil || v.Latency.Jobs.P50 != nil {
 		t.Errorf("null is %v, want %v; %+v", figures, want, v)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"time"
 
 	"github.com/payaid/payaid/internal/telemetry/trace"
 )
@@ -66,7 +67,9 @@ func traceParent(given string) string {
 		return given
 	}
 	b := [55]byte{0: '0', 1: '0', 2: '-', 35: '-', 52: '-', 53: '0', 54: '0'}
-	hexDigits(b[3:19], rand.Uint64()|1)
+	// The time first, as in our request ids; who samples by trace ids looks at their ends.
+	hexDigits(b[3:14], uint64(time.Now().UnixMilli()))
+	hexDigits(b[14:19], rand.Uint64())
 	hexDigits(b[19:35], rand.Uint64())
 	hexDigits(b[36:52], rand.Uint64()|1)
 	return string(b[:])

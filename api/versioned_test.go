@@ -37,9 +37,11 @@ func TestIfMatchOverHTTP(t *testing.T) {
 	var d DealView
 	g.call(t, key, "POST", "/api/deals", `{"contact_id":"`+contact+`","title":"x","value":1}`).want(201).json(&d)
 	draft, sent := g.draft(t, key, contact), g.sent(t, key, contact)
+	hook := "/api/webhooks/" + g.webhook(t, key, "").ID
 	template := "/api/mail/templates/" + belongings["/api/mail/templates/"](g, t, key)
 	for _, ask := range [][3]string{
 		{"PATCH", template, `{}`}, {"DELETE", template, ""},
+		{"PATCH", hook, `{}`}, {"DELETE", hook, ""}, {"POST", hook + "/rotate", `{}`},
 		{"PATCH", "/api/organization", `{}`}, {"PATCH", "/api/contacts/" + contact, `{}`}, {"PATCH", "/api/deals/" + d.ID, `{}`},
 		{"PATCH", "/api/invoices/" + draft.ID, `{}`}, {"POST", "/api/invoices/" + draft.ID + "/send", ""},
 		{"POST", "/api/invoices/" + sent.ID + "/pay", `{"amount":1}`}, {"POST", "/api/invoices/" + sent.ID + "/cancel", ""},
@@ -61,6 +63,7 @@ func TestETagOfWhatIsMade(t *testing.T) {
 		"/api/deals":    `{"contact_id":"` + contact + `","title":"x","value":1}`,
 		"/api/invoices": invoiceBody(contact, ""),
 
+		"/api/webhooks":       `{"url":"https://hooks.example.com","events":["*"]}`,
 		"/api/mail/templates": `{"name":"x","subject":"x","text":"x"}`,
 	} {
 		first := g.call(t, key, "POST", path, body, "Idempotency-Key", "k").want(201)
