@@ -15,14 +15,18 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/payaid/payaid/admin"
 	"github.com/payaid/payaid/api"
 	"github.com/payaid/payaid/events/hint"
+	"github.com/payaid/payaid/events/outbox"
 	"github.com/payaid/payaid/internal/backup"
 	"github.com/payaid/payaid/internal/gst"
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/internal/telemetry"
 	"github.com/payaid/payaid/internal/telemetry/otlp"
+	"github.com/payaid/payaid/internal/webhook"
 	"github.com/payaid/payaid/jobs"
+	"github.com/payaid/payaid/workers"
 )
 
 type apiCmd struct {
@@ -37,8 +41,10 @@ type apiCmd struct {
 	gstSettings
 	aiSettings
 	retentionSettings
+	webhookRules
 	traceSettings
 	metricsSettings
+	drainSettings
 	logSettings
 }
 
@@ -54,21 +60,27 @@ func (c *apiCmd) Run(ctx context.Context, a *app) error {
 		adminKey: c.adminSettings.check(&p), redisURL: c.redisSettings.check(&p), rates: c.gstSettings.check(&p),
 		data: c.Data, limits: c.limitSettings.check(&p), aiRates: c.aiLimitSettings.check(&p), pricing: c.aiSettings.check(&p, rulesOff).pricing(),
 		retention: c.retentionSettings.check(&p),
-		traces:    c.traceSettings.check(&p),
+		webhooks:  c.webhookRules.check(&p),
+		traces:    c.traceSettings.check(&p), drainPause: c.drainSettings.check(&p),
 	}
 	metrics := c.metricsSettings.check(&p, setup.listen)
 	if err := p.err(); err != nil {
 		return err
 	}
 	log := telemetry.NewLog(a.stderr, format, level).With("process", "api")
-	listener, err := listen(setup.listen)
+	listener, err := listen(ctx, setup.listen)
 	if err != nil {
 		return err
 	}
 	log.Info("api listens", "address", listener.Addr().String())
 	defer func() { _ = listener.Close() }()
-	return a.watched(ctx, watching{address: metrics, model: c.aiSettings.check(&p, rulesOff), traces: setup.traces}, log, func(ctx context.Context, w *watch) error {
+	return a.watched(ctx, watching{address: metrics, parts: []string{apiPart}, model: c.aiSettings.check(&p, rulesOff), traces: setup.traces}, log, func(ctx context.Context, w *watch) error {
 		setup.watch = w
+		setup.notify, err = a.serviceManager(ctx)
+		if err != nil {
+			return err
+		}
+		defer setup.notify.close()
 		return a.runAPI(ctx, setup, listener, log)
 	})
 }
@@ -88,12 +100,18 @@ type apiSetup struct {
 	pricing   api.AIPricing
 	sink      api.MailSink // nil: mail leaves the house
 	retention backup.Retention
+	webhooks  webhook.Policy
 	traces    otlp.Options
 	watch     *watch
+	notify    *notifier
+	// drainPause is how long it goes on answering after it was told to stop, unready.
+	drainPause time.Duration
 }
 
-func listen(address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	config.SetMultipathTCP(false) // its sockets take no filter: see letNobodyBegin
+	l, err := config.Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("listen on %s: another program uses that port; choose another with LISTEN or --listen", address)
 	}
@@ -162,16 +180,27 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 	if err != nil {
 		return err
 	}
+	stated, err := newEventLog(nc)
+	if err != nil {
+		return err
+	}
 	server, err := api.New(api.Config{
 		DB: db, Kinds: kinds(a.table(jobs.Deps{})), Hints: hint.New(nc), Cache: cache, AdminKey: s.adminKey,
 		Limiter: limiter, RateLimit: s.limits.requests, AIRates: aiRates, TrustedProxies: s.limits.proxies,
-		Checks: checks, GSTRates: s.rates, Pricing: s.pricing, Tickets: tickets(db), MailAddress: mailAddress, Sink: s.sink, BackupRetention: api.BackupRetention(s.retention), Version: version(), Log: log,
-		Watch: s.watch.requests(counter.request), Figures: figures, Tracer: traces.Tracer(),
+		Checks: checks, GSTRates: s.rates, Pricing: s.pricing, Tickets: tickets(db), MailAddress: mailAddress, Sink: s.sink, BackupRetention: api.BackupRetention(s.retention), Version: version(), Settings: a.settings, Log: log,
+		Watch: s.watch.requests(counter.request), Figures: figures, Tracer: traces.Tracer(), Webhooks: s.webhooks, EventLog: stated, WriteMail: writeMail(db),
+		Replayer: replayer{s.pool, me.ApplicationName(""), a.table(jobs.Deps{})},
+		Work:     workKinds(a.table(jobs.Deps{})), LeaderLocks: leaderLocks(),
 	})
 	if err != nil {
 		return err
 	}
 	defer server.Close()
+	pages, err := admin.New(admin.Config{API: server, Version: version(), TrustedProxies: s.limits.proxies, Log: log})
+	if err != nil {
+		return err
+	}
+	server.Pages(pages)
 	sources := s.watch.sources()
 	defer sources.remove()
 	sources.pool("api", db)
@@ -185,8 +214,14 @@ func (a *app) runAPI(ctx context.Context, s apiSetup, listener net.Listener, log
 	defer stop()
 	watch.Go(func() { db.WatchBurst(watching, log) })
 	// Requests are refused meanwhile, and the process that answers them says why.
-	watch.Go(func() { _ = awaitDatabase(watching, db, log) })
-	return serve(ctx, server, listener, log)
+	watch.Go(func() {
+		if awaitDatabase(watching, db, log) == nil {
+			s.notify.watchAPI(watching, livezOf(listener.Addr()))
+		}
+	})
+	s.watch.readiness().begins(apiPart, db.Ready)
+	s.watch.readiness().works(apiPart)
+	return serve(ctx, server, listener, s.drainPause, log)
 }
 
 // checks are what readiness looks at. Postgres alone is required: without NATS facts wait in the outbox,
@@ -233,6 +268,32 @@ func kinds(table []jobs.Job) []api.Kind {
 	return list
 }
 
+// workKinds tells the API of all kinds of jobs.
+func workKinds(table []jobs.Job) []api.WorkKind {
+	list := make([]api.WorkKind, len(table))
+	for i, j := range table {
+		list[i] = api.WorkKind{Name: j.Kind, Queue: j.Spec.Queue.Name, Summary: j.Spec.Summary, Scope: j.Spec.Scope,
+			MaxAttempts: j.Spec.MaxAttempts, Timeout: j.Spec.Timeout, Cron: cronOf(j.Spec)}
+	}
+	return list
+}
+
+// cronOf is when the clock starts a kind, as far as this process knows: backups are configured for workers.
+func cronOf(spec jobs.Spec) string {
+	if spec.Cron == jobs.NoCron {
+		return ""
+	}
+	return spec.Cron
+}
+
+// leaderLocks tells the API what one process at a time does.
+func leaderLocks() []api.LeaderLock {
+	return []api.LeaderLock{
+		{Name: "relay", What: "Publishes facts from the outbox to the stream", Lock: outbox.RelayLock},
+		{Name: "router", What: "Starts jobs and deliveries because of facts", Lock: workers.RouterLock},
+	}
+}
+
 func codes(spec jobs.Spec) (list []api.JobCode) {
 	for _, c := range spec.Codes() {
 		list = append(list, api.JobCode(c))
@@ -250,33 +311,9 @@ func faults(check func(json.RawMessage) []jobs.Fault) func(json.RawMessage) []ap
 	}
 }
 
-// drainTime is how long requests may go on after the process is told to stop.
-const drainTime = 15 * time.Second
-
-func serve(ctx context.Context, server *api.Server, listener net.Listener, log *slog.Logger) error {
-	h := &http.Server{
-		Handler:           server.Handler(),
-		ReadHeaderTimeout: 10 * time.Second,
-		// Above the longest wait that a client may ask for. Streams set their own.
-		WriteTimeout:   90 * time.Second,
-		IdleTimeout:    2 * time.Minute,
-		MaxHeaderBytes: 64 << 10,
-		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+// livezOf asks an API of this process whether it lives, by the way that its clients take.
+func livezOf(address net.Addr) func(context.Context) error {
+	return func(ctx context.Context) error {
+		return client{base: "http://" + address.String()}.do(ctx, http.MethodGet, "/livez", nil, nil)
 	}
-	served := make(chan error, 1)
-	go func() { served <- h.Serve(listener) }()
-	select {
-	case err := <-served:
-		return fmt.Errorf("serve the API: %w", err)
-	case <-ctx.Done():
-	}
-	server.Drain()
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-	defer cancel()
-	if err := h.Shutdown(stopping); err != nil {
-		log.Warn("api cut off requests", "error", err)
-		return h.Close()
-	}
-	log.Info("api stopped")
-	return nil
 }

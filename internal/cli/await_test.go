@@ -54,7 +54,7 @@ func TestAPIWaitsForSchema(t *testing.T) {
 	t.Parallel()
 	pg, _ := localstack.TestTemplate(t, migrations.Up)
 	url := pg.URL(pg.NewDatabase(t, ""))
-	listener, err := listen("127.0.0.1:0")
+	listener, err := listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 type backupRestoreCmd struct {
-	Backup      string `arg:"" optional:"" default:"latest" help:"Name of a backup, path of a dump that has its manifest beside it, or latest."`
+	Backup      string `arg:"" optional:"" default:"latest" help:"Name of a backup, path of a dump that has its manifest beside it, or latest: the newest that nobody tried and found to be no good."`
 	To          string `required:"" placeholder:"DATABASE" help:"Database to make, on the server of the address."`
 	Force       bool   `help:"A database of that name is kept under another, and the restored one takes its place."`
 	AsIs        bool   `help:"Leave the tables as they were dumped, to look at: nothing can run on them."`
@@ -43,6 +43,7 @@ func (backupRestoreCmd) Help() string {
 type restoring struct {
 	keeper   *backup.Keeper
 	options  backup.RestoreOptions
+	id       string // of the backup
 	redisURL string
 	migrated []string
 	revived  workers.Revived
@@ -67,6 +68,7 @@ func (c *backupRestoreCmd) Run(ctx context.Context, a *app) error {
 	if plan.Before != "" && !c.Yes && !(interactive() && confirmed(a, "Restore, and put it in the place of "+plan.Database+"?")) {
 		return errors.New("nothing was restored: it was not confirmed, and where nobody can be asked it takes --yes")
 	}
+	r.id = plan.Manifest.ID
 	// What was looked at is what is restored, though a newer one be made meanwhile.
 	if r.options.Path == "" {
 		r.options.Name = plan.Manifest.Name
@@ -145,14 +147,18 @@ func (r *restoring) revive(ctx context.Context, a *app, url string) (err error) 
 const lookWithin = 20 * time.Second
 
 // look has the restored database know of the backups that there are: in the copy the one that was restored is still
-// being made, which would raise an alarm. What lies elsewhere than the backups' folder says nothing of that.
+// being made, which would raise an alarm once its maker is missed. One from elsewhere than the backups' folder is no
+// backup that this database has: it is forgotten.
 func (r *restoring) look(ctx context.Context, db *store.DB) {
-	if r.options.Path != "" {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	if _, err := jobs.NewBackupBook(db).Look(ctx, r.keeper); err != nil {
+	var err error
+	if r.options.Path != "" {
+		err = store.ForgetBackup(ctx, db.Pool(), r.id)
+	} else {
+		_, err = jobs.NewBackupBook(db).Look(ctx, r.keeper)
+	}
+	if err != nil {
 		r.keeper.Log.Warn("the restored database doesn't know its backups yet", "error", err)
 	}
 }

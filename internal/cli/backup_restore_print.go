@@ -13,6 +13,12 @@ import (
 func printRestorePlan(a *app, p backup.RestorePlan) {
 	m := p.Manifest
 	fmt.Fprintf(a.stdout, "backup    %s: %d tables with %d rows, of %s\n", m.Name, len(m.Tables), m.Rows(), moment(&m.SnapshotAt))
+	for _, o := range p.PassedOver {
+		fmt.Fprintf(a.stdout, "passed    %s, which is newer, is passed over: %s\n", o.Name, o.Why)
+	}
+	if p.Doubt != "" {
+		fmt.Fprintf(a.stdout, "WARNING   this backup was %s\n          Another may be whole: payaid backup list\n", p.Doubt)
+	}
 	fmt.Fprintf(a.stdout, "server    Postgres %s; the dump is of Postgres %s\n", p.Server, m.ServerVersion)
 	if p.Before == "" {
 		fmt.Fprintf(a.stdout, "database  %s is made\n", p.Database)
@@ -75,7 +81,7 @@ next      1. Restart the workers (those of before end by themselves); relay and 
           3. Make a backup: payaid backup now
 `, roughly(done.Lost), moment(&done.Manifest.SnapshotAt))
 	if done.Before == "" {
-		fmt.Fprintf(a.stdout, "          Lead DATABASE_URL to %s first. If the old database still works, give the new one a NATS of its own.\n", done.Database)
+		fmt.Fprintf(a.stdout, "          First set DATABASE_URL of all processes to %s. If the old database still works, give the new one a NATS of its own.\n", done.Database)
 	}
 }
 

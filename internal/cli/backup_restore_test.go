@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -133,10 +134,63 @@ func TestBackupRestore(t *testing.T) {
 	if got := ask(t, url, `SELECT string_agg(name || ' ' || state, ', ') FROM backups`); got != m.Name+" completed" {
 		t.Errorf("the restored database knows of %s, want the backup that it is from", got)
 	}
+	// One from anywhere isn't among the backups that the database has, nor is it still being made.
+	status, out, complaints = commanded(t, "backup", "restore", filepath.Join(dir, m.File), "--to=elsewhere", "--database-url="+url, "--identity="+key)
+	if status != 0 || ask(t, pg.URL("elsewhere"), `SELECT count(*) FROM backups`) != "0" {
+		t.Errorf("by its path: status %d, %s%s", status, out, complaints)
+	}
 	// To look at: nothing is changed.
 	status, out, complaints = commanded(t, "backup", "restore", filepath.Join(dir, m.File), "--to=copy", "--as-is", "--database-url="+url, "--identity="+key)
 	if status != 0 || ask(t, pg.URL("copy"), `SELECT count(*) FROM outbox_epochs`) != "1" {
 		t.Errorf("as it is: status %d, %s%s", status, out, complaints)
+	}
+}
+
+// What was tried and is no good is passed over and named, and restored only by its name, with a warning.
+func TestBackupRestorePassesOverWhatIsNoGood(t *testing.T) {
+	t.Parallel()
+	url := localstack.TestPostgres(t).URL(localstack.TestPostgres(t).NewDatabase(t, ""))
+	dir := filepath.Join(t.TempDir(), "backups")
+	k, err := backup.New(backup.Config{DatabaseURL: url, Dir: dir, LockID: migrations.LockID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var made []backup.Manifest
+	for range 2 {
+		m, err := k.Make(t.Context(), backup.MakeOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, m)
+	}
+	older, newer := made[0], made[1]
+	disprove := func(m backup.Manifest) {
+		t.Helper()
+		raw, err := json.Marshal(backup.Verification{Name: m.Name, SHA256: m.SHA256, State: backup.Failed, Detail: "rows are missing", FinishedAt: m.FinishedAt})
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, m.Name+".verification.json"), raw, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	plan := func(name string) (status int, out, complaints string) {
+		return commanded(t, "backup", "restore", name, "--to=fresh", "--dry-run", "--database-url="+url, "--backup-dir="+dir)
+	}
+	disprove(newer)
+	status, out, complaints := plan("latest")
+	if status != 0 || !strings.Contains(out, "backup    "+older.Name) || !strings.Contains(out, "passed    "+newer.Name) || !strings.Contains(out, "rows are missing") {
+		t.Errorf("the newest: status %d, %s%s", status, out, complaints)
+	}
+	if status, out, complaints = plan(newer.Name); status != 0 || !strings.Contains(out, "WARNING") || !strings.Contains(out, "rows are missing") {
+		t.Errorf("by its name: status %d, %s%s", status, out, complaints)
+	}
+	if status, out, complaints = plan(older.Name); status != 0 || strings.Contains(out, "WARNING") || strings.Contains(out, "passed") {
+		t.Errorf("one that nobody tried: status %d, %s%s", status, out, complaints)
+	}
+	disprove(older)
+	if status, out, complaints = plan("latest"); status != 1 || !strings.Contains(complaints, newer.Name) || !strings.Contains(complaints, "name it") {
+		t.Errorf("with none left: status %d, %s%s", status, out, complaints)
 	}
 }
 

@@ -23,7 +23,8 @@ type benchCmd struct {
 	Duration time.Duration `default:"8s" help:"How long each rate is measured."`
 	Jobs     int           `default:"5000" help:"Jobs in a throughput measurement."`
 	Contacts int           `default:"1000000" help:"Contacts of the organization whose lists are measured; each has two deals and an invoice."`
-	Only     []string      `enum:"submit,idle,steady,saturated,reads,lists,ai,mail,backup,indexes" help:"Measure these alone: ${enum}."`
+	OldJobs  int           `default:"5000000" name:"old-jobs" help:"Jobs that have ended, among which the pages of the admin are measured."`
+	Only     []string      `enum:"submit,idle,steady,saturated,cost,reads,lists,admin,ai,mail,webhooks,backup,indexes" help:"Measure these alone: ${enum}."`
 	BackupMB int           `default:"1000" name:"backup-mb" help:"Size of the database that is backed up, in MB." placeholder:"MB"`
 	Profile  string        `help:"Write a CPU profile of the whole run to this file." placeholder:"FILE"`
 }
@@ -120,8 +121,8 @@ type measurement struct {
 
 // measurements are what --only chooses from.
 func (b *bench) measurements() []measurement {
-	return []measurement{{"submit", b.submits}, {"idle", b.idle}, {"steady", b.steady}, {"saturated", b.saturated},
-		{"reads", b.reads}, {"lists", b.lists}, {"ai", b.ai}, {"mail", b.mail}, {"backup", b.backups}, {"indexes", b.indexes}}
+	return []measurement{{"submit", b.submits}, {"idle", b.idle}, {"steady", b.steady}, {"saturated", b.saturated}, {"cost", b.cost},
+		{"reads", b.reads}, {"lists", b.lists}, {"admin", b.admin}, {"ai", b.ai}, {"mail", b.mail}, {"webhooks", b.hooks}, {"backup", b.backups}, {"indexes", b.indexes}}
 }
 
 func (b *bench) stop(stop func(context.Context) error) {

@@ -21,6 +21,8 @@ const (
 	everything
 )
 
+const benchAdminKey = "the-admin-key-of-a-measurement-run"
+
 // stack is the product on one database.
 type stack struct {
 	client client
@@ -40,14 +42,18 @@ func (b *bench) start(ctx context.Context, database string, what parts, change .
 	if err != nil {
 		return nil, err
 	}
+	return b.startOn(ctx, url, what, change...)
+}
+
+// startOn is start on a database that is there.
+func (b *bench) startOn(ctx context.Context, url string, what parts, change ...func(*stackSetup)) (*stack, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	const key = "the-admin-key-of-a-measurement-run"
 	p := pool{url: url, most: 30, timeout: 30 * time.Second}
 	setup := stackSetup{
-		api: apiSetup{pool: p, natsURL: b.natsURL, adminKey: key},
+		api: apiSetup{pool: p, natsURL: b.natsURL, adminKey: benchAdminKey},
 		worker: workerSetup{pool: p, natsURL: b.natsURL, queues: map[string]int{benchQueue.Name: benchQueue.Workers},
 			model: model{chain: inference.Config{}, parallel: 1}},
 	}
@@ -61,7 +67,7 @@ func (b *bench) start(ctx context.Context, database string, what parts, change .
 		group.Go(func() error { return ended(b.runRelay(running, relaySetup{pool: p, natsURL: b.natsURL}, b.log)) })
 		group.Go(func() error { return ended(b.runWorker(running, setup.worker, b.log)) })
 	}
-	s := &stack{url: url, client: client{base: "http://" + listener.Addr().String(), key: key},
+	s := &stack{url: url, client: client{base: "http://" + listener.Addr().String(), key: benchAdminKey},
 		stop: func() error { cancel(); return group.Wait() }}
 	if err := s.prepare(ctx, what); err != nil {
 		return nil, errors.Join(err, s.stop())

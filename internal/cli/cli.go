@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/payaid/payaid/internal/gst"
 	"github.com/payaid/payaid/jobs"
+	"github.com/payaid/payaid/operator"
 )
 
 // commands is the command line.
@@ -34,7 +36,8 @@ type commands struct {
 	Mail          mailCmd          `cmd:"" help:"Settle mails of which nobody knows."`
 	Events        eventsCmd        `cmd:"" help:"Watch, replay and mend events."`
 	Bench         benchCmd         `cmd:"" help:"Measure this machine against the bare parts."`
-	Healthcheck   healthcheckCmd   `cmd:"" help:"Ask a running API whether it is ready; for containers."`
+	BenchPart     benchPartCmd     `cmd:"" hidden:""`
+	Healthcheck   healthcheckCmd   `cmd:"" help:"Ask a running process whether it is ready; for containers."`
 	Version       versionCmd       `cmd:"" help:"Print the version."`
 }
 
@@ -55,6 +58,7 @@ func WithJobs(more func(jobs.Deps) []jobs.Job) Option {
 // not understood.
 func Main(args []string, stdout, stderr io.Writer, options ...Option) int {
 	redis.SetLogger(silence{})
+	log.SetOutput(io.Discard) // net/http writes there, as it is, what receivers of webhooks send unasked
 	a := &app{stdout: stdout, stderr: stderr, lookup: os.LookupEnv}
 	for _, option := range options {
 		option(a)
@@ -70,6 +74,7 @@ type app struct {
 	lookup         func(string) (string, bool) // of the environment
 	files          map[string]string           // what is wrong with files of secrets, by the secret
 	moreJobs       []func(jobs.Deps) []jobs.Job
+	settings       []operator.Setting // what the command was started with
 }
 
 // exited carries kong's wish to end through a panic, as --help ends in the middle of parsing.
@@ -103,6 +108,7 @@ func (a *app) run(ctx context.Context, args []string) (status int) {
 		fmt.Fprintf(a.stderr, "payaid: %v\nRun 'payaid --help' to see what there is.\n", err)
 		return 2
 	}
+	a.settings = a.shownSettings(parsed.Flags())
 	if err := parsed.Run(); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(a.stderr, "payaid:", err)
 		return 1

@@ -16,6 +16,7 @@ import (
 	"github.com/payaid/payaid/internal/minutes"
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/jobs"
+	"github.com/payaid/payaid/migrations"
 	"github.com/payaid/payaid/workers"
 )
 
@@ -129,7 +130,7 @@ func (c *counter) job(o workers.JobObservation) {
 	if o.Outcome == jobs.Lost {
 		took = -1
 	}
-	c.Job(minutes.Job{Queue: o.Queue, Outcome: string(o.Outcome), Wait: o.Wait, Took: took})
+	c.Job(minutes.Job{Queue: o.Queue, Kind: o.Kind, Outcome: string(o.Outcome), Wait: o.Wait, Took: took})
 }
 
 // figures is what an API process tells of the installation.
@@ -138,7 +139,11 @@ func (c *counter) figures(nc *nats.Conn, shared bool) (api.Figures, error) {
 	if err != nil {
 		return api.Figures{}, err
 	}
-	f := api.Figures{Hour: c.Hour, Shared: shared, Stream: func(ctx context.Context) (api.StreamEnds, error) {
+	latest, err := migrations.Latest()
+	if err != nil {
+		return api.Figures{}, fmt.Errorf("look for the newest migration: %w", err)
+	}
+	f := api.Figures{Hour: c.Hour, Shared: shared, Schema: latest, Stream: func(ctx context.Context) (api.StreamEnds, error) {
 		if !nc.IsConnected() {
 			return api.StreamEnds{}, errors.New("nats is not connected")
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -78,11 +79,12 @@ func (a *app) demo(ctx context.Context, s demoSetup) error {
 	}
 	fmt.Fprintf(a.stdout, "Demo: organization %s (%s), key %s\n\n", organization.Name, organization.ID, organization.APIKey.Key)
 	api := client{base: s.admin.base, key: organization.APIKey.Key}
-	crm := &demoCRM{api: api}
-	steps := crm.steps()
+	crm, hooks := &demoCRM{api: api}, &demoHooks{api: api, receiver: s.receiver}
+	steps := slices.Concat([]demoStep{{"a webhook", hooks.subscribe}}, crm.steps(), []demoStep{{"what the webhook heard", hooks.listen}})
 	for _, d := range demoJobs() {
 		steps = append(steps, demoStep{d.what, func(ctx context.Context) (string, error) { return a.demoOne(ctx, api, d, s.model) }})
 	}
+	steps = append(steps, demoStep{"a job that calls back", hooks.callBack}, demoStep{"the webhook, at its end", hooks.end})
 	ai := &demoAI{api: api, model: s.model, rules: s.rules}
 	steps = append(steps, ai.steps()...)
 	failed, err := a.show(ctx, steps)

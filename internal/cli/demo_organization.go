@@ -26,6 +26,7 @@ type demoSetup struct {
 	model       bool // one can be reached
 	rules       bool // answer where none can
 	sink        bool // catches the mail
+	receiver    *demoReceiver
 	databaseURL string
 	data        string // folder
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/payaid/payaid/internal/ticket"
+	"github.com/payaid/payaid/internal/webhook"
 )
 
 type doctorCmd struct {
@@ -24,6 +25,7 @@ type doctorCmd struct {
 	backupSettings
 	metricsSettings
 	traceSettings
+	webhookRules
 	URL         string `name:"url" help:"The API as clients reach it, https://crm.example.com: its certificate, headers and limits are looked at. PUBLIC_URL, or the API of a running 'payaid up', unless set." placeholder:"URL"`
 	NATSMonitor string `name:"nats-monitor" env:"NATS_MONITOR" help:"Monitoring address of NATS, http://host:8222, which tells whether every write is synced." placeholder:"URL"`
 	NoModel     bool   `help:"Have no model say a word."`
@@ -69,6 +71,7 @@ type examination struct {
 	mail    mailServer
 	bounces ticket.Bounces
 	inbox   inbox
+	rules   webhook.Policy
 	links   string
 	backups backups
 	metrics string
@@ -105,6 +108,7 @@ func (c *doctorCmd) Run(ctx context.Context, a *app) error {
 			d.links(x.mail, x.links)
 			d.reports(ctx, x.bounces, x.inbox)
 		}},
+		exam{"webhook receivers", time.Second, func(_ context.Context, d *doctor) { d.receivers(x.rules, x.api, x.links) }},
 		exam{"api", 20 * time.Second, func(ctx context.Context, d *doctor) { d.edge(ctx, edge{url: x.api, burst: x.burst}) }},
 		exam{"backup folder", 30 * time.Second, func(ctx context.Context, d *doctor) { d.keeper(ctx, x) }},
 		exam{"metrics", 6 * time.Second, func(ctx context.Context, d *doctor) { d.watchers(ctx, x) }},
@@ -118,6 +122,7 @@ func (c *doctorCmd) check(a *app) (examination, error) {
 	p := a.problems()
 	x := examination{model: c.aiSettings.check(&p, rulesOff), limits: len(c.aiLimitSettings.check(&p)), mail: c.mailSettings.check(&p),
 		bounces: c.bounceSettings.check(&p), inbox: c.inboxSettings.check(&p, c.MailBounces), links: c.linkSettings.check(&p),
+		rules:   c.webhookRules.check(&p),
 		backups: c.backupSettings.check(&p), metrics: c.metricsSettings.check(&p, ""), traces: c.traceSettings.check(&p).URL,
 		monitor: c.NATSMonitor, word: !c.NoModel, burst: c.ProbeLimits}
 	for name, value := range map[string]string{"--url": c.URL, "NATS_MONITOR": c.NATSMonitor} {

@@ -55,6 +55,7 @@ func (d *doctor) database(ctx context.Context, a *app, x examination) {
 		exam{"indexes", within, func(ctx context.Context, d *doctor) { d.indexes(ctx, db) }},
 		exam{"events", within, func(ctx context.Context, d *doctor) { d.flow(h) }},
 		exam{"workers", within, func(ctx context.Context, d *doctor) { d.workers(ctx, a, db) }},
+		exam{"webhooks", within, func(ctx context.Context, d *doctor) { d.webhooks(ctx, db) }},
 		exam{"schedules", within, func(ctx context.Context, d *doctor) { d.schedules(ctx, db) }},
 		exam{"backups", within, func(ctx context.Context, d *doctor) { d.history(ctx, db) }},
 		exam{"clock", within, func(ctx context.Context, d *doctor) { d.databaseClock(ctx, db) }},
@@ -95,14 +96,22 @@ func (d *doctor) processes(b store.Budget) {
 }
 
 func (d *doctor) schema(ctx context.Context, url string, h store.Health) {
+	const remedy = "run doctor by the login that owns the tables"
 	migrator := migrations.Migrator{DatabaseURL: url}
 	steps, err := migrator.Status(ctx)
 	var invalid []migrations.InvalidIndex
 	if err == nil {
 		invalid, err = migrator.InvalidIndexes(ctx)
 	}
+	var newest, known int64
+	if err == nil {
+		newest, err = migrator.Applied(ctx)
+	}
+	if err == nil {
+		known, err = migrations.Latest()
+	}
 	if err != nil {
-		d.say(uneasy, "schema", "run doctor by the login that owns the tables", "%v", err)
+		d.say(uneasy, "schema", remedy, "%v", err)
 		return
 	}
 	pending := 0
@@ -114,6 +123,11 @@ func (d *doctor) schema(ctx context.Context, url string, h store.Health) {
 	switch {
 	case pending > 0:
 		d.say(broken, "schema", "run `payaid migrate`", "%d migrations are pending", pending)
+		return // what is missing is what they bring
+	case newest > known:
+		d.say(uneasy, "schema", "run the newer program everywhere, and doctor by it: this one is only safe beside it for the time of a deploy",
+			"a newer program has migrated to step %d, and this one knows %d", newest, known)
+		return
 	case len(invalid) > 0:
 		d.say(broken, "schema", invalid[0].Mend, "%d indexes are half built, the first is %s: they cost every write and serve no query",
 			len(invalid), invalid[0].Name)
@@ -122,5 +136,19 @@ func (d *doctor) schema(ctx context.Context, url string, h store.Health) {
 			strings.Join(h.OwnedByRoles, ", "))
 	default:
 		d.say(fine, "schema", "", "up to date, no invalid index")
+	}
+	d.rights(ctx, migrator, remedy)
+}
+
+// rights looks whether tenants are still apart, and whether the roles may do their work.
+func (d *doctor) rights(ctx context.Context, m migrations.Migrator, remedy string) {
+	gaps, err := m.Gaps(ctx)
+	switch {
+	case err != nil:
+		d.say(uneasy, "rights", remedy, "%v", err)
+	case len(gaps) > 0:
+		d.say(broken, "rights", gaps[0].Mend, "%s; %s in all", gaps[0].Problem, counted(len(gaps), "gap"))
+	default:
+		d.say(fine, "rights", "", "row-level security is on, and each role has its rights")
 	}
 }

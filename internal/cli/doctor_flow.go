@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,17 +16,25 @@ import (
 func (d *doctor) flow(h store.Health) {
 	const late = time.Minute
 	if h.OldestUnrouted > late {
-		d.say(broken, "events", "is a relay running, and a worker? is NATS there?", "%d events wait to be routed, the oldest for %s",
-			h.Unrouted, h.OldestUnrouted.Round(time.Second))
+		d.say(broken, "events", "is a relay running, and a worker? is NATS there?", "%s events wait to be routed, the oldest for %s",
+			orMore(h.Unrouted), h.OldestUnrouted.Round(time.Second))
 	} else {
-		d.say(fine, "events", "", "%d wait to be routed", h.Unrouted)
+		d.say(fine, "events", "", "%s wait to be routed", orMore(h.Unrouted))
 	}
 	if h.DeadEvents > 0 {
-		d.say(uneasy, "dead events", "see `payaid events dead list`", "%d could not be routed", h.DeadEvents)
+		d.say(uneasy, "dead events", "see `payaid events dead list`", "%s could not be routed", orMore(h.DeadEvents))
 	}
 	if h.DaysAhead < 2 {
 		d.say(uneasy, "outbox partitions", "is a worker for the queue maintenance running?", "made for %d days ahead only", h.DaysAhead)
 	}
+}
+
+// orMore is a count of events that ends at a thousand.
+func orMore(n int) string {
+	if n >= 1000 {
+		return strconv.Itoa(n) + " or more"
+	}
+	return strconv.Itoa(n)
 }
 
 func (d *doctor) workers(ctx context.Context, a *app, db *store.DB) {
@@ -81,14 +90,22 @@ func (d *doctor) schedules(ctx context.Context, db *store.DB) {
 		d.say(broken, "schedules", "run `payaid migrate`", "%v", err)
 		return
 	}
-	var late []string
+	var late, paused []string
 	for _, s := range list {
+		if s.PausedAt != nil {
+			paused = append(paused, fmt.Sprintf("%s since %s", s.Name, s.PausedAt.UTC().Format(time.RFC3339)))
+			continue
+		}
 		if time.Since(s.NextRunAt) > 10*time.Minute {
 			late = append(late, fmt.Sprintf("%s of %s", s.Name, s.NextRunAt.UTC().Format(time.RFC3339)))
 		}
 	}
 	if len(late) > 0 {
 		d.say(broken, "schedules", "start `payaid worker`", "not started yet: %s", strings.Join(late, ", "))
+		return
+	}
+	if len(paused) > 0 {
+		d.say(uneasy, "schedules", "resume them at /admin/schedules", "the clock doesn't start what was paused: %s", strings.Join(paused, ", "))
 		return
 	}
 	d.say(fine, "schedules", "", "%d, none late", len(list))

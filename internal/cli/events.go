@@ -226,22 +226,22 @@ type eventsNewEpochCmd struct {
 
 // Help implements kong.HelpProvider.
 func (eventsNewEpochCmd) Help() string {
-	return "The relay says when this is needed: transaction numbers begin again in a restored database, and positions in " +
-		"the stream mean nothing any more. Events that the stream lacks are published once; those that it has are not."
+	return "Relay and workers say when this is needed: transaction numbers begin again in a database that was restored by " +
+		"other tools than `payaid backup restore`, which does it by itself, and positions in the stream mean nothing any more. " +
+		"What was not carried out when the copy was taken, and what came since, is published once; what else the stream has " +
+		"is passed over. Run it before processes are started on the restored database."
 }
 
 // Run begins a new life of the outbox.
 func (c *eventsNewEpochCmd) Run(ctx context.Context, a *app) error {
-	if !c.Yes && !confirmed(a, "Was the database restored from a copy, and is this its event stream?") {
+	if !c.Yes && !confirmed(a, "Was the database restored from a copy?") {
 		return errors.New("nothing was changed")
 	}
-	return c.withStream(ctx, a, func(s *stream.Stream) error {
-		return c.withDB(ctx, a, func(db *store.DB) error {
-			again, err := outbox.NewEpoch(ctx, db.Pool(), s, c.Reason)
-			if err == nil {
-				fmt.Fprintf(a.stdout, "a new epoch has begun; %d events are published that the stream lacked\n", again)
-			}
-			return err
-		})
+	return c.withDB(ctx, a, func(db *store.DB) error {
+		again, err := outbox.NewEpoch(ctx, db.Pool(), c.Reason)
+		if err == nil {
+			fmt.Fprintf(a.stdout, "a new epoch has begun; %d events that were not carried out yet are published\n", again)
+		}
+		return err
 	})
 }

@@ -11,22 +11,40 @@ import (
 )
 
 type healthcheckCmd struct {
-	listenSettings
-	Timeout time.Duration `default:"3s" help:"Longest wait for the answer."`
+	Listen        string        `env:"LISTEN" help:"Address of the HTTP API (127.0.0.1:8080 where METRICS_LISTEN isn't set either)."`
+	MetricsListen string        `env:"METRICS_LISTEN" help:"Address at which a process without an API, a relay or a worker, says whether it is ready."`
+	Timeout       time.Duration `default:"3s" help:"Longest wait for the answer."`
 }
 
-// Run asks the API at LISTEN for its readiness and ends with status 0 only if it is ready.
+// Help implements kong.HelpProvider.
+func (healthcheckCmd) Help() string {
+	return "Run beside a process, in its environment, it needs no flag: it asks the API where there is one (LISTEN), " +
+		"and otherwise what says how the relay or the worker does (METRICS_LISTEN). The status is 0 only if that is ready."
+}
+
+// address is where the process can be asked, and the setting that says so.
+func (c *healthcheckCmd) address() (name, address string) {
+	switch {
+	case c.Listen != "":
+		return "LISTEN", c.Listen
+	case c.MetricsListen != "":
+		return "METRICS_LISTEN", c.MetricsListen
+	}
+	return "LISTEN", "127.0.0.1:8080"
+}
+
+// Run asks for readiness and ends with status 0 only if the process is ready.
 func (c *healthcheckCmd) Run(ctx context.Context, a *app) error {
 	p := a.problems()
-	c.listenSettings.check(&p)
+	name, address := c.address()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		p.add(name, "want host:port, such as 127.0.0.1:8080, got %q", address)
+	}
 	if err := p.err(); err != nil {
 		return err
 	}
-	host, port, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return err
-	}
-	// An API that listens on every address is asked on this machine's own.
+	// A process that listens on every address is asked on this machine's own.
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}

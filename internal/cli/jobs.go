@@ -3,14 +3,14 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
 	"text/tabwriter"
 
-	"github.com/jackc/pgx/v5"
-
-	"github.com/payaid/payaid/events"
-	"github.com/payaid/payaid/events/outbox"
-	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/operator"
 )
 
 type jobsCmd struct {
@@ -20,153 +20,162 @@ type jobsCmd struct {
 	Cancel jobsCancelCmd `cmd:"" help:"Give jobs up."`
 }
 
+// jobsPath is where the API has jobs for who operates the installation.
+const jobsPath = "/api/admin/jobs"
+
 type jobsListCmd struct {
-	operatorSettings
+	adminAPI
 	Organization organizationFlag `placeholder:"ID" help:"Of one organization only."`
-	Status       string           `enum:",queued,running,succeeded,failed,cancelled" default:"" help:"queued, running, succeeded, failed or cancelled."`
+	Status       string           `enum:",queued,waiting,scheduled,running,succeeded,failed,cancelled" default:"" help:"queued, waiting (put off), scheduled (for later), running, succeeded, failed or cancelled."`
 	Kind         string           `help:"Of one kind only."`
+	Queue        string           `help:"Of one queue only."`
+	Error        string           `placeholder:"TEXT" help:"That failed with this text in the error."`
+	Internal     bool             `help:"Also those that facts and the clock started."`
 	Limit        int              `default:"50" help:"At most so many."`
 	JSON         bool             `help:"As JSON lines."`
 }
 
+// mostListed is how many jobs the API gives at a time.
+const mostListed = 200
+
 // Run lists jobs.
 func (c *jobsListCmd) Run(ctx context.Context, a *app) error {
-	return c.withDB(ctx, a, func(db *store.DB) error {
-		list, err := c.list(ctx, db)
+	if c.Limit < 1 {
+		return fmt.Errorf("--limit: want a number from 1, got %d", c.Limit)
+	}
+	return c.with(ctx, a, func(api *operator.Client) error {
+		list, err := c.list(ctx, api)
 		if err != nil {
 			return err
 		}
 		if c.JSON {
-			return printJSONLines(a, list)
+			encoder := json.NewEncoder(a.stdout)
+			for _, j := range list {
+				if err := encoder.Encode(j); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
 		w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "ID\tORGANIZATION\tKIND\tSTATUS\tATTEMPT\tCREATED\tENDED\tWAITS FOR")
 		for _, j := range list {
-			waits := ""
-			if j.WaitingReason != nil {
-				waits = *j.WaitingReason
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\n", j.ID, j.OrganizationID, j.Kind, j.Status,
-				j.Attempt, j.MaxAttempts, moment(&j.CreatedAt), moment(j.FinishedAt), waits)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\t%s\n", j.ID, orEmpty(j.OrganizationID), j.Kind, j.Status,
+				j.Attempt, j.MaxAttempts, moment(&j.CreatedAt), moment(j.FinishedAt), orEmpty(j.WaitingReason))
 		}
 		return w.Flush()
 	})
 }
 
-func (c *jobsListCmd) list(ctx context.Context, db *store.DB) ([]store.Job, error) {
-	f := store.JobFilter{Status: c.Status, Kind: c.Kind, Limit: c.Limit}
-	if c.Organization == "" {
-		return db.AllJobs(ctx, f)
+func (c *jobsListCmd) query() url.Values {
+	query := url.Values{"sort": {"requested"}}
+	if c.Internal {
+		query = url.Values{"routine": {"show"}}
 	}
-	return db.Jobs(ctx, string(c.Organization), f)
+	for name, value := range map[string]string{"organization_id": string(c.Organization), "status": c.Status, "kind": c.Kind,
+		"queue": c.Queue, "error": c.Error} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return query
+}
+
+// list reads pages until there are enough.
+func (c *jobsListCmd) list(ctx context.Context, api *operator.Client) (list []operator.Job, err error) {
+	query := c.query()
+	for len(list) < c.Limit {
+		query.Set("limit", strconv.Itoa(min(mostListed, c.Limit-len(list))))
+		var page operator.JobList
+		if err := api.Get(ctx, jobsPath, query, &page); err != nil {
+			return nil, err
+		}
+		list = append(list, page.Data...)
+		if page.NextCursor == nil {
+			break
+		}
+		query.Set("cursor", *page.NextCursor)
+	}
+	return list, nil
 }
 
 type jobsShowCmd struct {
-	operatorSettings
+	adminAPI
 	ID string `arg:"" help:"Of the job."`
 	// Prompts and answers are the organization's; an operator sees them only on purpose.
-	Content bool `help:"Show input and output, which belong to the organization."`
+	Content bool `help:"Show input, output and where to call back too, which belong to the organization. It is noted in the audit log."`
 }
 
 // Run shows one job as JSON.
 func (c *jobsShowCmd) Run(ctx context.Context, a *app) error {
-	return c.withDB(ctx, a, func(db *store.DB) error {
-		j, err := db.FindJob(ctx, c.ID)
-		if err != nil {
-			return err
+	return c.with(ctx, a, func(api *operator.Client) error {
+		path := jobsPath + "/" + url.PathEscape(c.ID)
+		var shown map[string]json.RawMessage
+		if err := api.Get(ctx, path, nil, &shown); err != nil {
+			return fmt.Errorf("job %s: %w", c.ID, err)
+		}
+		if c.Content {
+			var content map[string]json.RawMessage
+			if err := api.Do(ctx, http.MethodPost, path+"/reveal", nil, &content); err != nil {
+				return fmt.Errorf("content of job %s: %w", c.ID, err)
+			}
+			for name, value := range content {
+				shown[name] = value
+			}
 		}
 		encoder := json.NewEncoder(a.stdout)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(shownJob(j, c.Content))
+		return encoder.Encode(shown)
 	})
 }
 
-// shownJob is a job for an operator's eyes.
-func shownJob(j store.Job, content bool) map[string]any {
-	out := map[string]any{
-		"id": j.ID, "organization_id": j.OrganizationID, "kind": j.Kind, "queue": j.Queue, "status": j.Status,
-		"priority": j.Priority, "overflow": j.Overflow, "run": j.Run, "attempt": j.Attempt, "max_attempts": j.MaxAttempts,
-		"error": j.Error, "waiting_reason": j.WaitingReason, "next_attempt_at": j.NextAttemptAt, "run_at": j.RunAt,
-		"deadline": j.Deadline, "river_job_id": j.RiverJobID, "event_id": j.EventID, "request_id": j.RequestID,
-		"created_at": j.CreatedAt, "started_at": j.StartedAt, "finished_at": j.FinishedAt, "version": j.Version,
-	}
-	if content {
-		out["input"], out["output"], out["metadata"] = j.Input, j.Output, j.Metadata
-	}
-	return out
-}
-
-func printJSONLines(a *app, list []store.Job) error {
-	encoder := json.NewEncoder(a.stdout)
-	for _, j := range list {
-		if err := encoder.Encode(shownJob(j, false)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 type jobsRetryCmd struct {
-	operatorSettings
+	adminAPI
 	ID []string `arg:"" help:"Of the jobs."`
 }
 
 // Run gives jobs a new run.
 func (c *jobsRetryCmd) Run(ctx context.Context, a *app) error {
-	return c.change(ctx, a, c.ID, "retried", func(tx pgx.Tx, j store.Job) error {
-		event := outbox.NewID()
-		j, err := store.RequeueJob(ctx, tx, j.OrganizationID, j.ID, event, store.Fair)
-		if err != nil {
-			return err
-		}
-		b := &pgx.Batch{}
-		err = outbox.QueueAs(b, event, outbox.Origin{OrganizationID: j.OrganizationID}, events.JobRequested{
-			JobID: j.ID, Kind: j.Kind, Queue: j.Queue, Run: j.Run, Priority: j.Priority, MaxAttempts: j.MaxAttempts,
-			RunAt: j.RunAt, Version: j.Version,
-		})
-		if err != nil {
-			return err
-		}
-		return tx.SendBatch(ctx, b).Close()
-	})
+	return c.each(ctx, a, c.ID, "retry", "retried")
 }
 
 type jobsCancelCmd struct {
-	operatorSettings
+	adminAPI
 	ID []string `arg:"" help:"Of the jobs."`
 }
 
 // Run gives jobs up.
 func (c *jobsCancelCmd) Run(ctx context.Context, a *app) error {
-	return c.change(ctx, a, c.ID, "cancelled", func(tx pgx.Tx, j store.Job) error {
-		j, err := store.CancelJob(ctx, tx, j.OrganizationID, j.ID)
-		if err != nil {
-			return err
-		}
-		return outbox.Append(ctx, tx, outbox.Origin{OrganizationID: j.OrganizationID},
-			events.JobCancelled{JobID: j.ID, Kind: j.Kind, Version: j.Version})
-	})
+	return c.each(ctx, a, c.ID, "cancel", "cancelled")
 }
 
-// change does one thing to several jobs, each in a transaction of its own, and reports on each.
-func (s operatorSettings) change(ctx context.Context, a *app, ids []string, done string, do func(pgx.Tx, store.Job) error) error {
-	return s.withDB(ctx, a, func(db *store.DB) error {
+// each does one thing to several jobs and reports on each.
+func (s adminAPI) each(ctx context.Context, a *app, ids []string, do, done string) error {
+	return s.with(ctx, a, func(api *operator.Client) error {
 		failed := 0
 		for _, id := range ids {
-			j, err := db.FindJob(ctx, id)
+			err := api.Do(ctx, http.MethodPost, jobsPath+"/"+url.PathEscape(id)+"/"+do, nil, nil)
 			if err == nil {
-				err = db.Tx(ctx, func(tx pgx.Tx) error { return do(tx, j) })
-			}
-			if err != nil {
-				failed++
-				fmt.Fprintln(a.stderr, "payaid:", err)
+				fmt.Fprintln(a.stdout, done, id)
 				continue
 			}
-			fmt.Fprintln(a.stdout, done, id)
+			var refused *operator.Problem
+			if !errors.As(err, &refused) {
+				return err
+			}
+			failed++
+			fmt.Fprintf(a.stderr, "payaid: job %s: %v\n", id, err)
 		}
 		if failed > 0 {
 			return fmt.Errorf("%d of %d jobs are as they were", failed, len(ids))
 		}
 		return nil
 	})
+}
+
+func orEmpty(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }

@@ -56,7 +56,7 @@ type keysCreateCmd struct {
 	operatorSettings
 	Organization organizationFlag `required:"" placeholder:"ID" help:"Whose key it is; 'operator' for the operator's own."`
 	Name         string           `required:"" help:"What the key is for."`
-	Scope        []string         `default:"read,write,jobs" enum:"read,write,jobs,admin" help:"What it may do: read, write, jobs, admin."`
+	Scope        []string         `default:"read,write,jobs" enum:"read,write,jobs,admin,admin_read" help:"What it may do: read, write, jobs; admin (everything, for all organizations), admin_read (see all that admin sees, change nothing)."`
 	RateLimit    *int             `placeholder:"N" help:"Requests that it may make in a window; otherwise RATELIMIT_REQUESTS."`
 	IPAllow      []string         `name:"ip-allow" placeholder:"NETWORK" help:"An address or network that it may be used from, such as 203.0.113.0/24; may be given several times. Otherwise from all."`
 	ExpiresIn    time.Duration    `placeholder:"TIME" xor:"end" help:"Ends by itself after this time, such as 720h."`

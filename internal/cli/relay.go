@@ -34,8 +34,14 @@ func (c *relayCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	log := telemetry.NewLog(a.stderr, format, level).With("process", "relay")
-	return a.watched(ctx, watching{address: metrics, traces: setup.traces}, log, func(ctx context.Context, w *watch) error {
+	return a.watched(ctx, watching{address: metrics, parts: []string{relayPart}, traces: setup.traces}, log, func(ctx context.Context, w *watch) error {
 		setup.watch = w
+		notify, err := a.serviceManager(ctx)
+		if err != nil {
+			return err
+		}
+		defer notify.close()
+		setup.alive = notify.alive
 		return a.runRelay(ctx, setup, log)
 	})
 }

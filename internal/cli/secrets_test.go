@@ -26,7 +26,7 @@ var secretSettings = map[string][]string{
 		"PAYAID_ADMIN_KEY=" + canary, "GROQ_API_KEY_FALLBACK=" + canary,
 		"SMTP_HOST=127.0.0.1", "SMTP_PORT=1", "SMTP_FROM=a@example.com", "SMTP_USER=user", "SMTP_PASS=" + canary,
 		"BACKUP_DIR=/nowhere/at/all", "BACKUP_DATABASE_URL=postgres://user:" + canary + "@127.0.0.1:1/payaid?sslmode=disable",
-		"BACKUP_PING_URL=http://127.0.0.1:1/" + canary, "BACKUP_S3_ENDPOINT=http://127.0.0.1:1", "BACKUP_S3_BUCKET=b",
+		"BACKUP_PING_URL=http://127.0.0.1:1/" + canary, "BACKUP_S3_ENDPOINT=http://127.0.0.1:1", "BACKUP_S3_BUCKET=backups",
 		"BACKUP_S3_ACCESS_KEY=" + canary, "BACKUP_S3_SECRET_KEY=" + canary,
 	},
 	"no URLs": {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/payaid/payaid/api"
 	"github.com/payaid/payaid/events/outbox"
+	"github.com/payaid/payaid/internal/likeness"
 	"github.com/payaid/payaid/internal/sampledata"
 	"github.com/payaid/payaid/internal/store"
 )
@@ -21,6 +22,7 @@ type seedCmd struct {
 	Contacts      int       `default:"1000" help:"Contacts of each."`
 	Deals         int       `default:"2000" help:"Deals of each."`
 	Invoices      int       `default:"1000" help:"Invoices of each, with their items and payments."`
+	Jobs          int       `default:"0" help:"Jobs that have ended, of all the organizations together: rows of River's and of ours, of the last 20 hours."`
 	Seed          *uint64   `placeholder:"NUMBER" help:"The same seed and day make the same data, ids included; one at random by default, which is printed."`
 	Today         time.Time `format:"2006-01-02" placeholder:"DATE" help:"Day before which all of it happened; the current one by default."`
 	Name          string    `help:"Name of the organizations, numbered if there are several."`
@@ -31,11 +33,14 @@ type seedCmd struct {
 func (seedCmd) Help() string {
 	return "Contacts, deals, invoices and payments of made-up small businesses in India over eighteen months. Each " +
 		"organization is made as a whole or not at all. DATABASE_URL must be the login that owns the tables, as the rows are " +
-		"copied past row-level security. A big load into tables that hold less has those tables for itself until it ends. No events are written, so no jobs run because of the data."
+		"copied past row-level security. A big load into tables that hold less has those tables for itself until it ends. No events are written, so no jobs run because of the data. None of the jobs of --jobs is left to be worked; for 5,000,000 of them think of 6 GB and some minutes."
 }
 
 // Run makes the organizations and says what was made.
 func (c *seedCmd) Run(ctx context.Context, a *app) error {
+	if c.Jobs < 0 || c.Jobs > sampledata.Most {
+		return fmt.Errorf("--jobs: want a number from 0 to %d, got %d", sampledata.Most, c.Jobs)
+	}
 	r, err := c.find(a)
 	if err != nil {
 		return err
@@ -74,10 +79,21 @@ func (c *seedCmd) Run(ctx context.Context, a *app) error {
 	if len(sum.Organizations) > 0 {
 		c.tell(a, sum, time.Since(began))
 	}
+	if err == nil && c.Jobs > 0 {
+		err = c.fillJobs(ctx, conn, sum.Organizations, o)
+	}
 	if errors.Is(err, sampledata.ErrNotOwner) {
 		return fmt.Errorf("%w: give DATABASE_URL the login that runs `payaid migrate`", err)
 	}
 	return advised(err)
+}
+
+func (c *seedCmd) fillJobs(ctx context.Context, conn *pgx.Conn, made []sampledata.Organization, o sampledata.Options) error {
+	ended := sampledata.JobOptions{Jobs: c.Jobs, Seed: o.Seed, Fingerprint: likeness.Of, Progress: o.Progress}
+	for _, organization := range made {
+		ended.Organizations = append(ended.Organizations, organization.ID)
+	}
+	return sampledata.FillJobs(ctx, conn, ended)
 }
 
 func createSampleKey(ctx context.Context, tx pgx.Tx, organization string) (string, error) {

@@ -38,7 +38,7 @@ type (
 		NATSURL string `name:"nats-url" env:"NATS_URL" secret:"" help:"NATS, for example nats://user:password@host:4222."`
 	}
 	redisSettings struct {
-		RedisURL string `env:"REDIS_URL" secret:"" help:"Redis, for example redis://:password@host:6379/0."`
+		RedisURL string `env:"REDIS_URL" secret:"" help:"Redis, for example redis://:password@host:6379/0, or by Sentinels redis+sentinel://:password@host:26379,host:26379/0?master=NAME."`
 	}
 	listenSettings struct {
 		Listen string `env:"LISTEN" default:"127.0.0.1:8080" help:"Address of the HTTP API."`
@@ -240,7 +240,12 @@ func (s natsSettings) check(p *problems) string {
 
 // check gives "" for no Redis.
 func (s redisSettings) check(p *problems) string {
-	if s.RedisURL != "" {
+	switch {
+	case strings.HasPrefix(s.RedisURL, sentinelScheme+"://"):
+		if _, err := sentinelOptions(s.RedisURL); err != nil {
+			p.add("REDIS_URL", "%v", err)
+		}
+	case s.RedisURL != "":
 		p.url("REDIS_URL", s.RedisURL, "redis", "rediss", "unix")
 	}
 	return s.RedisURL

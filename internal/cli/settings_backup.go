@@ -3,8 +3,10 @@ package cli
 import (
 	"cmp"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 
 	"filippo.io/age"
@@ -162,11 +164,19 @@ func (s bucketSettings) check(p *problems) *backup.S3Config {
 		(u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "") {
 		p.add(name, "want scheme and host alone, such as https://s3.example.com; the bucket is BACKUP_S3_BUCKET")
 	}
-	if strings.ContainsAny(s.BackupS3Bucket, "/ ") {
-		p.add("BACKUP_S3_BUCKET", "want a bucket's name alone, got %q; a folder in it is BACKUP_S3_PREFIX", s.BackupS3Bucket)
+	if s.BackupS3Bucket != "" && !isBucketName(s.BackupS3Bucket) {
+		p.add("BACKUP_S3_BUCKET", "want a bucket's name alone: 3 to 63 lower-case letters, digits, hyphens and dots, with a letter or digit at both ends, got %q; a folder in it is BACKUP_S3_PREFIX", s.BackupS3Bucket)
 	}
 	return &backup.S3Config{Endpoint: s.BackupS3Endpoint, Bucket: s.BackupS3Bucket, Prefix: s.BackupS3Prefix, Region: s.BackupS3Region,
 		AccessKey: s.BackupS3AccessKey, SecretKey: s.BackupS3SecretKey, RootCAs: p.authorities("BACKUP_S3_CA_FILE", s.BackupS3CAFile)}
+}
+
+var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+
+// isBucketName goes by the rules of S3: a name is part of a host's, and no address.
+func isBucketName(name string) bool {
+	_, err := netip.ParseAddr(name)
+	return bucketName.MatchString(name) && !strings.Contains(name, "..") && err != nil
 }
 
 // recipients reads age's public keys.

@@ -76,6 +76,18 @@ func TestBackupSettingsOfNobody(t *testing.T) {
 	}
 }
 
+func TestBucketNames(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"abc", "backups", "payaid-backups.2027", "0a9", strings.Repeat("a", 63)} {
+		s := usualBackups()
+		s.bucketSettings = bucketSettings{BackupS3Endpoint: "https://s3.example.com", BackupS3Bucket: name, BackupS3AccessKey: "a", BackupS3SecretKey: "b"}
+		var p problems
+		if s.check(&p); p.err() != nil {
+			t.Errorf("%s: %v", name, p.err())
+		}
+	}
+}
+
 // A mistake names its setting, and shows none of what is secret.
 func TestMistakesInBackupSettings(t *testing.T) {
 	t.Parallel()
@@ -83,7 +95,7 @@ func TestMistakesInBackupSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole := bucketSettings{BackupS3Endpoint: "https://s3.example.com", BackupS3Bucket: "b", BackupS3AccessKey: "a", BackupS3SecretKey: canary}
+	whole := bucketSettings{BackupS3Endpoint: "https://s3.example.com", BackupS3Bucket: "backups", BackupS3AccessKey: "a", BackupS3SecretKey: canary}
 	bucket := func(change func(*bucketSettings)) func(*backupSettings) {
 		return func(s *backupSettings) { s.bucketSettings = whole; change(&s.bucketSettings) }
 	}
@@ -106,6 +118,13 @@ func TestMistakesInBackupSettings(t *testing.T) {
 		"a ping to nowhere":       {"BACKUP_PING_URL", func(s *backupSettings) { s.BackupPingURL = canary }},
 		"no bucket":               {"BACKUP_S3_BUCKET", bucket(func(s *bucketSettings) { s.BackupS3Bucket = "" })},
 		"a folder for a bucket":   {"BACKUP_S3_BUCKET", bucket(func(s *bucketSettings) { s.BackupS3Bucket = "a/b" })},
+		"a bucket of two letters": {"BACKUP_S3_BUCKET", bucket(func(s *bucketSettings) { s.BackupS3Bucket = "ab" })},
+		"a bucket too long":       {"BACKUP_S3_BUCKET", bucket(func(s *bucketSettings) { s.BackupS3Bucket = strings.Repeat("a", 64) })},
+		"a bucket in capitals":    {"BACKUP_S3_BUCKET", bucket(func(s *bucketSettings) { s.BackupS3Bucket = "Backups" })},
+		"a bucket of two words":   {"BACKUP_S3_BUCKET", bucket(func(s *bucketSettings) { s.BackupS3Bucket = "my backups" })},
+		"a bucket with a hyphen":  {"BACKUP_S3_BUCKET", bucket(func(s *bucketSettings) { s.BackupS3Bucket = "backups-" })},
+		"a bucket with two dots":  {"BACKUP_S3_BUCKET", bucket(func(s *bucketSettings) { s.BackupS3Bucket = "a..b" })},
+		"a bucket by an address":  {"BACKUP_S3_BUCKET", bucket(func(s *bucketSettings) { s.BackupS3Bucket = "10.0.0.1" })},
 		"no endpoint":             {"BACKUP_S3_ENDPOINT", bucket(func(s *bucketSettings) { s.BackupS3Endpoint = "" })},
 		"an endpoint with a path": {"BACKUP_S3_ENDPOINT", bucket(func(s *bucketSettings) { s.BackupS3Endpoint += "/bucket" })},
 		"an endpoint with a key":  {"BACKUP_S3_ENDPOINT", bucket(func(s *bucketSettings) { s.BackupS3Endpoint = "https://a:" + canary + "@s3.example.com" })},

@@ -7,7 +7,7 @@ import (
 
 // metricsSettings say where Prometheus may ask.
 type metricsSettings struct {
-	MetricsListen string `env:"METRICS_LISTEN" help:"Address, host:port, at which Prometheus reads this process's metrics, with /livez beside them and nothing else. It asks nobody for a key: keep it within your network. None unless set."`
+	MetricsListen string `env:"METRICS_LISTEN" help:"Address, host:port, at which Prometheus reads this process's metrics, with /livez and /readyz beside them and nothing else. It asks nobody for a key: keep it within your network. None unless set."`
 }
 
 // check gives "" for nowhere. listen is the address of the API, "" in a process without one: strangers reach that,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,8 +40,10 @@ type upCmd struct {
 	sendingSettings
 	inboxSettings
 	backupSettings
+	webhookSettings
 	traceSettings
 	metricsSettings
+	stopSettings
 	logSettings
 }
 
@@ -75,11 +78,15 @@ type upSetup struct {
 	sending  sending
 	inbox    inbox
 	backups  backups
-	metrics  string // address, "": none
+	webhooks webhooks
+	receiver *demoReceiver // nil: there is no demo
+	metrics  string        // address, "": none
 	services upServices
 	traces   otlp.Options
 	watch    *watch
 	log      *slog.Logger
+	// stopGrace is how long jobs may go on after the process was told to stop.
+	stopGrace time.Duration
 }
 
 // Run runs everything until it is told to stop.
@@ -89,12 +96,12 @@ func (c *upCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	// Taken first: there is no use in starting databases for an address that can't be had.
-	listener, err := listen(setup.listen)
+	listener, err := listen(ctx, setup.listen)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = listener.Close() }()
-	how := watching{address: setup.metrics, model: setup.model, traces: setup.traces}
+	how := watching{address: setup.metrics, parts: []string{apiPart, relayPart, workerPart}, model: setup.model, traces: setup.traces}
 	return a.watched(ctx, how, setup.log.With("process", "metrics"), func(ctx context.Context, w *watch) error {
 		setup.watch = w
 		return c.start(ctx, a, setup, listener)
@@ -129,8 +136,9 @@ func (c *upCmd) check(a *app) (upSetup, error) {
 		sending:  c.sendingSettings.check(&p),
 		inbox:    c.inboxSettings.check(&p, c.MailBounces),
 		backups:  c.backupSettings.check(&p),
+		webhooks: c.webhookSettings.check(&p),
 		metrics:  c.metricsSettings.check(&p, c.Listen),
-		services: c.upServices, traces: c.traceSettings.check(&p),
+		services: c.upServices, traces: c.traceSettings.check(&p), stopGrace: c.stopSettings.check(&p),
 	}
 	if c.Exit && !c.Demo {
 		p.add("--exit", "ends after the demo, so it needs --demo")
@@ -191,6 +199,14 @@ func (c *upCmd) work(ctx context.Context, a *app, s upSetup, services *services,
 		return errors.Join(err, listener.Close())
 	}
 	address := "http://" + listener.Addr().String()
+	if c.Demo {
+		var err error
+		if s.receiver, err = openDemoReceiver(); err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		defer s.receiver.close()
+		s.webhooks.policy.Own = []netip.AddrPort{s.receiver.address}
+	}
 	here := running{PID: os.Getpid(), API: address, Metrics: s.watch.address(), DatabaseURL: services.databaseURL, NATSURL: services.natsURL,
 		RedisURL: services.redisURL, SinkPort: services.sinkPort}
 	if err := here.write(s.data); err != nil {
@@ -210,7 +226,7 @@ func (c *upCmd) work(ctx context.Context, a *app, s upSetup, services *services,
 	group.Go(func() error {
 		return a.runAPI(working, apiSetup{data: s.data, pool: pool, natsURL: services.natsURL, redisURL: services.redisURL,
 			adminKey: s.adminKey, rates: s.rates, limits: s.limits, aiRates: s.aiRates, pricing: s.model.pricing(),
-			sink: services.sink, retention: s.backups.config.Retention, traces: s.traces, watch: s.watch}, listener, s.log.With("process", "api"))
+			sink: services.sink, retention: s.backups.config.Retention, webhooks: s.webhooks.policy, traces: s.traces, watch: s.watch}, listener, s.log.With("process", "api"))
 	})
 	group.Go(func() error {
 		return ended(a.runRelay(working, relaySetup{pool: pool, natsURL: services.natsURL, redisURL: services.redisURL, data: s.data, traces: s.traces, watch: s.watch}, s.log.With("process", "relay")))
@@ -237,7 +253,7 @@ func (a *app) keepWorking(ctx context.Context, s upSetup, p pool, services *serv
 	}
 	setup := workerSetup{data: s.data, pool: p, natsURL: services.natsURL, redisURL: services.redisURL, model: s.model, queues: queues, publicURL: s.links, traces: s.traces, watch: s.watch,
 		mail: s.mail.orSink(services.sinkPort), sending: s.sending, inbox: s.inbox,
-		backups: s.backups.in(filepath.Join(s.data, "backups"))}
+		webhooks: s.webhooks, stopGrace: s.stopGrace, backups: s.backups.in(filepath.Join(s.data, "backups"))}
 	for {
 		err := a.runWorker(ctx, setup, s.log.With("process", "worker"))
 		if !errors.Is(err, workers.ErrGivenAway) || ctx.Err() != nil {
@@ -265,11 +281,16 @@ func (c *upCmd) tell(ctx context.Context, a *app, s upSetup, address string, ser
 	if model.remedy != "" {
 		model.text += "\n             → " + model.remedy
 	}
-	fmt.Fprintf(a.stdout, "\nPayAid is ready.\n\n  API        %s   (documentation: %s/docs)\n  admin key  %s\n%s  data       %s\n%s  AI         %s\n\n",
-		address, address, s.adminKey, services.describe(), s.data, s.watch.describe(), model.text)
+	fmt.Fprintf(a.stdout, "\nPayAid is ready.\n\n  API        %s   (documentation: %s/docs)\n  pages      %s/admin   (sign in with the admin key)\n  admin key  %s\n%s  data       %s\n%s  AI         %s\n\n",
+		address, address, address, s.adminKey, services.describe(), s.data, s.watch.describe(), model.text)
 	if !c.Demo {
 		return nil
 	}
-	return a.demo(ctx, demoSetup{admin: api, model: model.reachable, rules: s.model.rules, sink: services.sinkPort != 0,
+	err := a.demo(ctx, demoSetup{admin: api, receiver: s.receiver, model: model.reachable, rules: s.model.rules, sink: services.sinkPort != 0,
 		databaseURL: services.databaseURL, data: s.data})
+	if err != nil && !c.Exit && ctx.Err() == nil {
+		fmt.Fprintf(a.stderr, "payaid: %v\nThe product goes on; what is above says why it did not.\n", err)
+		return nil
+	}
+	return err
 }

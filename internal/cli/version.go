@@ -14,8 +14,14 @@ func (versionCmd) Run(a *app) error {
 	return nil
 }
 
-// version is the module's version, or the commit that it was built from.
+// stamped is the version that the linker was told (-X), as an image is built without the history of the source.
+var stamped string
+
+// version is what was stamped, the module's version, or the commit that it was built from.
 func version() string {
+	if stamped != "" {
+		return stamped
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -22,12 +22,14 @@ import (
 // watch is how a process tells Prometheus what it does. A nil watch is told nothing, and costs nothing.
 type watch struct {
 	metrics *metrics.Metrics
+	ready   *readiness
 	at      net.Addr
 }
 
 // watching says how a process is watched.
 type watching struct {
-	address string // where Prometheus may ask, "": nowhere
+	address string   // where Prometheus may ask, "": nowhere
+	parts   []string // of the product, that the process is ready with
 	model   model
 	traces  otlp.Options
 }
@@ -57,8 +59,10 @@ func listenForMetrics(address string) (net.Listener, error) {
 
 // watchedAt serves until the parts have ended, so that their end can be watched as well.
 func (a *app) watchedAt(ctx context.Context, listener net.Listener, how watching, log *slog.Logger, run func(context.Context, *watch) error) error {
-	w := &watch{at: listener.Addr(), metrics: metrics.New(metrics.Config{
-		Version: version(), Kinds: kindsByQueue(a.table(jobs.Deps{})), Tiers: how.model.tiers(), Sampled: how.traces.Keeps(), Log: log})}
+	ready := newReadiness(how.parts)
+	defer context.AfterFunc(ctx, ready.stops)()
+	w := &watch{at: listener.Addr(), ready: ready, metrics: metrics.New(metrics.Config{
+		Version: version(), Ready: ready.check, Kinds: kindsByQueue(a.table(jobs.Deps{})), Tiers: how.model.tiers(), Sampled: how.traces.Keeps(), Log: log})}
 	log.Info("metrics are served", "address", listener.Addr().String())
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -97,6 +101,14 @@ func (w *watch) address() string {
 		return ""
 	}
 	return "http://" + w.at.String() + "/metrics"
+}
+
+// readiness is who hears that parts begin and go round; nil where nobody asks.
+func (w *watch) readiness() *readiness {
+	if w == nil {
+		return nil
+	}
+	return w.ready
 }
 
 // describe is a line about it for people, or none.

@@ -36,6 +36,7 @@ func (s *sources) database(db *store.DB, table []jobs.Job) {
 			sheet.Set(metrics.MailMessages, float64(n), state)
 		}
 		sheet.Set(metrics.MailOldest, now.OldestDue.Seconds())
+		setWebhooks(sheet, now.Webhooks)
 		sheet.Set(metrics.DeadEvents, float64(now.Dead))
 		sheet.Set(metrics.RouterUnrouted, float64(now.Behind.Events))
 		sheet.Set(metrics.RouterOldest, now.Behind.Oldest.Seconds())
@@ -96,6 +97,22 @@ func setDatabase(sheet *metrics.Sheet, d store.DatabaseUse) {
 	sheet.Set(metrics.DBCommits, float64(d.Commits))
 	sheet.Set(metrics.DBRollbacks, float64(d.Rollbacks))
 	sheet.Set(metrics.DBSize, float64(d.Bytes))
+}
+
+func setWebhooks(sheet *metrics.Sheet, w store.WebhookStanding) {
+	sheet.Set(metrics.WebhookPending, float64(w.Pending))
+	oldest := time.Duration(0)
+	if w.OldestPending != nil {
+		oldest = *w.OldestPending
+	}
+	sheet.Set(metrics.WebhookOldest, oldest.Seconds())
+	sheet.Set(metrics.WebhookBacklog, w.Backlog.Seconds())
+	sheet.Set(metrics.WebhookReceivers, float64(w.Paused), "paused")
+	sheet.Set(metrics.WebhookReceivers, float64(w.Failing), "failing")
+	sheet.Set(metrics.WebhookEndpoints, float64(w.Enabled), "enabled")
+	for code, n := range w.Disabled {
+		sheet.Set(metrics.WebhookEndpoints, float64(n), code)
+	}
 }
 
 func setBackups(sheet *metrics.Sheet, b store.BackupUse) {

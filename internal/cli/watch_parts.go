@@ -19,6 +19,9 @@ import (
 	"github.com/payaid/payaid/internal/metrics"
 	"github.com/payaid/payaid/internal/ratelimit"
 	"github.com/payaid/payaid/internal/store"
+	"github.com/payaid/payaid/internal/telemetry"
+	"github.com/payaid/payaid/internal/telemetry/trace"
+	"github.com/payaid/payaid/internal/webhook"
 	"github.com/payaid/payaid/jobs"
 )
 
@@ -28,6 +31,7 @@ type workerParts struct {
 	stream      *stream.Stream
 	cache       *cachetag.Cache
 	mailing     jobs.Mailing
+	webhooks    jobs.Webhooks
 	chain       *inference.Chain
 }
 
@@ -37,6 +41,7 @@ func (w workerSetup) sources(p workerParts, table []jobs.Job) *sources {
 	s.pool("river", p.relaxed)
 	s.cache("worker", p.cache)
 	s.limiter("mail", p.mailing.Rate.Limiter)
+	s.limiter("webhooks", p.webhooks.Limiter)
 	s.breakers(p.chain.Status)
 	s.mailServer(p.mailing.Mailer)
 	s.disk("backups", w.backups.config.Dir)
@@ -216,6 +221,26 @@ func (m posted) Send(ctx context.Context, e mail.Envelope, content []byte, commi
 	}
 	m.watch.metrics.Send(outcome, time.Since(began))
 	return receipt, err
+}
+
+// delivered counts the attempts at deliveries of webhooks.
+type delivered struct {
+	jobs.WebhookClient
+	watch *watch
+}
+
+func (w *watch) delivering(d jobs.Webhooks) jobs.Webhooks {
+	if w != nil {
+		d.Client, d.Ended = delivered{d.Client, w}, w.metrics.DeliveryEnded
+	}
+	return d
+}
+
+// Send implements jobs.WebhookClient.
+func (d delivered) Send(ctx context.Context, r webhook.Request) webhook.Answer {
+	answer := d.WebhookClient.Send(ctx, r)
+	d.watch.metrics.Delivery(answer.Code, answer.StatusCode != 0, answer.Latency, telemetry.TraceID(trace.TraceParent(ctx, "")))
+	return answer
 }
 
 // relayed counts what the active relay publishes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	neturl "net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,12 +34,14 @@ func (p pool) open(ctx context.Context, o store.PoolOptions, log *slog.Logger) (
 	return store.Open(ctx, o)
 }
 
-// connectNATS connects and stays connected: a server that is away, even at the start, is waited for.
+// connectNATS connects and stays connected: a server that is away, even at the start, is waited for. Of
+// several the client takes the next. A server that froze, or whose host fell off the network, holds the
+// connection without a word, and is left after six seconds.
 func connectNATS(url, name string, log *slog.Logger) (*nats.Conn, error) {
 	nc, err := nats.Connect(url,
 		nats.Name(name), nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true), nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
-		nats.Timeout(5*time.Second), nats.PingInterval(10*time.Second), nats.MaxPingsOutstanding(2),
+		nats.Timeout(2*time.Second), nats.PingInterval(2*time.Second), nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("nats connection lost", "error", err)
@@ -60,6 +63,13 @@ func connectNATS(url, name string, log *slog.Logger) (*nats.Conn, error) {
 
 // redisOptions reads an address. Its error does not repeat it, as it may hold a password.
 func redisOptions(url string) (*redis.Options, error) {
+	if strings.HasPrefix(url, sentinelScheme+"://") {
+		options, err := sentinelOptions(url)
+		if err != nil {
+			return nil, fmt.Errorf("REDIS_URL: %w", err)
+		}
+		return options, nil
+	}
 	options, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, errors.New("REDIS_URL: is not a Redis URL")
@@ -72,11 +82,11 @@ func openCache(url string, log *slog.Logger) (*cachetag.Cache, error) {
 	if url == "" {
 		return nil, nil
 	}
-	cache, err := cachetag.Open(cachetag.Options{URL: url, Log: log})
+	options, err := redisOptions(url)
 	if err != nil {
-		return nil, errors.New("REDIS_URL: is not a Redis URL")
+		return nil, err
 	}
-	return cache, nil
+	return cachetag.Open(cachetag.Options{Redis: options, Log: log})
 }
 
 // silence is for a library that writes each refused connection to the standard error; its callers get
@@ -100,6 +110,23 @@ func (a *app) table(d jobs.Deps) []jobs.Job {
 	return table
 }
 
+// The parts of the product that a process may be ready with.
+const (
+	apiPart    = "api"
+	relayPart  = "relay"
+	workerPart = "worker"
+)
+
+// both tells two who listen; the first may be nil.
+func both(first, second func()) func() {
+	return func() {
+		if first != nil {
+			first()
+		}
+		second()
+	}
+}
+
 // relaySetup is what a relay is started with.
 type relaySetup struct {
 	pool     pool
@@ -108,6 +135,7 @@ type relaySetup struct {
 	data     string // folder of an up, "" without
 	traces   otlp.Options
 	watch    *watch
+	alive    func() // hears that it goes round; nil: nobody does
 }
 
 // runRelay publishes the outbox until ctx ends.
@@ -150,7 +178,9 @@ func (a *app) runRelay(ctx context.Context, r relaySetup, log *slog.Logger) erro
 	sources.pool("relay", db)
 	sources.database(db, a.table(jobs.Deps{}))
 	sources.stream(db, s)
-	return outbox.NewRelay(db.Pool(), r.watch.log(s.Traced(traces.Tracer())), changed, log).Run(ctx)
+	relay := outbox.NewRelay(db.Pool(), r.watch.log(s.Traced(traces.Tracer())), changed, log)
+	r.watch.readiness().begins(relayPart, db.Ready)
+	return relay.Alive(both(r.alive, r.watch.readiness().turns(relayPart))).Run(ctx)
 }
 
 // workerSetup is what a worker process is started with.
@@ -164,9 +194,13 @@ type workerSetup struct {
 	sending  sending
 	inbox    inbox
 	backups  backups
+	webhooks webhooks
 	queues   map[string]int
 	traces   otlp.Options
 	watch    *watch
+	alive    func() // hears that it goes round; nil: nobody does
+	// stopGrace is how long jobs may go on after the process was told to stop.
+	stopGrace time.Duration
 	// publicURL is where links in mails lead, without a slash at its end; "": mails have none.
 	publicURL string
 }
@@ -231,16 +265,23 @@ func (a *app) runWorker(ctx context.Context, w workerSetup, log *slog.Logger) er
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
+	w.prepareBackups(log)
+	delivering, closeDelivering, err := w.delivering(log)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	defer closeDelivering()
 	hints := hint.New(nc)
 	deps := jobs.Deps{Backing: backing, Cache: cache, Answers: cache, Forgetter: cache, DB: db, Relaxed: relaxed, Hints: hints, Model: chain, Puller: chain, Rules: w.model.rules,
-		RupeesPerDollar: w.model.usdINR, Mailing: mailing, Log: log}
-	deps.Model, deps.Mailing = w.watch.model(chain), w.watch.mailing(mailing)
+		RupeesPerDollar: w.model.usdINR, Mailing: mailing, Webhooks: delivering, Log: log}
+	deps.Model, deps.Mailing, deps.Webhooks = w.watch.model(chain), w.watch.mailing(mailing), w.watch.delivering(delivering)
 	worker := workers.New(workers.Config{
-		DB: db, Relaxed: relaxed, Stream: s, Table: a.table(deps), Queues: w.queues, Hints: hints, Watch: w.watch.attempts(counter.job),
-		Providers: func() []store.ProviderState { return append(providerStates(chain.Status()), w.mailStates(mailing)...) }, Tracer: traces.Tracer(), Version: version(), Log: log,
+		DB: db, Relaxed: relaxed, Stream: s, Table: a.table(deps), Queues: w.queues, Hints: hints, Watch: w.watch.attempts(counter.job), Past: counter.Past,
+		Providers: func() []store.ProviderState { return append(providerStates(chain.Status()), w.mailStates(mailing)...) }, Tracer: traces.Tracer(), Version: version(), Alive: both(w.alive, w.watch.readiness().turns(workerPart)), SoftStop: w.stopGrace, Log: log,
 	})
-	sources := w.sources(workerParts{db: db, relaxed: relaxed, stream: s, cache: cache, mailing: mailing, chain: chain}, a.table(jobs.Deps{}))
+	sources := w.sources(workerParts{db: db, relaxed: relaxed, stream: s, cache: cache, mailing: mailing, webhooks: delivering, chain: chain}, a.table(jobs.Deps{}))
 	defer sources.remove()
+	w.watch.readiness().begins(workerPart, db.Ready)
 	return besideJobs(ctx, chain.Run, func() error { return w.inbox.beside(ctx, deps, w.queues, log, worker.Run) },
 		func(ctx context.Context) { db.WatchBurst(ctx, log.With("pool", "jobs")) },
 		func(ctx context.Context) { relaxed.WatchBurst(ctx, log.With("pool", "river")) },

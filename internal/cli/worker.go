@@ -23,8 +23,10 @@ type workerCmd struct {
 	inboxSettings
 	linkSettings
 	backupSettings
+	webhookSettings
 	traceSettings
 	metricsSettings
+	stopSettings
 	logSettings
 }
 
@@ -49,15 +51,21 @@ func (c *workerCmd) Run(ctx context.Context, a *app) error {
 		pool: c.databaseSettings.check(&p), natsURL: c.natsSettings.check(&p), redisURL: c.redisSettings.check(&p), model: c.aiSettings.check(&p, rulesOff),
 		queues: readQueues(c.Queue, a.table(jobs.Deps{}), &p), publicURL: c.linkSettings.check(&p), traces: c.traceSettings.check(&p),
 		mail: c.mailSettings.check(&p).orSink(c.sink()), sending: c.sendingSettings.check(&p), inbox: c.inboxSettings.check(&p, c.MailBounces),
-		backups: c.backupSettings.check(&p), data: c.Data,
+		backups: c.backupSettings.check(&p), webhooks: c.webhookSettings.check(&p), data: c.Data, stopGrace: c.stopSettings.check(&p),
 	}
 	metrics := c.metricsSettings.check(&p, "")
 	if err := p.err(); err != nil {
 		return err
 	}
 	log := telemetry.NewLog(a.stderr, format, level).With("process", "worker")
-	return a.watched(ctx, watching{address: metrics, model: setup.model, traces: setup.traces}, log, func(ctx context.Context, w *watch) error {
+	return a.watched(ctx, watching{address: metrics, parts: []string{workerPart}, model: setup.model, traces: setup.traces}, log, func(ctx context.Context, w *watch) error {
 		setup.watch = w
+		notify, err := a.serviceManager(ctx)
+		if err != nil {
+			return err
+		}
+		defer notify.close()
+		setup.alive = notify.alive
 		return a.runWorker(ctx, setup, log)
 	})
 }

@@ -183,15 +183,7 @@ func (a *arena) settle(t *testing.T) {
 	if err != nil {
 		t.Errorf("wait for the jobs: %v", err)
 	}
-	err = eventually(ctx, func(ctx context.Context) error {
-		var left int
-		err := a.pool.QueryRow(ctx, `SELECT count(*) FROM outbox o WHERE NOT EXISTS
-			(SELECT FROM consumer_positions p WHERE p.consumer = 'router' AND (o.xid, o.id) <= (p.xid, p.id))`).Scan(&left)
-		if err == nil && left > 0 {
-			err = fmt.Errorf("%d facts are not routed", left)
-		}
-		return err
-	})
+	err = eventually(ctx, routed(a.pool))
 	if err != nil {
 		t.Errorf("wait for the events: %v", err)
 	}

@@ -74,7 +74,7 @@ func TestTheDoctorOfUp(t *testing.T) {
 	data := filepath.Join(passableDir(t), "data")
 	u := up(t, data, freeAddress(t), []string{"RATELIMIT_ENABLED=true", "RATELIMIT_REQUESTS=20"})
 	must(t, "start", u.start())
-	_, err := u.says(within(t, time.Minute), "PayAid is ready")
+	_, err := u.says(within(t, 3*time.Minute), "PayAid is ready")
 	must(t, "ready", err)
 	text, err := os.ReadFile(filepath.Join(data, "running.json"))
 	must(t, "find the services", err)
@@ -125,6 +125,8 @@ func (p *patient) inTheDatabase() {
 	p.sql(`CREATE INDEX idx_deals_org_stage ON deals (organization_id, stage)`)
 	p.complain("indexes", "ok", nil, nil)
 
+	p.inTheRights()
+
 	p.sql(`INSERT INTO backups (id, name, state, host, started_at, snapshot_at, finished_at, bytes, manifest, places) VALUES
 		(gen_random_uuid(), 'payaid_20200101_020000', 'completed', 'elsewhere', now() - interval '3 days', now() - interval '3 days', now() - interval '3 days', 1000, '{}', '{folder}')`)
 	p.complain("backups", "broken", []string{"72 hours ago", "payaid backup now"}, nil)
@@ -152,6 +154,22 @@ func (p *patient) inTheDatabase() {
 	address.Path = "/empty"
 	empty := address.String()
 	p.complain("postgres", "broken", []string{"no schema", "payaid migrate"}, []string{"DATABASE_URL=" + empty})
+}
+
+// inTheRights are walls between tenants that somebody took down, rights that somebody took away, and a newer program.
+func (p *patient) inTheRights() {
+	p.complain("rights", "ok", nil, nil)
+	p.sql(`ALTER TABLE invoices DISABLE ROW LEVEL SECURITY`)
+	p.complain("rights", "broken", []string{"row-level security of invoices is off", "ALTER TABLE invoices ENABLE ROW LEVEL SECURITY", "1 gap"}, nil)
+	p.sql(`ALTER TABLE invoices ENABLE ROW LEVEL SECURITY`)
+	p.sql(`REVOKE SELECT, INSERT ON payments FROM payaid_app`)
+	p.complain("rights", "broken", []string{"payaid_app lacks SELECT on payments", "GRANT SELECT ON payments TO payaid_app", "2 gaps"}, nil)
+	p.sql(`GRANT SELECT, INSERT ON payments TO payaid_app`)
+
+	p.sql(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)`)
+	p.complain("schema", "warning", []string{"step 99999", "newer program"}, nil)
+	p.sql(`DELETE FROM goose_db_version WHERE version_id = 99999`)
+	p.complain("schema", "ok", nil, nil)
 }
 
 // inTheFolder are things that are wrong with the folder of backups.

@@ -19,7 +19,9 @@ var (
 	killsFlag = flag.Int("kills", 9, "how many processes and services TestChaos kills")
 	// Each boundary of a mail's way three times.
 	mailKillsFlag = flag.Int("mailkills", 24, "how many workers TestChaosOfMail kills")
+	ordealsFlag   = flag.Int("ordeals", 3, "how many of its ordeals TestChaosOfTheCluster goes through")
 	seedFlag      = flag.Uint64("seed", 0, "of TestChaos's schedule; 0: another one each time")
+	fromFlag      = flag.String("from", "", "the commit whose program TestUpgradeAndBack upgrades; empty: the one before the newest migration")
 	logsFlag      = flag.String("logs", "", "a folder to keep the logs of the processes in")
 )
 

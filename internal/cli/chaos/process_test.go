@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,10 +19,11 @@ import (
 // A process is one process of the product. It may be killed and started again; the kernel kills it when
 // the test dies, however the test dies.
 type process struct {
-	name string
-	args []string
-	env  []string
-	log  *journal
+	name   string
+	args   []string
+	env    []string
+	binary string // "": this program
+	log    *journal
 
 	mu   sync.Mutex
 	life *life
@@ -71,9 +73,12 @@ func (p *process) audit(t *testing.T) {
 func (p *process) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	binary, err := os.Executable()
-	if err != nil {
-		return err
+	binary := p.binary
+	if binary == "" {
+		var err error
+		if binary, err = os.Executable(); err != nil {
+			return err
+		}
 	}
 	cmd := exec.Command(binary, p.args...)
 	// The race detector would wait for a second at each end.
@@ -117,6 +122,30 @@ func (p *process) kill() {
 	}
 	_ = syscall.Kill(-l.cmd.Process.Pid, syscall.SIGKILL)
 	<-l.exited
+}
+
+// killAll sends SIGKILL to the process and to everything below it in the same moment: what leads a
+// group of its own, as Postgres does, isn't spared.
+func (p *process) killAll() {
+	l, _ := p.current()
+	parents := map[int]int{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		stat, _ := os.ReadFile(path)
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		if len(fields) > 1 {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			parents[pid], _ = strconv.Atoi(fields[1])
+		}
+	}
+	for pid := range parents {
+		for above := parents[pid]; above > 1; above = parents[above] {
+			if above == l.cmd.Process.Pid {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	}
+	p.kill()
 }
 
 // alive reports whether the present life goes on.

@@ -88,7 +88,8 @@ func TestReportsSurviveKilledWorkers(t *testing.T) {
 	}
 
 	s.process("survivor", []string{"LMTP_LISTEN=" + inbox}, work...)
-	must(t, "all is written down", eventually(within(t, time.Minute), func(context.Context) error {
+	// A minute is what the mail server waits where it finds a mail's file still held by the delivery that broke off.
+	must(t, "all is written down", eventually(within(t, 2*time.Minute), func(context.Context) error {
 		if n := bounced(t, pool, mail); n.recipients < recipients {
 			return fmt.Errorf("there are %+v", n)
 		}

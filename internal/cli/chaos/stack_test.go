@@ -25,31 +25,60 @@ type stack struct {
 	dir      string
 	postgres *localstack.Postgres
 	redis    *localstack.Redis
-	nats     *localstack.NATSProcess
-	database string // URL
+	nats     *localstack.NATSProcess // nil on a cluster
+	cluster  *localstack.NATSCluster // nil: there is one server
+	database string                  // URL
 	env      []string
 }
 
 // newStack starts private services; the processes are the test's to start.
 func newStack(t *testing.T) *stack {
 	t.Helper()
+	s := newDatabases(t)
+	s.startNATS()
+	s.migrated()
+	s.use(s.nats.URL())
+	return s
+}
+
+// newClusterStack is newStack with three NATS servers that keep copies of each other's streams.
+func newClusterStack(t *testing.T) *stack {
+	t.Helper()
+	s := newDatabases(t)
+	s.startCluster()
+	s.migrated()
+	s.use(s.cluster.URL())
+	return s
+}
+
+// newDatabases starts Postgres, with an empty database, and Redis.
+func newDatabases(t *testing.T) *stack {
+	t.Helper()
 	s := &stack{t: t, dir: passableDir(t)}
 	s.startPostgres()
 	s.startRedis()
-	s.startNATS()
 	if err := s.postgres.CreateDatabase(t.Context(), "payaid", ""); err != nil {
 		t.Fatal(err)
 	}
 	s.database = s.postgres.URL("payaid")
-	if _, err := migrations.Up(t.Context(), s.database); err != nil {
-		t.Fatal(err)
+	return s
+}
+
+// migrated brings the schema to where this program wants it.
+func (s *stack) migrated() {
+	s.t.Helper()
+	if _, err := migrations.Up(s.t.Context(), s.database); err != nil {
+		s.t.Fatal(err)
 	}
+}
+
+// use sets what the processes that are started from now on are told.
+func (s *stack) use(nats string) {
 	s.env = []string{
-		"DATABASE_URL=" + s.database, "NATS_URL=" + s.nats.URL(), "REDIS_URL=" + s.redis.URL(),
+		"DATABASE_URL=" + s.database, "NATS_URL=" + nats, "REDIS_URL=" + s.redis.URL(),
 		"PAYAID_ADMIN_KEY=" + adminKey, "DB_POOL_SIZE=10", "DB_POOL_OVERFLOW=5", "RATELIMIT_ENABLED=false",
 		"OLLAMA_URL=http://127.0.0.1:1", "LOG_LEVEL=info",
 	}
-	return s
 }
 
 // passableDir is a new folder that the unprivileged user that Postgres runs as may pass through, which
@@ -88,6 +117,13 @@ func (s *stack) startNATS() {
 	var err error
 	s.nats, err = localstack.StartNATSProcess(s.t.Context(), localstack.NATSOptions{Dir: filepath.Join(s.dir, "nats")})
 	s.started(s.nats, err)
+}
+
+func (s *stack) startCluster() {
+	s.t.Helper()
+	var err error
+	s.cluster, err = localstack.StartNATSCluster(s.t.Context(), localstack.NATSOptions{Dir: filepath.Join(s.dir, "nats-cluster")})
+	s.started(s.cluster, err)
 }
 
 type stopper interface{ Stop(context.Context) error }
@@ -165,7 +201,7 @@ func (s *stack) relay(name string) *process {
 
 func (s *stack) worker(name string, env ...string) *process {
 	s.t.Helper()
-	return s.process(name, env, "worker", "--queue", "bench:8", "--queue", "maintenance", "--queue", "ai", "--queue", "cache", "--queue", "mail")
+	return s.process(name, env, "worker", "--queue", "bench:8", "--queue", "maintenance", "--queue", "ai", "--queue", "cache", "--queue", "mail", "--queue", "webhook")
 }
 
 // within is the test's context with a deadline.

@@ -55,7 +55,7 @@ func TestUpIsKilledAndStartsAgain(t *testing.T) {
 	p := up(t, data, address, nil)
 	began := time.Now()
 	must(t, "start", p.start())
-	_, err := p.says(within(t, time.Minute), "PayAid is ready")
+	_, err := p.says(within(t, 3*time.Minute), "PayAid is ready")
 	must(t, "the first start", err)
 	t.Logf("ready for the first time after %s", time.Since(began).Round(time.Millisecond))
 	key, err := os.ReadFile(filepath.Join(data, "admin-key"))
@@ -65,6 +65,9 @@ func TestUpIsKilledAndStartsAgain(t *testing.T) {
 	g := newGate(t)
 	running := own.submit(t, "chaos.visit", g.input()).ID
 	must(t, "the job runs", g.visits(within(t, 20*time.Second), 1))
+	if info, err := os.Stat(filepath.Join(data, "backups")); err != nil || info.Mode() != fs.ModeDir|0o700 {
+		t.Errorf("the folder of backups isn't there before the first: %v, %v", info, err)
+	}
 
 	another := up(t, data, freeAddress(t), nil)
 	l, _ := p.current()
@@ -82,6 +85,15 @@ func TestUpIsKilledAndStartsAgain(t *testing.T) {
 	took(t, "the job that ran was run again", began, 30*time.Second)
 	g.open()
 	own.done(t, running, 20*time.Second)
+
+	for range 3 {
+		p.killAll()
+		began = time.Now()
+		must(t, "start after all were killed", p.start())
+		_, err = p.says(within(t, time.Minute), "PayAid is ready")
+		must(t, "the start after all were killed", err)
+		took(t, "ready after all were killed", began, 30*time.Second)
+	}
 
 	ends(t, p, 10*time.Second)
 	if _, err := os.Stat(filepath.Join(data, "running.json")); !errors.Is(err, fs.ErrNotExist) {
@@ -134,7 +146,8 @@ func TestTheDemo(t *testing.T) {
 		status, output := demo(t, 2*time.Minute)
 		if want := []string{"ollama pull mistral:7b", "GROQ_API_KEY_FALLBACK", "AI jobs wait", "refuses connections",
 			"run by themselves when it is there", "made sample data: 300 contacts", "won, ₹1,75,000", "paid by UPI, ₹39,314.26",
-			"301 contacts", "by rules (lead_score.v1)", "the invoice by mail          accepted: Invoice INV/",
+			"301 contacts", "contact.*, deal.*, invoice.* to http://127.0.0.1:", "each signature verified: contact.created, deal.created,",
+			"job.cancelled", "signature verified", "by rules (lead_score.v1)", "the invoice by mail          accepted: Invoice INV/",
 			"reminders, switched on       accepted: ", "asha@rao.example.com               yes  Invoice INV/", "7 kinds, 14 answers by rules, saved ₹0.0000"}; status != 0 || !containsAll(output, want) {
 			t.Errorf("status %d, want 0 and %q", status, want)
 		}
@@ -143,6 +156,7 @@ func TestTheDemo(t *testing.T) {
 		ollama := localstack.TestOllama(t)
 		status, output := demo(t, 2*time.Minute, "OLLAMA_URL="+ollama.URL())
 		if want := []string{"by ollama (mistral:7b)", "accepted in", "streamed in", "all of it worked", "302 contacts",
+			"enabled again with a new secret", "each signature verified: contact.created, deal.created,",
 			"7 kinds, ", "answers from the cache, saved ₹0."}; status != 0 || !containsAll(output, want) {
 			t.Errorf("status %d, want 0 and %q", status, want)
 		}

@@ -348,13 +348,15 @@ func TestRules(t *testing.T) {
 func TestRulesAreReallyTested(t *testing.T) {
 	t.Parallel()
 	for from, to := range map[string]string{
-		`> 26 * 3600`:                   `> 26 * 360000`,
-		`max(payaid_dead_events) > 0`:   `max(payaid_dead_events) >= 0`,
-		`{share="fair",queue!~"ai|main`: `{queue!~"ai|main`,
-		`outcome="lost"`:                `outcome="losst"`,
-		`absent(payaid_build_info)`:     `absent(up)`,
-		`ignoring (state) payaid_db`:    `payaid_db`,
-		`> 14.4 * 0.001`:                `> 14.4`,
+		`> 26 * 3600`:                    `> 26 * 360000`,
+		`max(payaid_dead_events) > 0`:    `max(payaid_dead_events) >= 0`,
+		`{share="fair",queue!~"ai|main`:  `{queue!~"ai|main`,
+		`outcome="lost"`:                 `outcome="losst"`,
+		`absent(payaid_build_info)`:      `absent(up)`,
+		`ignoring (state) payaid_db`:     `payaid_db`,
+		`> 14.4 * 0.001`:                 `> 14.4`,
+		`offset 1h`:                      `offset 1m`,
+		`outcome!~"succeeded|cancelled"`: `outcome!="succeeded"`,
 	} {
 		t.Run(to, func(t *testing.T) {
 			t.Parallel()
