@@ -1,0 +1,207 @@
+#!/usr/bin/env bash
+# Changes a secret while all goes on: ./rotate.sh NAME. Where a server can take two at a time it takes both, until every
+# process has the new one.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+usage() {
+	cat <<'TEXT'
+Usage: ./rotate.sh NAME
+
+  admin_key          the admin's key; whoever signed in with the old one signs in again
+  postgres_service   the login of api, relay and workers: another takes its place
+  postgres_owner     the login that owns the tables (migrations)
+  postgres_backup    the login of backups
+  postgres_riverui   the login of River's own pages
+  postgres_wal       the login of the copy of the log
+  postgres           the superuser, whom nothing uses
+  redis, nats        the password of all processes
+  smtp_pass          the mail account noreply@; mails wait for some seconds
+  grafana, riverui   who looks at them
+  groq_api_key       by what comes on standard input
+  backup_age_identity, backup_s3_access_key, backup_s3_secret_key, backup_ping_url   the same
+  certificates       take new files from secrets/certificates, after ./init.sh --tls files …
+
+Keys of organizations are their own: payaid keys create, then revoke. docs: RUNBOOK.md
+TEXT
+}
+
+fail() {
+	echo "rotate.sh: $*" >&2
+	exit 1
+}
+
+everyone="relay worker-cache worker-webhook worker-mail worker-ai worker-maintenance api"
+
+password() { openssl rand -hex 24; }
+
+# put NAME: what comes in replaces the secret, in its file, so that whose it is and who may read it stays.
+put() {
+	[ -e "secrets/$1" ] || fail "there is no secrets/$1: run ./init.sh first"
+	local new
+	new=$(cat)
+	[ -n "$new" ] || fail "nothing came for secrets/$1, which stays as it is"
+	printf '%s\n' "$new" >"secrets/$1"
+}
+
+# given NAME: the new secret, from standard input, of which all lines count, as keys of age have several.
+given() {
+	local new=''
+	if [ -t 0 ]; then read -r -s -p "new $1: " new && echo >&2; else new=$(cat); fi
+	[ -n "$new" ] || fail "nothing came on standard input for $1"
+	printf '%s' "$new"
+}
+
+# Passwords come this way: neither the log nor the statistics of statements keep them.
+sql() {
+	{
+		echo "SET log_statement = 'none'; SET log_min_duration_statement = -1; SET pg_stat_statements.track = 'none';"
+		cat
+	} | docker compose exec -T postgres psql --no-psqlrc --quiet -v ON_ERROR_STOP=1 -U postgres -d payaid
+}
+
+# login ROLE: gives a role a new password, and writes it down.
+login() {
+	local new
+	new=$(password)
+	printf "ALTER ROLE payaid_%s PASSWORD '%s';\n" "$1" "$new" | sql
+	put "postgres_$1_password" <<<"$new"
+}
+
+address() { # of the database, for a login with the password in a file
+	echo "postgres://$1:$(cat "secrets/$2")@postgres:5432/payaid?sslmode=disable"
+}
+
+# recreate SERVICE: for those that can't run twice, if they run at all.
+recreate() {
+	[ -z "$(docker compose ps -q "$1")" ] || docker compose up -d --no-deps --no-build --force-recreate --wait "$1"
+}
+
+# Who is connected by the old login would be refused a new connection while its password changes, so there are two logins,
+# which take turns.
+postgres_service() {
+	local now=payaid_service next=payaid_service_b new
+	! grep -q '//payaid_service_b:' secrets/database_url || { now=payaid_service_b next=payaid_service; }
+	new=$(password)
+	sql <<-SQL
+		DO \$\$ BEGIN CREATE ROLE $next LOGIN NOINHERIT; EXCEPTION WHEN duplicate_object THEN NULL; END \$\$;
+		ALTER ROLE $next LOGIN PASSWORD '$new';
+		GRANT payaid_app, payaid_system TO $next;
+		GRANT CONNECT ON DATABASE payaid TO $next;
+	SQL
+	put postgres_service_password <<<"$new"
+	address $next postgres_service_password | put database_url
+	# shellcheck disable=SC2086 # one word for each service
+	./roll.sh $everyone
+	echo "ALTER ROLE $now NOLOGIN PASSWORD NULL;" | sql
+}
+
+redis() {
+	local old new
+	old=$(cat secrets/redis_password) new=$(password)
+	redis_cli() { docker compose exec -T -e REDISCLI_AUTH="$1" redis redis-cli -h 127.0.0.1 ACL SETUSER default "$2" | grep -qx OK; }
+	redis_cli "$old" ">$new" || fail "Redis does not take a second password"
+	put redis_password <<<"$new"
+	put redis_auth <<<"requirepass $new"
+	put redis_url <<<"redis://:$new@redis:6379/0"
+	# shellcheck disable=SC2086 # one word for each service
+	./roll.sh $everyone
+	redis_cli "$new" "<$old" || fail "Redis still takes the old password as well: docker compose restart redis"
+}
+
+nats() {
+	local old new
+	old=$(cat secrets/nats_password) new=$(password)
+	# The user's name is the mark of a login: one user can't have two passwords.
+	put nats_auth <<<"authorization { users: [ { user: $(nats_user), password: \"$old\" }, { user: $(nats_next), password: \"$new\" } ] }"
+	docker compose kill --signal HUP nats
+	put nats_url <<<"nats://$(nats_next):$new@nats:4222"
+	put nats_password <<<"$new"
+	# shellcheck disable=SC2086 # one word for each service
+	./roll.sh $everyone
+	put nats_auth <<<"authorization { users: [ { user: $(nats_user), password: \"$new\" } ] }"
+	docker compose kill --signal HUP nats
+}
+
+nats_user() { sed -n 's|^nats://\([^:]*\):.*|\1|p' secrets/nats_url; }
+
+nats_next() { if [ "$(nats_user)" = payaid ]; then echo payaid_b; else echo payaid; fi; }
+
+smtp_pass() {
+	local new accounts=secrets/mail/postfix-accounts.cf who
+	who=$(sed -n 's/^\(noreply@[^|]*\)|.*/\1/p' $accounts)
+	[ -n "$who" ] || fail "$accounts has no noreply@: your mail server is elsewhere; change the password there, and secrets/smtp_pass, then ./roll.sh worker-mail"
+	new=$(password)
+	put smtp_pass <<<"$new"
+	{
+		printf '%s|{SHA512-CRYPT}%s\n' "$who" "$(openssl passwd -6 -stdin <<<"$new")"
+		grep -vF "$who|" $accounts || true
+	} >$accounts.new
+	cat $accounts.new >$accounts
+	rm $accounts.new
+	./roll.sh worker-mail
+}
+
+[ -f .env ] || fail "there is no .env here: run ./init.sh first"
+[ $# = 1 ] || {
+	usage >&2
+	exit 2
+}
+case $1 in
+admin_key)
+	password | put admin_key
+	./roll.sh api
+	;;
+postgres_service) postgres_service ;;
+postgres_owner)
+	login owner
+	address payaid_owner postgres_owner_password | put database_owner_url
+	;;
+postgres_backup)
+	login backup
+	address payaid_backup postgres_backup_password | put backup_database_url
+	./roll.sh worker-maintenance
+	;;
+postgres_riverui)
+	login riverui
+	echo "postgres:5432:*:payaid_riverui:$(cat secrets/postgres_riverui_password)" | put riverui_pgpass
+	recreate riverui
+	;;
+postgres_wal)
+	login wal
+	recreate pitr
+	;;
+postgres)
+	new=$(password)
+	echo "ALTER ROLE postgres PASSWORD '$new';" | sql
+	put postgres_password <<<"$new"
+	;;
+redis) redis ;;
+nats) nats ;;
+smtp_pass) smtp_pass ;;
+grafana)
+	password | put grafana_password
+	docker compose exec -T grafana sh -c 'grafana cli --homepath /usr/share/grafana admin reset-admin-password "$(cat /run/secrets/grafana_password)"'
+	;;
+riverui)
+	password | put riverui_password
+	recreate riverui
+	;;
+groq_api_key)
+	given "$1" | put "$1"
+	./roll.sh worker-ai
+	;;
+backup_age_identity | backup_s3_access_key | backup_s3_secret_key | backup_ping_url)
+	given "$1" | put "$1"
+	./roll.sh worker-maintenance
+	;;
+certificates)
+	docker compose exec -T nginx nginx -t
+	docker compose exec -T nginx nginx -s reload
+	;;
+-h | --help) usage ;;
+*)
+	usage >&2
+	fail "there is no secret $1"
+	;;
+esac
