@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the programs that run beside the product: Postgres and Redis. With the argument "tests" also those
 # that the tests and measurements look at it with: a mail server with a login, a signer of mail, a second reader
-# of mail, one of PDFs, and Postgres of other versions. Their packages would also start servers of their own; that
-# is kept from happening, as private ones are started.
+# of mail, one of PDFs, a verifier of webhooks, a browser, a proxy, and Postgres of other versions. Their packages would also
+# start servers of their own; that is kept from happening, as private ones are started.
 set -euo pipefail
 
 packages=()
@@ -18,14 +18,21 @@ if [ "${1:-}" = tests ]; then
 	command -v opendkim >/dev/null || [ -x /usr/sbin/opendkim ] || packages+=(opendkim)
 	command -v python3 >/dev/null || packages+=(python3)
 	command -v pdftotext >/dev/null || packages+=(poppler-utils)
+	command -v shellcheck >/dev/null || packages+=(shellcheck)
 	command -v npm >/dev/null || packages+=(npm)
+	command -v chromium >/dev/null || packages+=(chromium)
+	command -v systemd-analyze >/dev/null || packages+=(systemd)
 fi
 
-# Postgres of the versions that the packages lack, and what checks the alerts.
+# Postgres of the versions that the packages lack, what checks the alerts, the proxy, what verifies webhooks, and what looks
+# at pages.
 others() {
 	[ "${1:-}" = tests ] || return 0
 	"$(dirname "$0")/postgres.sh"
 	"$(dirname "$0")/promtool.sh"
+	"$(dirname "$0")/nginx.sh"
+	"$(dirname "$0")/webhooks.sh"
+	"$(dirname "$0")/axe.sh"
 }
 
 if [ ${#packages[@]} = 0 ]; then
