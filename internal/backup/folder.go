@@ -140,7 +140,9 @@ func (f *folder) take() error {
 
 func (f *folder) close() {
 	if f.lock != nil {
-		_ = f.lock.Close() // and with it the lock
+		// A child that is being forked right now holds a copy of the descriptor, and would keep the lock for a moment.
+		_ = syscall.Flock(int(f.lock.Fd()), syscall.LOCK_UN)
+		_ = f.lock.Close()
 	}
 	_ = f.root.Close()
 }

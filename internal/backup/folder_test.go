@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -182,4 +183,23 @@ func TestSweep(t *testing.T) {
 	if _, err := os.Lstat(filepath.Join(dir, unfinished("payaid_20260301_040000.dump.zst.age"))); err == nil {
 		t.Error("what nobody writes any more is still there")
 	}
+}
+
+// TestLockEndsWithItsHolder: closing a folder gives it back even if a child that was just being forked has a copy of
+// every descriptor.
+func TestLockEndsWithItsHolder(t *testing.T) {
+	t.Parallel()
+	dir := privateFolder(t)
+	f, err := openFolder(dir)
+	check(t, err)
+	check(t, f.take())
+	forked, err := syscall.Dup(int(f.lock.Fd()))
+	check(t, err)
+	defer syscall.Close(forked)
+	other, err := openFolder(dir)
+	check(t, err)
+	defer other.close()
+	wantFault(t, other.take(), Busy)
+	f.close()
+	check(t, other.take())
 }

@@ -187,7 +187,10 @@ func lockData(dir string) (unlock func(), err error) {
 	if err := f.Truncate(0); err == nil {
 		_, _ = fmt.Fprintln(f, os.Getpid())
 	}
-	return func() { _ = f.Close() }, nil
+	return func() {
+		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) // a child that is being forked holds a copy of the descriptor
+		_ = f.Close()
+	}, nil
 }
 
 // work runs the parts of the product until ctx ends or one of them gives up.
