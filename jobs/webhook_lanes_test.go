@@ -70,7 +70,8 @@ func TestWebhookBreaker(t *testing.T) {
 	finish := sync.OnceFunc(func() { close(proceed) })
 	t.Cleanup(finish)
 	endpoint := s.endpoint(to.URL)
-	for range 10 { // one job at a time each, so that what one knows doesn't help another
+	const workers = 10 // one job at a time each, so that what one knows doesn't help another
+	for range workers {
 		s.work(1)
 	}
 	ids := s.tell(40, endpoint)
@@ -80,7 +81,8 @@ func TestWebhookBreaker(t *testing.T) {
 		}
 		return nil
 	})
-	if l := s.lane(endpoint); l.Pause > 11 || l.Failures > store.BreakAfter+1 {
+	// Each of the others may have looked at the lane just before it broke.
+	if l := s.lane(endpoint); l.Pause > 11 || l.Failures >= store.BreakAfter+workers {
 		t.Errorf("the lane is %+v: want about ten seconds after five failures", l)
 	}
 	s.waits("those under way are back", 0, `SELECT count(*) FROM river_job WHERE state = 'running'`)
