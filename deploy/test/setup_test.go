@@ -54,6 +54,8 @@ func newDeployed(t *testing.T) *deployed {
 		"NGINX_IMAGE=payaid-test/nginx", "OLLAMA_IMAGE=payaid-test/ollama", "MAIL_IMAGE=payaid-test/mail",
 		"HTTP_PORT=127.0.0.1:"+httpPort, "HTTPS_PORT=127.0.0.1:"+httpsPort, "SMTP_LISTEN=127.0.0.1:"+smtpPort,
 		"SUBMISSION_LISTEN=127.0.0.1:18587", "SUBMISSIONS_LISTEN=127.0.0.1:18465", "IMAPS_LISTEN=127.0.0.1:18993",
+		// All that the test asks comes from one address, and it asks as much as the machine bears.
+		"EDGE_RATE=10000r/s", "EDGE_BURST=10000", "EDGE_CONNECTIONS=1000",
 		// Callbacks of jobs go to the machine of the test.
 		"WEBHOOK_ALLOW_HTTP=true", "WEBHOOK_ALLOW_NETWORKS=172.31.241.0/24")
 	if err != nil {
