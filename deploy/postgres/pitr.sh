@@ -31,20 +31,36 @@ give_up() {
 	exit 1
 }
 
-# The name of a base is the moment at which it was whole, so that they sort.
+# The name of a base is the moment at which it was whole, so that they sort. It is whole when the log of the time that the
+# copying took is there as well: no server starts on it without.
 bases() {
 	find "$dir/base" -mindepth 1 -maxdepth 1 -type d -name '[0-9]*' 2>/dev/null | sort
 }
 
 copy_files() {
-	local name
+	local name last
 	rm -rf "$dir/base/.making"
 	# --wal-method=none: the log is in wal/, received before this began.
 	pg_basebackup --no-password --checkpoint=fast --wal-method=none --format=plain --pgdata="$dir/base/.making" 2>&1
-	name=$(date -u +%Y%m%dT%H%M%SZ)
 	sync -f "$dir/base/.making"
+	last=$(last_segment "$dir/base/.making/backup_manifest")
+	# The server has begun a new segment at the end of the copying, so that this one fills up.
+	while [ ! -e "$dir/wal/$last" ]; do
+		kill -0 "$1" 2>/dev/null || give_up "the log is received no more; its last words are above"
+		sleep 0.2
+	done
+	name=$(date -u +%Y%m%dT%H%M%SZ)
 	mv -T "$dir/base/.making" "$dir/base/$name"
 	echo "copied the files: base/$name"
+}
+
+# The segment (of 16 MB) in which a copy of the files ends.
+last_segment() {
+	local timeline high low end
+	read -r timeline high low < <(sed -n 's|.*"Timeline": \([0-9]*\),.*"End-LSN": "\([0-9A-F]*\)/\([0-9A-F]*\)".*|\1 \2 \3|p' "$1") ||
+		give_up "$1 doesn't say where in the log the copy ends"
+	end=$(((16#$high << 32) + 16#$low - 1))
+	printf '%08X%08X%08X' "$timeline" $((end >> 32)) $((end >> 24 & 0xFF))
 }
 
 # Removes copies beyond those to keep, and the log that only they need.
@@ -82,7 +98,7 @@ receive() {
 	while kill -0 "$receiver" 2>/dev/null && [ -z "$(find "$dir/wal" -type f -print -quit)" ]; do sleep 0.2; done
 	while kill -0 "$receiver" 2>/dev/null; do
 		if due; then
-			copy_files
+			copy_files "$receiver"
 			remove_old
 		fi
 		sleep "${PITR_LOOK_SECONDS:-60}" &

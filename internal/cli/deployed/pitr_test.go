@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -263,4 +264,53 @@ func TestOldCopiesGo(t *testing.T) {
 	if back := p.goBack(t, "lost"); len(notes(t, back)) == 0 {
 		t.Error("what is left doesn't lead to the end")
 	}
+}
+
+// A copy counts when the log of the time that it took was received: without it no server would start on it.
+func TestACopyWaitsForItsLog(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	p := newPITR(t, s)
+	p.env = append(p.env, "PITR_BASE_DAYS=0")
+	end := p.receive(t)
+	receiver, err := os.ReadFile(p.dir + "/receiving")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(receiver)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	// The one that was being made then may still have its log; the next one can't.
+	stuck := ""
+	until(t, "a copy is made while nothing is received", func() error {
+		newest, err := os.Stat(p.dir + "/base/.making/backup_manifest")
+		if err != nil {
+			return err
+		}
+		if now := newest.ModTime().String(); now != stuck || time.Since(newest.ModTime()) < 3*time.Second {
+			stuck = now
+			return fmt.Errorf("it has just been made")
+		}
+		return nil
+	})
+	named, err := filepath.Glob(p.dir + "/base/2*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it counts", func() error {
+		if now, _ := filepath.Glob(p.dir + "/base/2*"); len(now) > 0 && now[len(now)-1] == named[len(named)-1] {
+			return fmt.Errorf("it doesn't yet")
+		}
+		return nil
+	})
+	end()
+	conn := p.goBack(t, "lost")
+	execute(t, conn, `CREATE TABLE notes (note text)`)
 }
