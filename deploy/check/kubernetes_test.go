@@ -2,6 +2,7 @@ package check
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -140,6 +141,11 @@ func TestKubernetesSettings(t *testing.T) {
 				}
 				if strings.HasSuffix(e.Name, "_FILE") && !c.mounted(k, pod.Spec, e.Value) {
 					t.Errorf("%s: %s=%s is mounted by nothing", name, e.Name, e.Value)
+				}
+			}
+			for variable := range c.environment(t, pod.Spec) {
+				if regexp.MustCompile(`^(SMTP|LMTP|MAIL)_`).MatchString(variable) && !strings.HasSuffix(name, "/payaid-worker-mail") {
+					t.Errorf("%s is told %s, which is for worker-mail alone", name, variable)
 				}
 			}
 			for _, arg := range k.Args {
