@@ -2,6 +2,7 @@ package check
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,4 +43,25 @@ func (c *cluster) secretsOf(t *testing.T, pod corev1.PodSpec) map[string]string 
 		}
 	}
 	return folders
+}
+
+func TestKubernetesBackupFolder(t *testing.T) {
+	eachOverlay(t, func(t *testing.T, _ string, c *cluster) {
+		pod := c.pods()["Deployment/payaid-worker-maintenance"].Spec
+		dir := c.environment(t, pod)["BACKUP_DIR"]
+		claim := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.PersistentVolumeClaim != nil })
+		if claim < 0 {
+			t.Fatal("there is no volume for backups")
+		}
+		for _, m := range pod.Containers[0].VolumeMounts {
+			if m.Name == pod.Volumes[claim].Name && (!strings.HasPrefix(dir, m.MountPath+"/") || strings.TrimPrefix(dir, m.MountPath+"/") == "") {
+				t.Errorf("BACKUP_DIR is %s, and the volume is %s", dir, m.MountPath)
+			}
+		}
+		// What is new in the volume may be made by the group of the pod, and later starts leave modes as they are.
+		s := pod.SecurityContext
+		if s.FSGroup == nil || s.FSGroupChangePolicy == nil || *s.FSGroupChangePolicy != corev1.FSGroupChangeOnRootMismatch {
+			t.Errorf("the volume is given to nobody, or opened to the group at each start: %+v", s)
+		}
+	})
 }
