@@ -65,3 +65,25 @@ func TestKubernetesBackupFolder(t *testing.T) {
 		}
 	})
 }
+
+func TestKubernetesImagesFollowTheOverlay(t *testing.T) {
+	t.Parallel()
+	for _, overlay := range overlays {
+		text, err := build(overlay, func(text string) string {
+			text = strings.ReplaceAll(text, `newTag: "1.0"`, `newTag: "2.7"`)
+			return strings.ReplaceAll(text, "registry.example.com/", "registry.example.net/acme/")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, pod := range read(t, text).ours() {
+			want := "registry.example.net/acme/payaid:2.7"
+			if strings.HasSuffix(name, "worker-maintenance") {
+				want = "registry.example.net/acme/payaid-backup:2.7"
+			}
+			if got := pod.Spec.Containers[0].Image; got != want {
+				t.Errorf("%s: %s runs %s, want %s", overlay, name, got, want)
+			}
+		}
+	}
+}

@@ -48,8 +48,9 @@ type cluster struct {
 	customGroups map[string]string         // KIND/NAME to apiVersion
 }
 
-// build makes what `kubectl apply -k` would apply, of an overlay whose secrets are the example's.
-func build(overlay string) ([]byte, error) {
+// build makes what `kubectl apply -k` would apply, of an overlay whose secrets are the example's, after its owner has edited
+// kustomization.yaml.
+func build(overlay string, edits ...func(text string) string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "payaid-kustomize")
 	if err != nil {
 		return nil, err
@@ -64,6 +65,16 @@ func build(overlay string) ([]byte, error) {
 	}
 	if err := os.Rename(filepath.Join(folder, "secrets.example"), filepath.Join(folder, "secrets")); err != nil {
 		return nil, err
+	}
+	file := filepath.Join(folder, "kustomization.yaml")
+	for _, edit := range edits {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(file, []byte(edit(string(text))), 0o600); err != nil {
+			return nil, err
+		}
 	}
 	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), folder)
 	if err != nil {
