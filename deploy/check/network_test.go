@@ -27,7 +27,9 @@ func elsewhere(namespace string) end { return end{namespace: namespace, labels: 
 
 var (
 	postgresPod = end{labels: map[string]string{"cnpg.io/cluster": "payaid-postgres"}}
-	dns         = end{namespace: "kube-system", labels: map[string]string{"k8s-app": "kube-dns"}}
+	// By which cert-manager proves whose a name is.
+	solver = end{labels: map[string]string{"acme.cert-manager.io/http01-solver": "true"}}
+	dns    = end{namespace: "kube-system", labels: map[string]string{"k8s-app": "kube-dns"}}
 )
 
 // allowed reports whether the policies let one end reach a port of another, by TCP. Both have to be willing, as far as
@@ -124,6 +126,7 @@ func TestKubernetesArrows(t *testing.T) {
 			arrow{outside("10.0.0.25"), component("worker-mail"), 2424},
 			arrow{component("worker-webhook"), outside("203.0.113.80"), 443}, arrow{component("worker-webhook"), outside("203.0.113.80"), 8443},
 			arrow{component("worker-webhook"), outside("2a00:1450::1"), 443},
+			arrow{elsewhere("ingress-nginx"), solver, 8089}, arrow{solver, dns, 53},
 			arrow{elsewhere("monitoring"), named("nats"), 8222}, arrow{named("ollama"), outside("104.18.2.3"), 443})
 		bars = append(bars, arrow{migrate, named("nats"), 4222}, arrow{migrate, outside("203.0.113.80"), 443},
 			arrow{elsewhere("default"), api, 8080}, arrow{elsewhere("monitoring"), api, 8080},
@@ -131,6 +134,7 @@ func TestKubernetesArrows(t *testing.T) {
 			arrow{api, named("ollama"), 11434}, arrow{component("worker-mail"), named("ollama"), 11434},
 			arrow{component("worker-mail"), outside("203.0.113.25"), 443}, arrow{outside("203.0.113.25"), component("worker-mail"), 2424},
 			arrow{component("worker-ai"), outside("203.0.113.25"), 25}, arrow{named("ollama"), postgres, 5432}, arrow{named("redis"), outside("203.0.113.1"), 443},
+			arrow{elsewhere("default"), solver, 8089}, arrow{elsewhere("ingress-nginx"), solver, 8080}, arrow{solver, outside("203.0.113.80"), 443},
 			arrow{component("worker-webhook"), api, 8080}, arrow{elsewhere("default"), named("nats"), 4222}, arrow{elsewhere("default"), named("redis"), 6379})
 		for _, address := range []string{"10.0.0.1", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1", "172.31.255.1", "192.168.1.1",
 			"::1", "fd00::1", "fe80::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "224.0.0.1", "0.0.0.0"} {
