@@ -2,6 +2,7 @@ package check
 
 import (
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -84,6 +85,31 @@ func TestKubernetesImagesFollowTheOverlay(t *testing.T) {
 			if got := pod.Spec.Containers[0].Image; got != want {
 				t.Errorf("%s: %s runs %s, want %s", overlay, name, got, want)
 			}
+		}
+	}
+}
+
+func TestAlertsFindTheirTargets(t *testing.T) {
+	t.Parallel()
+	text, err := builtOverlays["ha"]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoints := read(t, text).customs["PodMonitor/payaid"]["spec"].(map[string]any)["podMetricsEndpoints"].([]any)
+	var job any = "payaid/payaid" // the operator's own: namespace/name
+	relabelings, _ := endpoints[0].(map[string]any)["relabelings"].([]any)
+	for _, one := range relabelings {
+		if r := one.(map[string]any); r["targetLabel"] == "job" && r["sourceLabels"] == nil {
+			job = r["replacement"]
+		}
+	}
+	asked := regexp.MustCompile(`\bjob="([^"]*)"`).FindAllStringSubmatch(readDeploy(t, "prometheus/payaid.rules.yml"), -1)
+	if len(asked) == 0 {
+		t.Error("no rule asks whether a process is there")
+	}
+	for _, m := range asked {
+		if m[1] != job || !strings.Contains(readDeploy(t, "prometheus/prometheus.yml"), "job_name: "+m[1]+"\n") {
+			t.Errorf("a rule asks for the job %s, and the PodMonitor's is %v", m[1], job)
 		}
 	}
 }
