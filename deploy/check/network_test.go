@@ -2,7 +2,9 @@ package check
 
 import (
 	"net/netip"
+	"net/url"
 	"slices"
+	"strings"
 	"testing"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -135,6 +137,7 @@ func TestKubernetesArrows(t *testing.T) {
 			arrow{component("worker-mail"), outside("203.0.113.25"), 443}, arrow{outside("203.0.113.25"), component("worker-mail"), 2424},
 			arrow{component("worker-ai"), outside("203.0.113.25"), 25}, arrow{named("ollama"), postgres, 5432}, arrow{named("redis"), outside("203.0.113.1"), 443},
 			arrow{elsewhere("default"), solver, 8089}, arrow{elsewhere("ingress-nginx"), solver, 8080}, arrow{solver, outside("203.0.113.80"), 443},
+			arrow{relay, elsewhere("observability"), 4318},
 			arrow{component("worker-webhook"), api, 8080}, arrow{elsewhere("default"), named("nats"), 4222}, arrow{elsewhere("default"), named("redis"), 6379})
 		for _, address := range []string{"10.0.0.1", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1", "172.31.255.1", "192.168.1.1",
 			"::1", "fd00::1", "fe80::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "224.0.0.1", "0.0.0.0"} {
@@ -157,4 +160,32 @@ func TestKubernetesArrows(t *testing.T) {
 			}
 		}
 	})
+}
+
+// An overlay that takes the component tracing lets every process reach the collector that it names.
+func TestKubernetesTracing(t *testing.T) {
+	t.Parallel()
+	for _, overlay := range overlays {
+		text, err := build(overlay, func(text string) string {
+			return strings.Replace(text, "\ncomponents:\n", "\ncomponents:\n  - ../../components/tracing\n", 1)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := read(t, text)
+		for name, pod := range c.ours() {
+			if strings.HasPrefix(name, "Job/") {
+				continue
+			}
+			at, err := url.Parse(c.environment(t, pod.Spec)["OTEL_EXPORTER_OTLP_ENDPOINT"])
+			if err != nil || at.Port() != "4318" {
+				t.Errorf("%s: %s sends its traces to %v (%v)", overlay, name, at, err)
+				continue
+			}
+			_, namespace, _ := strings.Cut(at.Hostname(), ".")
+			if !c.allowed(end{labels: pod.Labels}, elsewhere(namespace), 4318) {
+				t.Errorf("%s: %s doesn't reach %s", overlay, name, at)
+			}
+		}
+	}
 }
