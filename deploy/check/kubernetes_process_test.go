@@ -1,6 +1,7 @@
 package check
 
 import (
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
+// Every process takes all that its pod gives it, with the example's secrets in their places.
 func TestKubernetesProcessesStart(t *testing.T) {
 	eachOverlay(t, func(t *testing.T, _ string, c *cluster) {
 		for name, pod := range c.ours() {
@@ -29,6 +31,7 @@ func TestKubernetesProcessesStart(t *testing.T) {
 	})
 }
 
+// secretsOf writes what a pod has mounted of Secrets, and says in which folder each of its paths is.
 func (c *cluster) secretsOf(t *testing.T, pod corev1.PodSpec) map[string]string {
 	t.Helper()
 	folders := make(map[string]string)
@@ -46,6 +49,8 @@ func (c *cluster) secretsOf(t *testing.T, pod corev1.PodSpec) map[string]string 
 	return folders
 }
 
+// Backups go into a folder inside of their volume: the volume itself belongs to root, and the product takes no folder of
+// somebody else's.
 func TestKubernetesBackupFolder(t *testing.T) {
 	eachOverlay(t, func(t *testing.T, _ string, c *cluster) {
 		pod := c.pods()["Deployment/payaid-worker-maintenance"].Spec
@@ -67,6 +72,7 @@ func TestKubernetesBackupFolder(t *testing.T) {
 	})
 }
 
+// Which images run is said in the overlay, where its owner changes it.
 func TestKubernetesImagesFollowTheOverlay(t *testing.T) {
 	t.Parallel()
 	for _, overlay := range overlays {
@@ -89,6 +95,7 @@ func TestKubernetesImagesFollowTheOverlay(t *testing.T) {
 	}
 }
 
+// Alerts ask for targets by the name that both ways of being scraped give them.
 func TestAlertsFindTheirTargets(t *testing.T) {
 	t.Parallel()
 	text, err := builtOverlays["ha"]()
@@ -111,5 +118,37 @@ func TestAlertsFindTheirTargets(t *testing.T) {
 		if m[1] != job || !strings.Contains(readDeploy(t, "prometheus/prometheus.yml"), "job_name: "+m[1]+"\n") {
 			t.Errorf("a rule asks for the job %s, and the PodMonitor's is %v", m[1], job)
 		}
+	}
+}
+
+// The grants of KEDA's login reach the Postgres of the overlay by the command that README.md has.
+func TestKubernetesScalerGrants(t *testing.T) {
+	t.Parallel()
+	text, err := builtOverlays["ha"]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := read(t, text)
+	out := filepath.Join(t.TempDir(), "out")
+	const kubectl = `kubectl() {
+	case "$*" in
+	"-n payaid get pods -l cnpg.io/cluster=payaid-postgres,cnpg.io/instanceRole=primary -o name") echo pod/payaid-postgres-1 ;;
+	"-n payaid exec -i pod/payaid-postgres-1 -c postgres -- psql -U postgres payaid") cat >"$OUT" ;;
+	"-n payaid get pods") ;;
+	*) echo "what is kubectl $*?" >&2; return 1 ;;
+	esac
+}
+`
+	commands := block(t, readDeploy(t, "kubernetes/README.md"), "## Order")
+	typed(t, kubernetes+"overlays/ha", kubectl+commands, "OUT="+out)
+	want, err := os.ReadFile(kubernetes + "components/scaling/scaler.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(out); err != nil || string(got) != string(want) {
+		t.Errorf("Postgres is told %q (%v)", got, err)
+	}
+	if c.customs["Cluster/payaid-postgres"] == nil || c.namespaces["payaid"] == nil {
+		t.Error("there is no Cluster payaid-postgres in the namespace payaid")
 	}
 }
