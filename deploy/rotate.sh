@@ -16,13 +16,14 @@ Usage: ./rotate.sh NAME
   postgres_wal       the login of the copy of the log
   postgres           the superuser, whom nothing uses
   redis, nats        the password of all processes
-  smtp_pass          the mail account noreply@; mails wait for some seconds
+  smtp_pass          the mail account noreply@ of the mail server beside; mails wait for some seconds
   grafana, riverui   who looks at them
   groq_api_key       by what comes on standard input
   backup_age_identity, backup_s3_access_key, backup_s3_secret_key, backup_ping_url   the same
   certificates       take new files from secrets/certificates, after ./init.sh --tls files …
 
-Keys of organizations are their own: payaid keys create, then revoke. docs: RUNBOOK.md
+What breaks off is repeated with the same NAME, and goes on. Keys of organizations are their own: payaid keys create, then
+revoke. docs: RUNBOOK.md
 TEXT
 }
 
@@ -35,9 +36,21 @@ everyone="relay worker-cache worker-webhook worker-mail worker-ai worker-mainten
 
 password() { openssl rand -hex 24; }
 
+# setting NAME: its value in .env, "" without one.
+setting() { sed -n "s/^$1=//p" .env | tail -n 1; }
+
+# may_put NAME…: whether these can be replaced, which is to be known before a server is told of a new one.
+may_put() {
+	local name
+	for name; do
+		[ -e "secrets/$name" ] || fail "there is no secrets/$name: run ./init.sh first"
+		[ -w "secrets/$name" ] || chmod u+w "secrets/$name" 2>/dev/null || fail "secrets/$name is not yours to change: run this as who ran ./init.sh"
+	done
+}
+
 # put NAME: what comes in replaces the secret, in its file, so that whose it is and who may read it stays.
 put() {
-	[ -e "secrets/$1" ] || fail "there is no secrets/$1: run ./init.sh first"
+	may_put "$1"
 	local new
 	new=$(cat)
 	[ -n "$new" ] || fail "nothing came for secrets/$1, which stays as it is"
@@ -60,9 +73,29 @@ sql() {
 	} | docker compose exec -T postgres psql --no-psqlrc --quiet -v ON_ERROR_STOP=1 -U postgres -d payaid
 }
 
-# login ROLE: gives a role a new password, and writes it down.
+# begin NAME WORDS: prints the old password, the new one, and the words. They are noted until the rotation ends: one that
+# broke off has left some with the new password and some with the old, and goes on, as a third would cut either off. A note of
+# which the present password is neither is of another time.
+begin() {
+	local mark=secrets/.rotating-$1 now old='' new='' words=''
+	now=$(cat "secrets/$1_password")
+	[ ! -s "$mark" ] || read -r old new words <"$mark"
+	if [ -n "$new" ] && { [ "$now" = "$old" ] || [ "$now" = "$new" ]; }; then
+		echo "rotate.sh: what was begun at $(date -r "$mark" '+%F %T') goes on; for yet another secret, run this once more afterwards" >&2
+	else
+		old=$now new=$(password) words=$2
+		(umask 077 && printf '%s\n' "$old $new $words" >"$mark.new")
+		mv "$mark.new" "$mark"
+	fi
+	echo "$old $new $words"
+}
+
+end() { rm "secrets/.rotating-$1"; }
+
+# login ROLE FILE…: gives a role a new password, and writes it down; the files are those that the caller makes of it.
 login() {
 	local new
+	may_put "postgres_$1_password" "${@:2}"
 	new=$(password)
 	printf "ALTER ROLE payaid_%s PASSWORD '%s';\n" "$1" "$new" | sql
 	put "postgres_$1_password" <<<"$new"
@@ -80,9 +113,11 @@ recreate() {
 # Who is connected by the old login would be refused a new connection while its password changes, so there are two logins,
 # which take turns.
 postgres_service() {
-	local now=payaid_service next=payaid_service_b new
+	local settled now=payaid_service next=payaid_service_b new
+	may_put postgres_service_password database_url
 	! grep -q '//payaid_service_b:' secrets/database_url || { now=payaid_service_b next=payaid_service; }
-	new=$(password)
+	settled=$(begin postgres_service "$now $next")
+	read -r _ new now next <<<"$settled"
 	sql <<-SQL
 		DO \$\$ BEGIN CREATE ROLE $next LOGIN NOINHERIT; EXCEPTION WHEN duplicate_object THEN NULL; END \$\$;
 		ALTER ROLE $next LOGIN PASSWORD '$new';
@@ -90,47 +125,63 @@ postgres_service() {
 		GRANT CONNECT ON DATABASE payaid TO $next;
 	SQL
 	put postgres_service_password <<<"$new"
-	address $next postgres_service_password | put database_url
+	address "$next" postgres_service_password | put database_url
 	# shellcheck disable=SC2086 # one word for each service
 	./roll.sh $everyone
 	echo "ALTER ROLE $now NOLOGIN PASSWORD NULL;" | sql
+	end postgres_service
 }
 
 redis() {
-	local old new
-	old=$(cat secrets/redis_password) new=$(password)
+	local settled old new
+	may_put redis_password redis_auth redis_url
+	settled=$(begin redis '')
+	read -r old new <<<"$settled"
 	redis_cli() { docker compose exec -T -e REDISCLI_AUTH="$1" redis redis-cli -h 127.0.0.1 ACL SETUSER default "$2" | grep -qx OK; }
-	redis_cli "$old" ">$new" || fail "Redis does not take a second password"
+	# One that was started since a rotation broke off knows the new password alone.
+	redis_cli "$old" ">$new" || redis_cli "$new" ">$old" || fail "Redis does not take a second password"
 	put redis_password <<<"$new"
 	put redis_auth <<<"requirepass $new"
 	put redis_url <<<"redis://:$new@redis:6379/0"
 	# shellcheck disable=SC2086 # one word for each service
 	./roll.sh $everyone
 	redis_cli "$new" "<$old" || fail "Redis still takes the old password as well: docker compose restart redis"
+	end redis
 }
 
 nats() {
-	local old new
-	old=$(cat secrets/nats_password) new=$(password)
+	local settled old new now next
+	may_put nats_password nats_auth nats_url
+	now=$(nats_user)
+	settled=$(begin nats "$now $(nats_next "$now")")
 	# The user's name is the mark of a login: one user can't have two passwords.
-	put nats_auth <<<"authorization { users: [ { user: $(nats_user), password: \"$old\" }, { user: $(nats_next), password: \"$new\" } ] }"
-	docker compose kill --signal HUP nats
-	put nats_url <<<"nats://$(nats_next):$new@nats:4222"
+	read -r old new now next <<<"$settled"
+	put nats_auth <<<"authorization { users: [ { user: $now, password: \"$old\" }, { user: $next, password: \"$new\" } ] }"
+	nats_reads
+	put nats_url <<<"nats://$next:$new@nats:4222"
 	put nats_password <<<"$new"
 	# shellcheck disable=SC2086 # one word for each service
 	./roll.sh $everyone
-	put nats_auth <<<"authorization { users: [ { user: $(nats_user), password: \"$new\" } ] }"
-	docker compose kill --signal HUP nats
+	put nats_auth <<<"authorization { users: [ { user: $next, password: \"$new\" } ] }"
+	nats_reads
+	end nats
 }
 
 nats_user() { sed -n 's|^nats://\([^:]*\):.*|\1|p' secrets/nats_url; }
 
-nats_next() { if [ "$(nats_user)" = payaid ]; then echo payaid_b; else echo payaid; fi; }
+nats_next() { if [ "$1" = payaid ]; then echo payaid_b; else echo payaid; fi; }
+
+# From inside: `docker kill`, whatever its signal, counts as an order to stop, and a container that dies is left alone then.
+nats_reads() { docker compose exec -T nats sh -c 'kill -HUP 1'; }
 
 smtp_pass() {
-	local new accounts=secrets/mail/postfix-accounts.cf who
+	local new accounts=secrets/mail/postfix-accounts.cf who host user
 	who=$(sed -n 's/^\(noreply@[^|]*\)|.*/\1/p' $accounts)
-	[ -n "$who" ] || fail "$accounts has no noreply@: your mail server is elsewhere; change the password there, and secrets/smtp_pass, then ./roll.sh worker-mail"
+	host=$(setting SMTP_HOST) user=$(setting SMTP_USER)
+	if [ -z "$who" ] || [ "${host:-$(setting MAIL_HOSTNAME)}" != "$(setting MAIL_HOSTNAME)" ] || [ "${user:-$who}" != "$who" ]; then
+		fail "mails go by ${user:-a login} at ${host:-another server} (SMTP_… in .env), whose password is not made here: change it there, write it down (cat >secrets/smtp_pass), then ./roll.sh worker-mail"
+	fi
+	may_put smtp_pass mail/postfix-accounts.cf
 	new=$(password)
 	put smtp_pass <<<"$new"
 	{
@@ -143,6 +194,7 @@ smtp_pass() {
 }
 
 [ -f .env ] || fail "there is no .env here: run ./init.sh first"
+{ [ -r .env ] && [ -x secrets ] && [ -w secrets ]; } || fail "secrets/ is not yours to change: run this as who ran ./init.sh"
 [ $# = 1 ] || {
 	usage >&2
 	exit 2
@@ -154,16 +206,16 @@ admin_key)
 	;;
 postgres_service) postgres_service ;;
 postgres_owner)
-	login owner
+	login owner database_owner_url
 	address payaid_owner postgres_owner_password | put database_owner_url
 	;;
 postgres_backup)
-	login backup
+	login backup backup_database_url
 	address payaid_backup postgres_backup_password | put backup_database_url
 	./roll.sh worker-maintenance
 	;;
 postgres_riverui)
-	login riverui
+	login riverui riverui_pgpass
 	echo "postgres:5432:*:payaid_riverui:$(cat secrets/postgres_riverui_password)" | put riverui_pgpass
 	recreate riverui
 	;;
@@ -172,6 +224,7 @@ postgres_wal)
 	recreate pitr
 	;;
 postgres)
+	may_put postgres_password
 	new=$(password)
 	echo "ALTER ROLE postgres PASSWORD '$new';" | sql
 	put postgres_password <<<"$new"

@@ -32,6 +32,9 @@ var built = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	if state := os.Getenv(standsIn); state != "" {
+		os.Exit(standIn(state, os.Args[1:]))
+	}
 	code := m.Run()
 	if binary, err := built(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(binary))

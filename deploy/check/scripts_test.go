@@ -1,0 +1,109 @@
+package check
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var takingTurns = []string{"postgres_service", "redis", "nats"}
+
+func TestRotateGoesOn(t *testing.T) {
+	t.Parallel()
+	for _, name := range takingTurns {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			for _, breaks := range [][]string{{""}, {"relay", ""}, {"worker-mail", "worker-ai", ""}, {"api", "relay", ""}} {
+				before := s.engine(t).Holds["api"]
+				for _, at := range breaks {
+					s.change(t, func(e *engine) { e.Breaks = at })
+					if out, err := s.script(t, "rotate.sh", name); (err == nil) != (at == "") {
+						t.Fatalf("broken off at %q: %v\n%s", at, err, out)
+					}
+				}
+				e := s.engine(t)
+				now := e.Holds["api"]
+				for service, held := range e.Holds {
+					if !slices.Equal(held, now) {
+						t.Errorf("%s has %q, and api %q", service, held, now)
+					}
+				}
+				changed := slices.IndexFunc(before, func(address string) bool { return !e.takes(address) })
+				if changed < 0 || slices.Equal(before, now) {
+					t.Errorf("with %q it broke off, and at the end all of %q is good still", breaks, before)
+				}
+				if left, _ := filepath.Glob(filepath.Join(string(s.installation), "secrets/.rotating*")); len(left) > 0 {
+					t.Errorf("it leaves %q behind", left)
+				}
+			}
+		})
+	}
+}
+
+func TestRotatePassesOverOldNotes(t *testing.T) {
+	t.Parallel()
+	for _, name := range takingTurns {
+		s := newStage(t)
+		note := filepath.Join(string(s.installation), "secrets/.rotating-"+name)
+		if err := os.WriteFile(note, []byte("old new payaid_service_b payaid_service\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := s.script(t, "rotate.sh", name); err != nil || strings.Contains(s.read(t, "secrets/"+name+"_password"), "new") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		s.engine(t)
+	}
+}
+
+func TestRotateMail(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	secret, accounts := s.read(t, "secrets/smtp_pass"), s.read(t, "secrets/mail/postfix-accounts.cf")
+	if out, err := s.script(t, "rotate.sh", "smtp_pass"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if s.read(t, "secrets/smtp_pass") == secret || s.read(t, "secrets/mail/postfix-accounts.cf") == accounts {
+		t.Error("nothing was changed")
+	}
+	secret, accounts = s.read(t, "secrets/smtp_pass"), s.read(t, "secrets/mail/postfix-accounts.cf")
+	env := s.read(t, ".env")
+	for _, elsewhere := range []string{"SMTP_HOST=smtp.example.net", "SMTP_USER=billing@crm.example.com"} {
+		variable, _, _ := strings.Cut(elsewhere, "=")
+		if err := os.WriteFile(filepath.Join(string(s.installation), ".env"), []byte(strings.Replace(env, "\n"+variable+"=\n", "\n"+elsewhere+"\n", 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := s.script(t, "rotate.sh", "smtp_pass"); err == nil || !strings.Contains(out, "change it there") {
+			t.Errorf("%s: %v\n%s", elsewhere, err, out)
+		}
+		if s.read(t, "secrets/smtp_pass") != secret || s.read(t, "secrets/mail/postfix-accounts.cf") != accounts {
+			t.Errorf("%s: the password of another server is lost", elsewhere)
+		}
+	}
+	s.engine(t)
+}
+
+func TestRotateAsksWhetherItMayWrite(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	before := s.engine(t)
+	for _, c := range []struct{ name, file string }{{"postgres_owner", "database_owner_url"}, {"postgres_backup", "backup_database_url"},
+		{"postgres_service", "database_url"}, {"redis", "redis_auth"}, {"nats", "nats_url"}} {
+		path := filepath.Join(string(s.installation), "secrets", c.file)
+		if err := os.Rename(path, path+".away"); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := s.script(t, "rotate.sh", c.name); err == nil || !strings.Contains(out, "there is no secrets/"+c.file) {
+			t.Errorf("%s: %v\n%s", c.name, err, out)
+		}
+		if err := os.Rename(path+".away", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := s.engine(t)
+	if len(after.Postgres) != len(before.Postgres) || !slices.Equal(after.Redis, before.Redis) || len(after.NATS) != len(before.NATS) {
+		t.Errorf("the servers were told: %+v", after)
+	}
+}
