@@ -24,14 +24,35 @@ set_to() {
 	mv .env.new .env
 }
 
-# Gives the image that a service runs a name under which it stays, unless it is the new one already: after a try that
-# ended halfway, the way back still leads to what was there before it.
-keep() { # service, name, the new image
-	local container image
+# The image that a service runs.
+running() {
+	local container
 	container=$(docker compose ps -q "$1" | head -n 1)
 	[ -n "$container" ] || fail "no container of $1 runs: start it first (docker compose up -d --wait)"
-	image=$(docker inspect --format '{{.Image}}' "$container")
-	[ "$image" = "$(docker image inspect --format '{{.Id}}' "$3")" ] || docker tag "$image" "$2"
+	docker inspect --format '{{.Image}}' "$container"
+}
+
+version_of() { docker run --rm --network none "$1" version; }
+
+# Gives an image a name under which it stays, unless it is the new one already.
+keep() { # image, name, the new image
+	[ "$1" = "$(docker image inspect --format '{{.Id}}' "$3")" ] || docker tag "$1" "$2"
+}
+
+# Notes where the way back leads. While two versions run, a try has ended halfway, and the way back is noted already: it leads
+# to what was there before that try.
+note() {
+	local api maintenance one two
+	api=$(running api)
+	maintenance=$(running worker-maintenance)
+	one=$(version_of "$api")
+	two=$(version_of "$maintenance")
+	if [ "$one" != "$two" ]; then
+		say "api runs $one and worker-maintenance $two: --back still leads to what ran before that upgrade"
+		return
+	fi
+	keep "$api" payaid:previous "$program"
+	keep "$maintenance" payaid-backup:previous "$backup"
 }
 
 [ -f .env ] || fail "there is no .env here: run ./init.sh first"
@@ -55,11 +76,10 @@ case ${1-} in
 	;;
 esac
 
-new=$(docker run --rm --network none "$program" version) || fail "$program does not run"
-[ "$(docker run --rm --network none "$backup" version)" = "$new" ] || fail "$program is $new, and $backup another version"
+new=$(version_of "$program") || fail "$program does not run"
+[ "$(version_of "$backup")" = "$new" ] || fail "$program is $new, and $backup another version"
 if [ "${1-}" != --back ]; then
-	keep api payaid:previous "$program"
-	keep worker-maintenance payaid-backup:previous "$backup"
+	note
 	say "a backup, restored for a try"
 	docker compose exec -T worker-maintenance payaid backup now --verify
 fi

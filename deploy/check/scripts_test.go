@@ -107,3 +107,45 @@ func TestRotateAsksWhetherItMayWrite(t *testing.T) {
 		t.Errorf("the servers were told: %+v", after)
 	}
 }
+
+func (s stage) upgradeTo(t *testing.T, version, breaks string) {
+	t.Helper()
+	s.change(t, func(e *engine) {
+		e.Breaks = breaks
+		for _, name := range []string{"payaid", "payaid-backup"} {
+			e.Images[name+":"+version] = "sha256:" + name + version
+			e.Versions["sha256:"+name+version] = version
+		}
+	})
+	if out, err := s.script(t, "upgrade.sh", "payaid:"+version, "payaid-backup:"+version); (err == nil) != (breaks == "") {
+		t.Fatalf("upgrade to %s: %v\n%s", version, err, out)
+	}
+}
+
+func TestUpgradeAfterHalfAnUpgrade(t *testing.T) {
+	t.Parallel()
+	for _, last := range []string{"", "worker-cache", "api"} {
+		s := newStage(t)
+		s.upgradeTo(t, "v2", "api") // worker-maintenance has it by then
+		s.upgradeTo(t, "v3", last)
+		s.change(t, func(e *engine) { e.Breaks = "" })
+		if out, err := s.script(t, "upgrade.sh", "--back"); err != nil {
+			t.Errorf("the second try broke at %q; back: %v\n%s", last, err, out)
+		}
+		e := s.engine(t)
+		for service, image := range e.Running {
+			if e.Versions[image] != "v1" {
+				t.Errorf("the second try broke at %q; back, %s runs %s", last, service, e.Versions[image])
+			}
+		}
+	}
+	s := newStage(t)
+	s.upgradeTo(t, "v2", "")
+	s.upgradeTo(t, "v3", "")
+	if out, err := s.script(t, "upgrade.sh", "--back"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if e := s.engine(t); e.Versions[e.Running["api"]] != "v2" || e.Versions[e.Running["worker-maintenance"]] != "v2" {
+		t.Errorf("from v3 it goes back to %v", e.Running)
+	}
+}
