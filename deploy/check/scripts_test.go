@@ -8,8 +8,11 @@ import (
 	"testing"
 )
 
+// takingTurns are the secrets that all processes have.
 var takingTurns = []string{"postgres_service", "redis", "nats"}
 
+// A rotation after which only the new secret is good cuts nobody off, also when it breaks off, twice, between one process and
+// the next, and is repeated.
 func TestRotateGoesOn(t *testing.T) {
 	t.Parallel()
 	for _, name := range takingTurns {
@@ -43,6 +46,7 @@ func TestRotateGoesOn(t *testing.T) {
 	}
 }
 
+// What a rotation of another time has left behind, before somebody had the secrets made anew, is not gone on with.
 func TestRotatePassesOverOldNotes(t *testing.T) {
 	t.Parallel()
 	for _, name := range takingTurns {
@@ -58,6 +62,7 @@ func TestRotatePassesOverOldNotes(t *testing.T) {
 	}
 }
 
+// The password of the mail server beside is changed with its account, and that of another is left alone.
 func TestRotateMail(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -85,6 +90,7 @@ func TestRotateMail(t *testing.T) {
 	s.engine(t)
 }
 
+// Where a secret can't be written, no server is told of a new one.
 func TestRotateAsksWhetherItMayWrite(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -108,6 +114,7 @@ func TestRotateAsksWhetherItMayWrite(t *testing.T) {
 	}
 }
 
+// upgradeTo runs upgrade.sh for a version whose images are there, up to the service that breaks, "" for none.
 func (s stage) upgradeTo(t *testing.T, version, breaks string) {
 	t.Helper()
 	s.change(t, func(e *engine) {
@@ -122,6 +129,7 @@ func (s stage) upgradeTo(t *testing.T, version, breaks string) {
 	}
 }
 
+// After tries that ended halfway the way back leads to what ran before the first of them.
 func TestUpgradeAfterHalfAnUpgrade(t *testing.T) {
 	t.Parallel()
 	for _, last := range []string{"", "worker-cache", "api"} {
@@ -147,5 +155,29 @@ func TestUpgradeAfterHalfAnUpgrade(t *testing.T) {
 	}
 	if e := s.engine(t); e.Versions[e.Running["api"]] != "v2" || e.Versions[e.Running["worker-maintenance"]] != "v2" {
 		t.Errorf("from v3 it goes back to %v", e.Running)
+	}
+}
+
+// The runbook's upgrade can be typed as it stands: it builds the version that was pulled, under its own names.
+func TestRunbookUpgrade(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	const git = `git() {
+	case "$*" in
+	pull) ;;
+	"describe --tags --always") echo v1.5.0 ;;
+	*) return 1 ;;
+	esac
+}
+`
+	typed(t, string(s.installation), git+block(t, readDeploy(t, "RUNBOOK.md"), "## Upgrade without downtime"), "PATH="+s.bin+":"+os.Getenv("PATH"))
+	e := s.engine(t)
+	for service, image := range e.Running {
+		if e.Versions[image] != "v1.5.0" {
+			t.Errorf("%s runs %s", service, e.Versions[image])
+		}
+	}
+	if e.Images["payaid:v1"] != "sha256:p1" || e.Images["payaid:previous"] != "sha256:p1" || e.Images["payaid-backup:previous"] != "sha256:b1" {
+		t.Errorf("the older images are lost: %v", e.Images)
 	}
 }

@@ -289,6 +289,46 @@ func TestSystemdEmptySecrets(t *testing.T) {
 	}
 }
 
+// newRoot is the root of a system that has two users: root, and payaid, which is whoever runs the test.
+func newRoot(t *testing.T) string {
+	t.Helper()
+	base := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(base, "etc/systemd/system"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	passwd := "root:x:0:0::/root:/bin/sh\npayaid:x:" + strconv.Itoa(os.Getuid()) + ":" + strconv.Itoa(os.Getgid()) + "::/:/bin/false\n"
+	group := "root:x:0:\npayaid:x:" + strconv.Itoa(os.Getgid()) + ":\n"
+	for name, content := range map[string]string{"passwd": passwd, "group": group} {
+		if err := os.WriteFile(filepath.Join(base, "etc", name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return base
+}
+
+// The runbook's commands install all of it, in a root of their own.
+func TestRunbookSystemd(t *testing.T) {
+	t.Parallel()
+	base := newRoot(t)
+	prelude := "systemctl() { :; }\nsystemd-sysusers() { command systemd-sysusers --dry-run \"$@\"; }\n" +
+		"systemd-tmpfiles() { command systemd-tmpfiles --root='" + base + "' \"$@\" || [ \"$(id -u)\" != 0 ]; }\n"
+	commands := block(t, readDeploy(t, "RUNBOOK.md"), "## Under systemd")
+	typed(t, systemd, prelude+strings.ReplaceAll(commands, " /etc/", " "+base+"/etc/"))
+	names := []string{"payaid.target"}
+	for name := range services(t) {
+		names = append(names, name)
+	}
+	for _, name := range names {
+		info, err := os.Stat(filepath.Join(base, "etc/systemd/system", name))
+		if err != nil || info.Mode().Perm() != 0o644 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(base, "etc/payaid/payaid.env")); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("the settings: %v, %v", info, err)
+	}
+}
+
 // systemd's own programs make the user and the folders of the two other files, in a root of their own.
 func TestSystemdMakesUserAndFolders(t *testing.T) {
 	t.Parallel()
@@ -299,18 +339,7 @@ func TestSystemdMakesUserAndFolders(t *testing.T) {
 	if out, err := exec.Command("systemd-sysusers", "--dry-run", folder+"/payaid.sysusers.conf").CombinedOutput(); err != nil {
 		t.Errorf("sysusers: %v\n%s", err, out)
 	}
-	base := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(base, "etc"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	// The users of this root: root alone, and payaid, which is whoever runs the test.
-	passwd := "root:x:0:0::/root:/bin/sh\npayaid:x:" + strconv.Itoa(os.Getuid()) + ":" + strconv.Itoa(os.Getgid()) + "::/:/bin/false\n"
-	group := "root:x:0:\npayaid:x:" + strconv.Itoa(os.Getgid()) + ":\n"
-	for name, content := range map[string]string{"passwd": passwd, "group": group} {
-		if err := os.WriteFile(filepath.Join(base, "etc", name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	base := newRoot(t)
 	if out, err := exec.Command("systemd-tmpfiles", "--create", "--root="+base, folder+"/payaid.tmpfiles.conf").CombinedOutput(); err != nil && os.Getuid() == 0 {
 		t.Fatalf("tmpfiles: %v\n%s", err, out)
 	}
