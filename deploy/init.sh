@@ -157,9 +157,16 @@ give() {
 	if [ "$(id -u)" = 0 ]; then
 		chown "$2:$2" "$1"
 	elif [ -d "$1" ]; then
-		chmod 0777 "$1"
+		open_up 0777 "$1"
 	else
-		chmod 0444 "$1"
+		open_up 0644 "$1"
+	fi
+}
+
+# open_up MODE FILE: as far as it is ours: what a container has put in the place of a file belongs to its user.
+open_up() {
+	if [ "$(id -u)" = 0 ] || [ -O "$2" ]; then
+		chmod "$1" "$2"
 	fi
 }
 
@@ -243,10 +250,9 @@ make_certificates() {
 	for one in secrets/certificates secrets/acme secrets/acme/webroot secrets/acme/state secrets/certificates/privkey.pem; do
 		give $one $nginx
 	done
-	chmod 0755 secrets/certificates secrets/acme secrets/acme/webroot
-	[ "$(id -u)" = 0 ] || chmod 0777 secrets/certificates secrets/acme secrets/acme/webroot
-	chmod 0644 secrets/certificates/fullchain.pem
-	[ ! -e secrets/certificates/ca.pem ] || chmod 0644 secrets/certificates/ca.pem
+	[ "$(id -u)" != 0 ] || chmod 0755 secrets/certificates secrets/acme secrets/acme/webroot
+	open_up 0644 secrets/certificates/fullchain.pem
+	[ ! -e secrets/certificates/ca.pem ] || open_up 0644 secrets/certificates/ca.pem
 }
 
 # What docker-mailserver wants to find before it starts. Its programs have users of their own, which only its image knows;
@@ -294,7 +300,8 @@ domain {
 CONF
 		made+=(secrets/mail/rspamd/override.d/dkim_signing.conf)
 	fi
-	chmod -R u=rwX,go=rX secrets/mail
+	# What its container has made in there need not be ours to look into.
+	find secrets/mail -user "$(id -u)" -exec chmod u=rwX,go=rX {} + 2>/dev/null || true
 }
 
 # write NAME VALUE: sets a line of .env.new.

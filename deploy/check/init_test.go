@@ -126,7 +126,7 @@ func TestInitMakesAllOfIt(t *testing.T) {
 		got, ok := state["secrets/"+name]
 		want := "-rw------- " + users[name] + " "
 		if os.Geteuid() != 0 {
-			want = "-r--r--r-- " // kept by the folder
+			want = "-rw-r--r-- " // kept by the folder
 		}
 		if !ok || !strings.HasPrefix(got, want) {
 			t.Errorf("secrets/%s is %q, want %q", name, got, want)
