@@ -17,7 +17,7 @@ Usage: ./init.sh --domain crm.example.com --email you@example.com [flags]
   --mail-domain NAME    what stands behind the @ of mails (the domain). It should have no other mail
   --mail-host NAME      the mail server's own name (mail.MAIL-DOMAIN)
   --version VERSION     of the program and the tags of its images (as git describes it)
-  --address IP          of this machine, for the DNS records that are printed
+  --address IPV4        of this machine, for the DNS records that are printed
   --dns                 only print the DNS records
   -h, --help            this
 
@@ -120,6 +120,7 @@ settle() {
 		;;
 	*) give_up "--tls: want self-signed, acme or files, got $tls" ;;
 	esac
+	[ -z "$address" ] || [[ $address =~ ^([0-9]{1,3}\.){3}[0-9]{1,3}$ ]] || give_up "--address: want an IPv4 address such as 203.0.113.5, got $address"
 	[ -z "$version" ] || [[ $version =~ ^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$ ]] || give_up "--version: want letters, digits, dots and hyphens, as tags of images have them, got $version"
 }
 
@@ -351,6 +352,8 @@ DNS records to set (a value longer than 255 characters is given as several strin
 and, by whom the address is from (its reverse name, without which others refuse mails):
 
   $address  PTR  $mail_host.
+
+No AAAA records: the containers have no IPv6 (RUNBOOK.md, "all clients have one address").
 TEXT
 }
 
