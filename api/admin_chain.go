@@ -195,6 +195,15 @@ func (m *chainMaker) conclude(c *operator.Chain) {
 	if left := len(m.nodes) - len(c.Nodes); left > 0 {
 		c.Notes = append(c.Notes, fmt.Sprintf("%d more steps were found and are not shown.", left))
 	}
+	silent := 0
+	for _, a := range m.attempts {
+		if a.LeftOut {
+			silent++
+		}
+	}
+	if silent > 0 {
+		c.Notes = append(c.Notes, fmt.Sprintf("The logs of %d earlier attempts are on the pages of their jobs: there is room for %d KB here.", silent, chainLog>>10))
+	}
 	for i := range c.Nodes {
 		n := &c.Nodes[i]
 		if c.BeganAt == nil || n.At.Before(*c.BeganAt) {

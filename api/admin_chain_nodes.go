@@ -29,6 +29,9 @@ func (m *chainMaker) node(n operator.ChainNode, organizationID, causedBy string)
 	if n.Details == nil {
 		n.Details = []operator.ChainDetail{}
 	}
+	if n.Log == nil {
+		n.Log = []operator.LogLine{}
+	}
 	m.at[n.ID] = len(m.nodes)
 	m.nodes = append(m.nodes, n)
 }
@@ -186,7 +189,7 @@ func (m *chainMaker) attemptNodes() {
 	for _, a := range m.attempts {
 		n := operator.ChainNode{ID: attemptNode(a.JobID, a.Run, a.Attempt, a.EndedAt), Type: "attempt", Ref: a.JobID, At: a.EndedAt, EndedAt: &a.EndedAt,
 			Title: fmt.Sprintf("Attempt %d", a.Attempt), State: a.Outcome, Bad: a.Outcome == "failed" || a.Outcome == "retried" || a.Outcome == "lost",
-			Error: problemText(a.Code, a.Error), Details: details("run", moreThanOne(a.Run), "worker", a.Worker, "trace", a.TraceID)}
+			Error: problemText(a.Code, a.Error), Details: details("run", moreThanOne(a.Run), "worker", a.Worker, "trace", a.TraceID), Log: logOf(a.Log)}
 		if a.StartedAt != nil {
 			n.At = *a.StartedAt
 		}

@@ -58,8 +58,9 @@ func (g *rig) chained(t *testing.T, name string) (s chained) {
 		VALUES (jsonb_build_object('job_id', $1::text, 'organization_id', $2::text), 'mail.send', 5, 'mail', 'completed', 2, now(), now()) RETURNING id`, s.job, s.organization)
 	g.execute(t, `UPDATE jobs SET status = 'succeeded', output = '{"secret":"hunter2"}', run = 1, attempt = 2, river_job_id = $2, started_at = now(),
 		finished_at = now() + interval '2 seconds' WHERE id = $1`, s.job, s.river)
-	g.execute(t, `INSERT INTO job_attempts (organization_id, job_id, river_job_id, kind, queue, run, attempt, outcome, code, error, fingerprint, started_at, ended_at)
-		VALUES ($1, $2, $3, 'mail.send', 'mail', 1, 1, 'retried', 'mail_deferred', $4, '0123456789abcdef', now() - interval '3 seconds', now() - interval '2 seconds')`,
+	g.execute(t, `INSERT INTO job_attempts (organization_id, job_id, river_job_id, kind, queue, run, attempt, outcome, code, error, fingerprint, started_at, ended_at, log)
+		VALUES ($1, $2, $3, 'mail.send', 'mail', 1, 1, 'retried', 'mail_deferred', $4, '0123456789abcdef', now() - interval '3 seconds', now() - interval '2 seconds',
+			jsonb_build_array(jsonb_build_object('at', now(), 'level', 'WARN', 'message', $4::text, 'attrs', jsonb_build_object('code', 451))))`,
 		s.organization, s.job, s.river, hostile)
 	g.execute(t, `INSERT INTO mail_messages (organization_id, id, stream) VALUES ($1, $2, 'transactional') ON CONFLICT DO NOTHING`, s.organization, s.job)
 	g.execute(t, `INSERT INTO mail_recipients (organization_id, message_id, position, field, address, state, queue_id, code, sending_at, accepted_at)
@@ -198,5 +199,36 @@ func TestChainIsBounded(t *testing.T) {
 	c := g.chain(t, "many")
 	if len(c.Nodes) != chainNodes || c.Complete || len(c.Notes) == 0 || c.Nodes[0].Type != "request" || *c.Nodes[0].OrganizationID != org {
 		t.Errorf("%d nodes, complete %v, notes %q", len(c.Nodes), c.Complete, c.Notes)
+	}
+}
+
+// What attempts wrote to the log stands with them, of the newest as far as there is room.
+func TestChainLogs(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	s := g.chained(t, "")
+	logs := func() (lines []string, notes string) {
+		c := g.chain(t, s.job)
+		for _, n := range c.Nodes {
+			for _, l := range n.Log {
+				if n.Type != "attempt" {
+					t.Errorf("a %s has a log", n.Type)
+				}
+				lines = append(lines, n.Title+" "+l.Level+" "+l.Message+" "+string(l.Attrs))
+			}
+		}
+		return lines, strings.Join(c.Notes, "\n")
+	}
+	if lines, notes := logs(); !slices.Equal(lines, []string{`Attempt 1 WARN ` + hostile + ` {"code":451}`}) || notes != "" {
+		t.Errorf("the logs are %q (%s)", lines, notes)
+	}
+	for i := range 2 {
+		g.execute(t, `INSERT INTO job_attempts (organization_id, job_id, river_job_id, kind, queue, run, attempt, outcome, fingerprint, started_at, ended_at, log)
+			VALUES ($1, $2, $3, 'mail.send', 'mail', 1, 3 + $4, 'retried', '0123456789abcdef', now(), now() + $4 * interval '1 second',
+				(SELECT jsonb_agg(jsonb_build_object('at', now(), 'level', 'INFO', 'message', repeat('x', 1000))) FROM generate_series(1, 200)))`,
+			s.organization, s.job, s.river, i)
+	}
+	if lines, notes := logs(); len(lines) != 200 || !strings.HasPrefix(lines[0], "Attempt 4 INFO xxx") || !strings.Contains(notes, "The logs of 2 earlier attempts") {
+		t.Errorf("there are %d lines (%s)", len(lines), notes)
 	}
 }

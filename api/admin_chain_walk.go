@@ -17,6 +17,7 @@ const (
 	// eventsOfOne bounds what is read of one id: of a request that handed over a thousand jobs, the newest.
 	eventsOfOne = 300
 	startsOfOne = 20
+	chainLog    = 256 << 10 // bytes of what attempts wrote to the log
 )
 
 // chainSeeds are where a walk begins.
@@ -225,7 +226,7 @@ func (w *chainWalk) effectsOf(ctx context.Context) error {
 			err = next
 		}
 	}
-	fetch(&w.attempts, keep, func() ([]store.ChainAttempt, error) { return store.ChainAttempts(ctx, w.tx, jobs, chainNodes) })
+	fetch(&w.attempts, keep, func() ([]store.ChainAttempt, error) { return store.ChainAttempts(ctx, w.tx, jobs, chainNodes, chainLog) })
 	fetch(&w.calls, keep, func() ([]store.ChainCall, error) { return store.ChainCalls(ctx, w.tx, jobs, chainNodes) })
 	fetch(&w.effects, keep, func() ([]store.ChainEffect, error) { return store.ChainEffects(ctx, w.tx, jobs, chainNodes) })
 	fetch(&w.mails, keep, func() ([]store.ChainRecipient, error) { return store.ChainRecipients(ctx, w.tx, mails, chainNodes) })

@@ -35,6 +35,7 @@ type ChainNode struct {
 	Bad            bool          `json:"bad" doc:"It went wrong, or nobody knows how it went"`
 	Error          *string       `json:"error"`
 	Details        []ChainDetail `json:"details"`
+	Log            []LogLine     `json:"log" doc:"What an attempt at a job wrote to the log; empty for others, and beyond 256 KB a chain, as notes say"`
 	CausedBy       *string       `json:"caused_by" doc:"Id of the node that led to it; null: nothing that is known"`
 	Depth          int           `json:"depth" doc:"How far below its beginning it stands"`
 	AfterMS        *float64      `json:"after_ms" doc:"Milliseconds since the node that led to it began"`

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -192,16 +193,22 @@ type ChainAttempt struct {
 	TraceID        string     `db:"trace_id"`
 	StartedAt      *time.Time `db:"started_at"`
 	EndedAt        time.Time  `db:"ended_at"`
+
+	Log     json.RawMessage `db:"log"`      // a list, or nil
+	LeftOut bool            `db:"left_out"` // there is a log, and was no room for it
 }
 
+// The newest attempts' logs are read, as far as there is room for them.
 const chainAttempts = `
 SELECT a.organization_id::text, a.job_id::text, a.river_job_id, a.run, a.attempt, coalesce(a.worker, '') AS worker, a.outcome,
-       coalesce(a.code, '') AS code, coalesce(a.error, '') AS error, coalesce(a.trace_id, '') AS trace_id, a.started_at, a.ended_at
-FROM unnest($1::uuid[], $2::uuid[]) AS given (organization_id, id)
-JOIN job_attempts a ON a.organization_id = given.organization_id AND a.job_id = given.id
+       coalesce(a.code, '') AS code, coalesce(a.error, '') AS error, coalesce(a.trace_id, '') AS trace_id, a.started_at, a.ended_at,
+       CASE WHEN room THEN a.log END AS log, a.log IS NOT NULL AND NOT room AS left_out
+FROM (SELECT a.*, coalesce(sum(octet_length(a.log::text)) OVER (ORDER BY a.id DESC), 0) <= $4 AS room
+      FROM unnest($1::uuid[], $2::uuid[]) AS given (organization_id, id)
+      JOIN job_attempts a ON a.organization_id = given.organization_id AND a.job_id = given.id) a
 ORDER BY a.id LIMIT $3`
 
-// ChainAttempts reads the attempts at jobs of which something is to be told.
-func ChainAttempts(ctx context.Context, tx pgx.Tx, jobs []Key, atMost int) ([]ChainAttempt, error) {
-	return chainRows[ChainAttempt](ctx, tx, "attempts", chainAttempts, jobs, atMost)
+// ChainAttempts reads the attempts at jobs of which something is to be told, with at most so many bytes of their logs.
+func ChainAttempts(ctx context.Context, tx pgx.Tx, jobs []Key, atMost, logBytes int) ([]ChainAttempt, error) {
+	return chainRows[ChainAttempt](ctx, tx, "attempts", chainAttempts, jobs, atMost, logBytes)
 }
