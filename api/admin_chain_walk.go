@@ -226,7 +226,9 @@ func (w *chainWalk) effectsOf(ctx context.Context) error {
 			err = next
 		}
 	}
-	fetch(&w.attempts, keep, func() ([]store.ChainAttempt, error) { return store.ChainAttempts(ctx, w.tx, jobs, chainNodes, chainLog) })
+	fetch(&w.attempts, keep, func() ([]store.ChainAttempt, error) {
+		return store.ChainAttempts(ctx, w.tx, jobs, chainNodes, chainLog)
+	})
 	fetch(&w.calls, keep, func() ([]store.ChainCall, error) { return store.ChainCalls(ctx, w.tx, jobs, chainNodes) })
 	fetch(&w.effects, keep, func() ([]store.ChainEffect, error) { return store.ChainEffects(ctx, w.tx, jobs, chainNodes) })
 	fetch(&w.mails, keep, func() ([]store.ChainRecipient, error) { return store.ChainRecipients(ctx, w.tx, mails, chainNodes) })
