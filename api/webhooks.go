@@ -18,7 +18,7 @@ type WebhookView struct {
 	RateLimit   *int              `json:"rate_limit" doc:"Deliveries a minute at most; null: as many as come"`
 	Status      string            `json:"status" enum:"enabled,disabled"`
 	// A disabled endpoint hears of nothing, tests aside.
-	DisabledCode            *string       `json:"disabled_code" enum:"owner,gone,failing" doc:"owner: somebody wished so; gone: it answered 410; failing: it failed for three days, or 100 times in a row"`
+	DisabledCode            *string       `json:"disabled_code" enum:"owner,gone,failing" doc:"owner: somebody wished so; gone: it answered 410; failing: it failed for three days, or while a delivery was tried and given up, or 100 times in a row"`
 	DisabledReason          *string       `json:"disabled_reason"`
 	DisabledAt              *time.Time    `json:"disabled_at"`
 	PreviousSecretExpiresAt *time.Time    `json:"previous_secret_expires_at" doc:"Until then deliveries are signed by the secret before as well; null: by the newest alone"`

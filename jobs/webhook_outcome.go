@@ -12,7 +12,7 @@ import (
 func retryAfter(attempts int) time.Duration {
 	schedule := [...]time.Duration{
 		5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour, 3 * time.Hour,
-		6 * time.Hour, 12 * time.Hour, 24 * time.Hour, 24 * time.Hour,
+		6 * time.Hour, 12 * time.Hour, longestWait, longestWait,
 	}
 	if attempts < 1 || attempts > len(schedule) {
 		return 0
@@ -21,8 +21,11 @@ func retryAfter(attempts int) time.Duration {
 }
 
 const (
+	longestWait    = 24 * time.Hour // of the schedule, give or take a tenth
 	mostRetryAfter = 24 * time.Hour // that is asked for by a receiver, of one delivery
 	mostLanePause  = time.Hour      // and of all
+	// laneSilence is longer than a receiver hears nothing while something is tried again and again.
+	laneSilence = longestWait*11/10 + 2*mostLanePause
 	// lastCall is how long before a run is over its last attempt comes at the latest.
 	lastCall = 10 * time.Minute
 )

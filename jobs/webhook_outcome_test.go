@@ -115,6 +115,19 @@ func TestWebhookNextStep(t *testing.T) {
 	}
 }
 
+// While anything is tried again and again there is no silence, whatever the receiver wishes.
+func TestWebhookSilenceIsLongerThanAnyWait(t *testing.T) {
+	t.Parallel()
+	for attempts := range 12 {
+		for _, wish := range []time.Duration{0, 1000 * time.Hour} {
+			j := judge(turnAt(0, attempts), webhook.Answer{StatusCode: 503, Code: "status", RetryAfter: wish}, 1)
+			if j.next+mostLanePause >= laneSilence {
+				t.Errorf("after %d attempts it waits for %s, and for the lane's pause; %s is a silence", attempts+1, j.next, laneSilence)
+			}
+		}
+	}
+}
+
 func TestWebhookPlaces(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ failures, successes, want int }{{0, 0, 2}, {0, 3, 5}, {0, 8, 10}, {4, 0, 2}, {5, 0, 1}, {90, 0, 1}} {

@@ -77,7 +77,7 @@ func (w *webhookWorker) settleOnce(ctx context.Context, list []*webhookEnd, atte
 			e.decided = decided[i]
 		}
 		changes := laneChanges(list)
-		failing, err := store.ChangeLanes(ctx, tx, changes)
+		failing, err := store.ChangeLanes(ctx, tx, changes, laneSilence)
 		if err != nil {
 			return err
 		}
@@ -241,7 +241,21 @@ func (w *webhookWorker) giveUp(ctx context.Context, t deliveryTurn, over store.G
 const (
 	failuresToDisable = 100
 	failingToDisable  = 3 * 24 * time.Hour
+	// firstTryWithin is how long after a run begins its first attempt is made, where many wait or workers are away.
+	firstTryWithin = 6 * time.Hour
 )
+
+// failingForGood is how long a receiver must have failed for its endpoint to be disabled. A delivery that is given up has been
+// tried for as long as any is, which is somewhat less than three days, and where few events happen no later attempt can tell:
+// so a receiver that failed all that while has failed for long enough.
+func (e *webhookEnd) failingForGood() time.Duration {
+	s := e.failing
+	all := e.judgement.status == store.DeliveryFailed && s.Since.Before(e.turn.BegunAt.Add(firstTryWithin))
+	if all && s.Age >= failingToDisable/2 { // attempts that were cut off end a run early
+		return min(s.Age, failingToDisable)
+	}
+	return failingToDisable
+}
 
 // conclude disables an endpoint that wants no more, or fails for too long. Where that can't be written down, the next
 // attempt comes to the same.
@@ -251,6 +265,9 @@ func (w *webhookWorker) conclude(ctx context.Context, e *webhookEnd) {
 	}
 	d := store.Disabling{OrganizationID: e.turn.OrganizationID, EndpointID: *e.turn.EndpointID, URL: e.turn.URL,
 		Failures: failuresToDisable, Failing: failingToDisable, Answered: e.answer.StatusCode != 0}
+	if e.failing != nil {
+		d.Failing = e.failingForGood()
+	}
 	switch s := e.failing; {
 	case e.judgement.gone:
 		d.Code, d.Reason = "gone", "It answered 410 Gone: it wants to hear no more."
@@ -258,7 +275,7 @@ func (w *webhookWorker) conclude(ctx context.Context, e *webhookEnd) {
 		return
 	case s.Failures >= failuresToDisable:
 		d.Code, d.Reason = "failing", fmt.Sprintf("It failed %d times in a row, the last time with: %s", s.Failures, e.lastError())
-	case s.Age >= failingToDisable:
+	case s.Age >= d.Failing:
 		d.Code, d.Reason = "failing", fmt.Sprintf("It has failed since %s, the last time with: %s",
 			s.Since.UTC().Format("2 January 2006, 15:04 UTC"), e.lastError())
 	default:

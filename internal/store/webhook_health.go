@@ -40,8 +40,14 @@ SET failures = 0, failing_since = NULL, successes = least(successes + $3, $4), l
 WHERE organization_id = $1 AND id = $2
   AND (failures > 0 OR successes < $4 OR last_success_at IS NULL OR last_success_at < now() - interval '10 seconds')`
 
-// Pauses are as long as it has failed for, so that each is about twice the one before. Of many that fail at the same
-// time one begins the pause. An endpoint that is disabled is not judged.
+// After a silence the next failure is the first of a row: how the receiver did meanwhile nobody knows.
+const laneForgets = `
+UPDATE webhook_lanes SET failures = 0, failing_since = NULL
+WHERE organization_id = $1 AND id = $2 AND failures > 0 AND last_failure_at < now() - $3::interval`
+
+// Pauses are as long as it has failed for, so that each is about twice the one before; a receiver that wishes for a longer one
+// has it, for a shorter one not. Of many that fail at the same time one begins the pause. An endpoint that is disabled is not
+// judged.
 const laneFailed = `
 UPDATE webhook_lanes l
 SET failures = failures + $3, failing_since = coalesce(failing_since, now()), successes = 0, last_failure_at = now(), updated_at = now(),
@@ -56,8 +62,9 @@ WHERE organization_id = $1 AND id = $2
 RETURNING failures, failing_since, now() - failing_since`
 
 // ChangeLanes writes down what attempts have shown of lanes, in the caller's transaction, and gives the state of those
-// that failed. The caller gives each lane once, in the order of organization and id: the locks are taken in it.
-func ChangeLanes(ctx context.Context, tx pgx.Tx, list []LaneChange) (map[Lane]LaneState, error) {
+// that failed. What failed before a silence of so long counts no more. The caller gives each lane once, in the order of
+// organization and id: the locks are taken in it.
+func ChangeLanes(ctx context.Context, tx pgx.Tx, list []LaneChange, silence time.Duration) (map[Lane]LaneState, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
@@ -66,6 +73,7 @@ func ChangeLanes(ctx context.Context, tx pgx.Tx, list []LaneChange) (map[Lane]La
 	for _, c := range list {
 		lane := Lane{c.OrganizationID, c.LaneID}
 		if c.Failures > 0 {
+			b.Queue(laneForgets, c.OrganizationID, c.LaneID, silence)
 			b.Queue(laneFailed, c.OrganizationID, c.LaneID, c.Failures, BreakAfter, c.Probe, c.Pause).Query(func(rows pgx.Rows) error {
 				states, err := pgx.CollectRows(rows, pgx.RowToStructByPos[LaneState])
 				if len(states) > 0 && c.Successes == 0 {

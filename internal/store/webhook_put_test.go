@@ -51,7 +51,7 @@ func TestTellingWaitsForNoAttempt(t *testing.T) {
 			b, made := &pgx.Batch{}, 0
 			store.QueueDeliveries(b, told, list, again, &made)
 			s.must(telling.SendBatch(ctx, b).Close())
-			_, err = store.ChangeLanes(ctx, ending, []store.LaneChange{{OrganizationID: l.OrganizationID, LaneID: l.ID, Failures: 1}})
+			_, err = store.ChangeLanes(ctx, ending, []store.LaneChange{{OrganizationID: l.OrganizationID, LaneID: l.ID, Failures: 1}}, time.Hour)
 			s.must(err)
 			s.must(telling.Commit(ctx))
 			s.must(ending.Commit(ctx))

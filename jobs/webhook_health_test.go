@@ -1,0 +1,69 @@
+package jobs
+
+import (
+	"testing"
+)
+
+// settled waits until no worker has a delivery in hands.
+func (s *webhookSite) settled() {
+	s.t.Helper()
+	s.waits("nothing is under way", 0, `SELECT count(*) FROM river_job WHERE kind = 'webhook.deliver' AND (state = 'running' OR scheduled_at <= now() AND state IN ('available', 'scheduled'))`)
+}
+
+func (s *webhookSite) disabled() bool {
+	s.t.Helper()
+	return s.count(`SELECT count(*) FROM webhook_endpoints WHERE status = 'disabled' AND disabled_code = 'failing'`) == 1
+}
+
+// Where few events happen, the last attempt at one is before three days are over, and no other comes.
+func TestWebhookIsDisabledWhenADeliveryIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		begun, failing string // ago
+		attempts       int
+		want           bool
+	}{
+		"it failed all the while":          {"70 hours", "69 hours 50 minutes", 11, true},
+		"it did well in between":           {"70 hours", "40 hours", 11, false},
+		"there is another attempt":         {"70 hours", "69 hours 50 minutes", 3, false},
+		"all of its attempts came at once": {"1 hour", "1 hour", 11, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newWebhookSite(t)
+			id := s.tell(1, s.endpoint(s.answers(status(500)).URL))[0]
+			s.exec(`UPDATE webhook_deliveries SET begun_at = now() - $1::interval, attempts = $2`, c.begun, c.attempts)
+			s.exec(`UPDATE webhook_lanes SET failures = 4, failing_since = now() - $1::interval, last_failure_at = now() - interval '24 hours'`, c.failing)
+			s.work(2)
+			s.tried(id, c.attempts+1)
+			s.settled()
+			facts := s.count(`SELECT count(*) FROM outbox WHERE type = 'webhook.disabled'`)
+			if got := s.disabled(); got != c.want || got != (facts == 1) {
+				t.Errorf("it is disabled: %t, want %t; that was stated %d times", got, c.want, facts)
+			}
+		})
+	}
+}
+
+// Mended on Thursday, and sent the next event on Monday: one failure then is one failure.
+func TestWebhookIsNotDisabledForWhatWasLongAgo(t *testing.T) {
+	t.Parallel()
+	for last, want := range map[string]bool{"20 hours": true, "3 days": false} {
+		t.Run(last, func(t *testing.T) {
+			t.Parallel()
+			s := newWebhookSite(t)
+			endpoint := s.endpoint(s.answers(status(502)).URL)
+			id := s.tell(1, endpoint)[0]
+			s.exec(`UPDATE webhook_lanes SET failures = 7, failing_since = now() - interval '5 days', last_failure_at = now() - $1::interval`, last)
+			s.work(2)
+			s.tried(id, 1)
+			s.settled()
+			if got := s.disabled(); got != want {
+				t.Errorf("it is disabled: %t, want %t", got, want)
+			}
+			if l := s.lane(endpoint); !want && l.Failures != 1 {
+				t.Errorf("the lane is %+v", l)
+			}
+		})
+	}
+}
