@@ -15,6 +15,20 @@ func (s *webhookSite) disabled() bool {
 	return s.count(`SELECT count(*) FROM webhook_endpoints WHERE status = 'disabled' AND disabled_code = 'failing'`) == 1
 }
 
+// Who asks for a second of patience with every answer is left alone for as long as others that fail.
+func TestShortRetryAfterDoesNotSwitchTheBreakerOff(t *testing.T) {
+	t.Parallel()
+	s := newWebhookSite(t)
+	to := s.answers(status(503, "Retry-After", "1"))
+	id := s.tell(1, s.endpoint(to.URL))[0]
+	s.exec(`UPDATE webhook_lanes SET failures = 10, failing_since = now()`)
+	s.work(2)
+	s.tried(id, 1)
+	if n := s.count(`SELECT count(*) FROM webhook_lanes WHERE failures = 11 AND paused_until - last_failure_at >= interval '9 seconds'`); n != 1 {
+		t.Error("the pause after the one that went ahead is shorter than nine seconds")
+	}
+}
+
 // Where few events happen, the last attempt at one is before three days are over, and no other comes.
 func TestWebhookIsDisabledWhenADeliveryIsGivenUp(t *testing.T) {
 	t.Parallel()

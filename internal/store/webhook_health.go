@@ -52,9 +52,10 @@ const laneFailed = `
 UPDATE webhook_lanes l
 SET failures = failures + $3, failing_since = coalesce(failing_since, now()), successes = 0, last_failure_at = now(), updated_at = now(),
     paused_until = CASE
-        WHEN $6::interval > interval '0' THEN greatest(CASE WHEN NOT $5 THEN paused_until END, now() + $6::interval)
         WHEN failures + $3 >= $4 AND ($5 OR paused_until IS NULL OR paused_until <= now())
-        THEN now() + least(greatest(now() - failing_since, interval '10 seconds'), interval '10 minutes') * (0.9 + 0.2 * random())
+        THEN now() + greatest($6::interval,
+            least(greatest(now() - failing_since, interval '10 seconds'), interval '10 minutes') * (0.9 + 0.2 * random()))
+        WHEN $6::interval > interval '0' THEN greatest(paused_until, now() + $6::interval)
         ELSE paused_until END
 WHERE organization_id = $1 AND id = $2
   AND NOT EXISTS (SELECT FROM webhook_endpoints e WHERE e.organization_id = l.organization_id AND e.id = l.id

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -22,6 +23,48 @@ func (s *lanesSite) changes(l store.Lane, c store.LaneChange) (store.LaneState, 
 	}))
 	state, ok := states[l]
 	return state, ok
+}
+
+// pause is for how long a lane was paused by what was written down last; 0: it is not.
+func (s *lanesSite) pause(l store.Lane) (pause time.Duration) {
+	s.t.Helper()
+	s.must(s.db.Pool().QueryRow(s.t.Context(), `SELECT greatest('0', coalesce(paused_until - updated_at, '0')) FROM webhook_lanes WHERE id = $1`, l.ID).Scan(&pause))
+	return pause
+}
+
+// A receiver wishes for longer pauses than it has by failing, never for shorter ones.
+func TestPausesOfLanes(t *testing.T) {
+	t.Parallel()
+	s := newLanes(t)
+	failed := func(n int, ago string) string {
+		return fmt.Sprintf("failures = %d, failing_since = now() - interval '%s'", n, ago)
+	}
+	for name, c := range map[string]struct {
+		set    string
+		change store.LaneChange
+		want   [2]time.Duration
+	}{
+		"a few failures":              {failed(3, "1 hour"), store.LaneChange{Failures: 1}, [2]time.Duration{}},
+		"too many":                    {failed(4, "1 minute"), store.LaneChange{Failures: 1}, [2]time.Duration{54 * time.Second, 10 * time.Minute}},
+		"too many at once":            {"", store.LaneChange{Failures: 5}, [2]time.Duration{9 * time.Second, 11 * time.Second}},
+		"too many, and a short wish":  {failed(4, "0"), store.LaneChange{Failures: 1, Pause: time.Second}, [2]time.Duration{9 * time.Second, 20 * time.Second}},
+		"too many, and a long wish":   {failed(4, "0"), store.LaneChange{Failures: 1, Pause: time.Hour}, [2]time.Duration{time.Hour, time.Hour}},
+		"a probe":                     {failed(20, "1 hour") + ", paused_until = now() + interval '30 s'", store.LaneChange{Failures: 1, Probe: true}, [2]time.Duration{9 * time.Minute, 11 * time.Minute}},
+		"a probe with a short wish":   {failed(20, "1 hour") + ", paused_until = now() + interval '30 s'", store.LaneChange{Failures: 1, Probe: true, Pause: time.Second}, [2]time.Duration{9 * time.Minute, 11 * time.Minute}},
+		"a probe with a long wish":    {failed(20, "1 hour") + ", paused_until = now() + interval '30 s'", store.LaneChange{Failures: 1, Probe: true, Pause: time.Hour}, [2]time.Duration{time.Hour, time.Hour}},
+		"under way as it broke":       {failed(7, "1 hour") + ", paused_until = now() + interval '10 hours'", store.LaneChange{Failures: 2}, [2]time.Duration{9 * time.Hour, 10 * time.Hour}},
+		"under way, and a short wish": {failed(7, "1 hour") + ", paused_until = now() + interval '10 hours'", store.LaneChange{Failures: 2, Pause: time.Second}, [2]time.Duration{9 * time.Hour, 10 * time.Hour}},
+		"a wish":                      {"", store.LaneChange{Failures: 1, Pause: time.Minute}, [2]time.Duration{time.Minute, time.Minute}},
+		"a wish for less than before": {failed(1, "0") + ", paused_until = now() + interval '10 hours'", store.LaneChange{Failures: 1, Pause: time.Minute}, [2]time.Duration{9 * time.Hour, 10 * time.Hour}},
+		"a success after a wish":      {failed(1, "0") + ", paused_until = now() + interval '10 hours'", store.LaneChange{Successes: 1}, [2]time.Duration{9 * time.Hour, 10 * time.Hour}},
+		"a success after too many":    {failed(7, "1 hour") + ", paused_until = now() + interval '30 s'", store.LaneChange{Successes: 1}, [2]time.Duration{}},
+	} {
+		l := s.lane(laneOwner, 0, c.set)
+		s.changes(l, c.change)
+		if got := s.pause(l); got < c.want[0] || got > c.want[1] {
+			t.Errorf("%s: the lane is paused for %s, want %s to %s", name, got, c.want[0], c.want[1])
+		}
+	}
 }
 
 // Who heard nothing for longer than any wait may have been mended and well since.
