@@ -1,7 +1,10 @@
 package jobs
 
 import (
+	"strconv"
 	"testing"
+
+	"github.com/payaid/payaid/internal/store"
 )
 
 // settled waits until no worker has a delivery in hands.
@@ -77,6 +80,31 @@ func TestWebhookIsNotDisabledForWhatWasLongAgo(t *testing.T) {
 			}
 			if l := s.lane(endpoint); !want && l.Failures != 1 {
 				t.Errorf("the lane is %+v", l)
+			}
+		})
+	}
+}
+
+// A host that says of a URL what it thinks of it is there: the callbacks to others of its URLs go on.
+func TestCallbacksGoOnWhereTheirHostAnswers(t *testing.T) {
+	t.Parallel()
+	for code, failures := range map[int]int{404: 0, 410: 0, 500: 10} {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
+			t.Parallel()
+			s := newWebhookSite(t)
+			to := s.answers(status(code))
+			job := newJob(t, s.deps)
+			url, origin := to.URL, "http://127.0.0.1"
+			lane := store.CallbackLane(s.organization, origin)
+			e := store.WebhookEvent{OrganizationID: s.organization, ID: lane.ID, Type: "job.completed",
+				Body: `{"id":"` + lane.ID + `","type":"job.completed","data":{"job_id":"` + job + `","version":1}}`}
+			d := store.NewDelivery{Lane: lane, ID: lane.ID, JobID: &job, URL: &url, Origin: &origin, EventID: e.ID, EventType: e.Type, Purpose: "callback"}
+			s.put([]store.WebhookEvent{e}, []store.NewDelivery{d}, []store.Lane{lane})
+			s.exec(`UPDATE webhook_lanes SET failures = 9, failing_since = now()`)
+			s.work(2)
+			s.tried(d.ID, 1)
+			if n := s.count(`SELECT count(*) FROM webhook_lanes WHERE failures = $1 AND (paused_until IS NULL) = ($1 = 0)`, failures); n != 1 {
+				t.Errorf("the lane is %+v, want %d failures", s.lane(lane.ID), failures)
 			}
 		})
 	}

@@ -86,6 +86,15 @@ func judge(t deliveryTurn, a webhook.Answer, spread float64) judgement {
 	return j
 }
 
+// ofProbe is a judgement of one that went ahead of the others. Where the host of callbacks speaks of that URL alone it is
+// there, and the others need not wait for it any longer.
+func (j judgement) ofProbe(t deliveryTurn, a webhook.Answer) judgement {
+	if j.lesson == nothingLearned && t.EndpointID == nil && a.StatusCode != 0 {
+		j.lesson = receiverWell
+	}
+	return j
+}
+
 // isOfURL reports whether an answer speaks of the URL that was asked, and not of the host, which others of the
 // organization's callbacks share.
 func isOfURL(status int) bool {

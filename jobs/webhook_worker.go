@@ -179,6 +179,9 @@ func (w *webhookWorker) attempt(ctx context.Context, t deliveryTurn, p *passage,
 	answer := w.deps.Webhooks.Client.Send(ctx, request)
 	p.leave(answer.Code == "")
 	e := &webhookEnd{turn: t, answer: answer, judgement: judge(t, answer, rand.Float64()), probe: probe}
+	if probe {
+		e.judgement = e.judgement.ofProbe(t, answer)
+	}
 	if ctx.Err() != nil && answer.Code != "" {
 		return w.cutOff(ctx, e)
 	}
