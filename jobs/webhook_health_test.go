@@ -109,3 +109,24 @@ func TestCallbacksGoOnWhereTheirHostAnswers(t *testing.T) {
 		})
 	}
 }
+
+// One that somebody asked for opens the lane when it is taken, also where the receiver wished for the pause.
+func TestReplayThatIsTakenEndsThePause(t *testing.T) {
+	t.Parallel()
+	for _, failures := range []int{1, 7} {
+		t.Run(strconv.Itoa(failures), func(t *testing.T) {
+			t.Parallel()
+			s := newWebhookSite(t)
+			endpoint := s.endpoint(s.answers(status(200)).URL)
+			ids := s.tell(3, endpoint)
+			s.exec(`DELETE FROM river_job`)
+			s.exec(`UPDATE webhook_deliveries SET admitted = false`)
+			s.exec(`UPDATE webhook_lanes SET failures = $1, failing_since = now(), last_failure_at = now(), paused_until = now() + interval '1 hour'`, failures)
+			s.work(2)
+			s.asked(ids[0])
+			for _, id := range ids {
+				s.ends(id, store.DeliverySucceeded)
+			}
+		})
+	}
+}

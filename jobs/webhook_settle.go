@@ -176,6 +176,7 @@ func laneChanges(list []*webhookEnd) []store.LaneChange {
 		}
 		if e.judgement.lesson == receiverWell {
 			c.Successes++
+			c.Asked = c.Asked || e.turn.now
 			continue
 		}
 		c.Failures++

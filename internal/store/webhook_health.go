@@ -23,6 +23,8 @@ type LaneChange struct {
 	Probe bool
 	// Pause is for how long the receiver wished to be left alone; 0: it did not say.
 	Pause time.Duration
+	// Asked says that one succeeded that somebody had asked for, past a pause: then nothing is left of the pause.
+	Asked bool
 }
 
 // A LaneState is what a lane came to by a failure.
@@ -32,13 +34,15 @@ type LaneState struct {
 	Age      time.Duration
 }
 
-// A lane that is well is written every few seconds only, however much goes through it.
+// A lane that is well is written every few seconds only, however much goes through it. What the receiver wished for outlasts
+// the success of one that was under way when it did.
 const laneSucceeded = `
 UPDATE webhook_lanes
 SET failures = 0, failing_since = NULL, successes = least(successes + $3, $4), last_success_at = now(), updated_at = now(),
-    paused_until = CASE WHEN failures < $5 THEN paused_until END
+    paused_until = CASE WHEN failures < $5 AND NOT $6 THEN paused_until END
 WHERE organization_id = $1 AND id = $2
-  AND (failures > 0 OR successes < $4 OR last_success_at IS NULL OR last_success_at < now() - interval '10 seconds')`
+  AND (failures > 0 OR successes < $4 OR last_success_at IS NULL OR last_success_at < now() - interval '10 seconds'
+       OR $6 AND paused_until IS NOT NULL)`
 
 // After a silence the next failure is the first of a row: how the receiver did meanwhile nobody knows.
 const laneForgets = `
@@ -84,7 +88,7 @@ func ChangeLanes(ctx context.Context, tx pgx.Tx, list []LaneChange, silence time
 			})
 		}
 		if c.Successes > 0 {
-			b.Queue(laneSucceeded, c.OrganizationID, c.LaneID, c.Successes, widestAfter, BreakAfter)
+			b.Queue(laneSucceeded, c.OrganizationID, c.LaneID, c.Successes, widestAfter, BreakAfter, c.Asked)
 		}
 	}
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {

@@ -57,7 +57,10 @@ func TestPausesOfLanes(t *testing.T) {
 		"a wish":                      {"", store.LaneChange{Failures: 1, Pause: time.Minute}, [2]time.Duration{time.Minute, time.Minute}},
 		"a wish for less than before": {failed(1, "0") + ", paused_until = now() + interval '10 hours'", store.LaneChange{Failures: 1, Pause: time.Minute}, [2]time.Duration{9 * time.Hour, 10 * time.Hour}},
 		"a success after a wish":      {failed(1, "0") + ", paused_until = now() + interval '10 hours'", store.LaneChange{Successes: 1}, [2]time.Duration{9 * time.Hour, 10 * time.Hour}},
-		"a success after too many":    {failed(7, "1 hour") + ", paused_until = now() + interval '30 s'", store.LaneChange{Successes: 1}, [2]time.Duration{}},
+		"one asked for after a wish":  {failed(1, "0") + ", paused_until = now() + interval '10 hours'", store.LaneChange{Successes: 1, Asked: true}, [2]time.Duration{}},
+		"one asked for, and another was taken before": {"successes = 8, last_success_at = now(), paused_until = now() + interval '10 hours'",
+			store.LaneChange{Successes: 1, Asked: true}, [2]time.Duration{}},
+		"a success after too many": {failed(7, "1 hour") + ", paused_until = now() + interval '30 s'", store.LaneChange{Successes: 1}, [2]time.Duration{}},
 	} {
 		l := s.lane(laneOwner, 0, c.set)
 		s.changes(l, c.change)
