@@ -82,3 +82,37 @@ func TestFailuresBeforeASilenceDoNotCount(t *testing.T) {
 		}
 	}
 }
+
+// Nothing ends of an endpoint that was enabled since somebody saw it disabled.
+func TestWhatWaitsForAnEnabledEndpointDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	s := newLanes(t)
+	want := make(map[string]string)
+	lanes := []store.Lane{{OrganizationID: laneOwner, ID: s.id()}}
+	for set, status := range map[string]string{"description = 'x'": "pending", "status = 'disabled', disabled_code = 'owner', disabled_at = now()": "failed", "deleted_at = now()": "failed"} {
+		l := s.lane(laneOwner, 3, "")
+		s.exec(`UPDATE webhook_endpoints SET `+set+` WHERE id = $1`, l.ID)
+		lanes = append(lanes, l)
+		want[l.ID] = status
+	}
+	gone := lanes[0]
+	s.wait(gone, 3)
+	want[gone.ID] = "failed"
+	s.exec(`UPDATE webhook_deliveries SET admitted = true, next_attempt_at = now() + interval '1 hour'
+		WHERE id IN (SELECT DISTINCT ON (lane_id) id FROM webhook_deliveries ORDER BY lane_id, id)`)
+	ended := 0
+	s.must(s.db.Tx(t.Context(), func(tx pgx.Tx) (err error) {
+		ended, err = store.EndWaiting(t.Context(), tx, lanes, store.Ending{Code: store.EndpointDisabled, Detail: "x"}, 100)
+		return err
+	}))
+	if ended != 9 {
+		t.Errorf("%d end, want 9", ended)
+	}
+	for lane, status := range want {
+		var n int
+		s.must(s.db.Pool().QueryRow(t.Context(), `SELECT count(*) FROM webhook_deliveries WHERE lane_id = $1 AND status = $2`, lane, status).Scan(&n))
+		if n != 3 {
+			t.Errorf("%d of 3 are %s", n, status)
+		}
+	}
+}

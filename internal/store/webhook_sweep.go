@@ -75,9 +75,13 @@ FROM (SELECT lane.organization_id, those.id
           LIMIT $5 FOR UPDATE SKIP LOCKED) AS those) AS over
 WHERE d.organization_id = over.organization_id AND d.id = over.id`
 
-	endWaiting = endThose + `NOT w.admitted ORDER BY w.id` + ofTheLanes
+	endWaiting = endThose + `NOT w.admitted` + ofNobody + ` ORDER BY w.id` + ofTheLanes
 	// They are jobs of River's, which find that there is nothing left to do.
-	endPutOff = endThose + `w.admitted AND w.next_attempt_at > now() ORDER BY w.next_attempt_at` + ofTheLanes
+	endPutOff = endThose + `w.admitted AND w.next_attempt_at > now()` + ofNobody + ` ORDER BY w.next_attempt_at` + ofTheLanes
+	// It is looked at anew, as the endpoint may have been enabled meanwhile.
+	ofNobody = `
+          AND NOT EXISTS (SELECT FROM webhook_endpoints e
+                          WHERE e.organization_id = lane.organization_id AND e.id = lane.id AND e.status = 'enabled' AND e.deleted_at IS NULL)`
 	// Ids are in the order of their making, so what was made lately isn't looked at.
 	endExpired = endThose + `NOT w.admitted AND w.id < $6 AND w.begun_at < now() - $7::interval ORDER BY w.id` + ofTheLanes
 )
@@ -85,7 +89,8 @@ WHERE d.organization_id = over.organization_id AND d.id = over.id`
 // An Ending is why deliveries end without an attempt.
 type Ending struct{ Code, Detail string }
 
-// EndWaiting ends what waits in lanes for its turn or its next attempt, at most so many of each.
+// EndWaiting ends what waits for its turn or its next attempt in lanes to which nobody listens, at most so many of each. One
+// whose endpoint is enabled by now is left alone.
 func EndWaiting(ctx context.Context, tx pgx.Tx, lanes []Lane, why Ending, most int) (int, error) {
 	return endDeliveriesOf(ctx, tx, lanes, why, []string{endWaiting, endPutOff}, most)
 }
