@@ -4,6 +4,9 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
 	"github.com/payaid/payaid/internal/store"
 )
 
@@ -129,4 +132,38 @@ func TestReplayThatIsTakenEndsThePause(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Where the sweep was before the job of whoever asked, and what it began found the receiver paused, that job goes all the
+// same.
+func TestWebhookAskedForGoesThoughItWasHandedBack(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[int]string{200: store.DeliverySucceeded, 500: store.DeliveryPending} {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
+			t.Parallel()
+			s := newWebhookSite(t)
+			id := s.tell(1, s.endpoint(s.answers(status(code)).URL))[0]
+			s.exec(`UPDATE webhook_lanes SET failures = 7, failing_since = now(), last_failure_at = now(), paused_until = now() + interval '1 hour'`)
+			s.work(2)
+			s.waits("it is handed back", 1, `SELECT count(*) FROM webhook_deliveries WHERE NOT admitted`)
+			s.must(s.deps.DB.Tx(t.Context(), func(tx pgx.Tx) error {
+				return s.insert(tx, river.InsertManyParams{InsertOpts: &river.InsertOpts{Queue: Webhook.Name, MaxAttempts: 25},
+					Args: deliverWebhookArgs{OrganizationID: s.organization, DeliveryID: id, Run: 1, Now: true}})
+			}))
+			if d := s.tried(id, 1); d.Status != want || d.Admitted != (want == store.DeliveryPending) {
+				t.Errorf("the delivery is %+v", d)
+			}
+		})
+	}
+}
+
+// A test that the sweep has begun is as good as one that was asked for.
+func TestWebhookTestNeedsNobodyToAsk(t *testing.T) {
+	t.Parallel()
+	s := newWebhookSite(t)
+	id := s.tell(1, s.endpoint(s.answers(status(200)).URL))[0]
+	s.exec(`UPDATE webhook_deliveries SET purpose = 'test'`)
+	s.exec(`UPDATE webhook_lanes SET failures = 7, failing_since = now(), last_failure_at = now(), paused_until = now() + interval '1 hour'`)
+	s.work(2)
+	s.ends(id, store.DeliverySucceeded)
 }

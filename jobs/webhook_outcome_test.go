@@ -104,8 +104,11 @@ func TestWebhookNextStep(t *testing.T) {
 		"asked for": {func(d *deliveryTurn) {
 			d.PausedUntil, d.NextAttemptAt, d.now = after(time.Hour), after(time.Hour), true
 		}, stepAttempt, ""},
-		"after the pause": {func(d *deliveryTurn) { d.Failures, d.PausedUntil = 5, after(-1) }, stepProbe, ""},
-		"failing":         {func(d *deliveryTurn) { d.Failures = 4 }, stepAttempt, ""},
+		"asked for, handed back": {func(d *deliveryTurn) { d.Admitted, d.now = false, true }, stepAttempt, ""},
+		"asked for, tried since": {func(d *deliveryTurn) { d.Attempts, d.NextAttemptAt, d.now = 1, after(time.Second), true }, stepLater, ""},
+		"asked for, tried again": {func(d *deliveryTurn) { d.Attempts, d.PausedUntil, d.now = 1, after(time.Hour), true }, stepAttempt, ""},
+		"after the pause":        {func(d *deliveryTurn) { d.Failures, d.PausedUntil = 5, after(-1) }, stepProbe, ""},
+		"failing":                {func(d *deliveryTurn) { d.Failures = 4 }, stepAttempt, ""},
 	} {
 		d := turnAt(time.Hour, 0)
 		c.change(&d)

@@ -31,7 +31,7 @@ const (
 type deliveryTurn struct {
 	store.DeliveryToMake
 	run int
-	now bool // somebody asked for it: neither pauses nor places hold it up
+	now bool // somebody asked for it: neither its turn nor pauses nor places hold it up
 
 	snoozes int // how often the job was put off, for whatever reason
 }
@@ -39,7 +39,7 @@ type deliveryTurn struct {
 // next says what is next, and what for.
 func (t deliveryTurn) next() (deliveryStep, store.GivenUp) {
 	switch {
-	case t.Status != store.DeliveryPending || t.Run != t.run || !t.Admitted:
+	case t.Status != store.DeliveryPending || t.Run != t.run || !t.Admitted && !t.now:
 		return stepDone, store.GivenUp{}
 	case t.Deleted:
 		return stepGiveUp, t.over(store.EndpointDeleted, detailDeleted)
@@ -47,10 +47,12 @@ func (t deliveryTurn) next() (deliveryStep, store.GivenUp) {
 		return stepGiveUp, t.over(store.EndpointDisabled, detailDisabled)
 	case t.Now.Sub(t.BegunAt) > runLifetime:
 		return stepGiveUp, t.over(store.DeliveryExpired, detailExpired)
-	case t.now:
+	case t.now && t.Attempts == 0:
 		return stepAttempt, store.GivenUp{}
 	case t.NextAttemptAt != nil && t.NextAttemptAt.Sub(t.Now) > dueSlack:
 		return stepLater, store.GivenUp{}
+	case t.now:
+		return stepAttempt, store.GivenUp{}
 	case t.pause() > 0:
 		return stepPaused, store.GivenUp{}
 	case t.Failures >= store.BreakAfter:

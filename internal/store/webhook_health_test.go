@@ -83,6 +83,22 @@ func TestFailuresBeforeASilenceDoNotCount(t *testing.T) {
 	}
 }
 
+// What another job has tried meanwhile is that job's.
+func TestOneThatWasTriedIsNotHandedBack(t *testing.T) {
+	t.Parallel()
+	s := newLanes(t)
+	id := s.wait(s.lane(laneOwner, 0, ""), 1)[0]
+	s.exec(`UPDATE webhook_deliveries SET admitted = true, attempts = 1`)
+	for attempts, want := range []bool{true, false} {
+		var admitted bool
+		s.must(s.db.HandBackDelivery(t.Context(), store.DeliveryKey{OrganizationID: laneOwner, DeliveryID: id}, 1, attempts))
+		s.must(s.db.Pool().QueryRow(t.Context(), `SELECT admitted FROM webhook_deliveries`).Scan(&admitted))
+		if admitted != want {
+			t.Errorf("handed back as it was after %d attempts it is admitted: %t, want %t", attempts, admitted, want)
+		}
+	}
+}
+
 // Nothing ends of an endpoint that was enabled since somebody saw it disabled.
 func TestWhatWaitsForAnEnabledEndpointDoesNotEnd(t *testing.T) {
 	t.Parallel()

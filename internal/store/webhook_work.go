@@ -78,12 +78,13 @@ func (db *DB) DeliveriesToMake(ctx context.Context, keys []DeliveryKey) (map[Del
 
 const handBackDelivery = `
 UPDATE webhook_deliveries SET admitted = false, updated_at = now()
-WHERE organization_id = $1 AND id = $2 AND run = $3 AND status = 'pending'`
+WHERE organization_id = $1 AND id = $2 AND run = $3 AND attempts = $4 AND status = 'pending'`
 
 // HandBackDelivery has a delivery wait for its turn as a row again, as those do whose lane is paused: however many they
-// are, they cost nothing until then, and go on by their age.
-func (db *DB) HandBackDelivery(ctx context.Context, k DeliveryKey, run int) error {
-	if _, err := db.exec(ctx, handBackDelivery, k.OrganizationID, k.DeliveryID, run); err != nil {
+// are, they cost nothing until then, and go on by their age. One at which another job has made an attempt since is that
+// job's, and is left to it.
+func (db *DB) HandBackDelivery(ctx context.Context, k DeliveryKey, run, attempts int) error {
+	if _, err := db.exec(ctx, handBackDelivery, k.OrganizationID, k.DeliveryID, run, attempts); err != nil {
 		return fmt.Errorf("hand back delivery %s: %w", k.DeliveryID, err)
 	}
 	return nil
