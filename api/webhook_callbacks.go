@@ -36,7 +36,7 @@ func (s *Server) getCallbackSecret(ctx context.Context, _ *struct{}) (*callbackS
 
 type rotateCallbacksInput struct {
 	Body struct {
-		RevokePrevious bool `json:"revoke_previous,omitempty" nullable:"true" doc:"The secret so far ends at once, as it got into wrong hands. Otherwise callbacks are signed by both for 24 hours, the newest first"`
+		RevokePrevious bool `json:"revoke_previous,omitempty" nullable:"true" doc:"The secret so far ends at once, as it got into wrong hands. Otherwise webhook-signature is made with both for 24 hours, the newest first. X-Webhook-Signature is made with the newest alone: receivers that verify it need the new secret at once"`
 	}
 }
 

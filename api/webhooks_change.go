@@ -143,7 +143,7 @@ type rotateWebhookInput struct {
 	ID      string `path:"id"`
 	IfMatch string `header:"If-Match" doc:"ETag of what is to be changed"`
 	Body    struct {
-		RevokePrevious bool `json:"revoke_previous,omitempty" nullable:"true" doc:"The secret so far ends at once, as it got into wrong hands. Otherwise deliveries are signed by both for 24 hours, the newest first"`
+		RevokePrevious bool `json:"revoke_previous,omitempty" nullable:"true" doc:"The secret so far ends at once, as it got into wrong hands. Otherwise webhook-signature is made with both for 24 hours, the newest first. X-Webhook-Signature is made with the newest alone: receivers that verify it need the new secret at once"`
 	}
 }
 

@@ -21,7 +21,7 @@ var webhookHeaders = []webhookHeader{
 	{"webhook-timestamp", "When this attempt was made, in seconds since 1970. Refuse what is minutes old, as somebody may have kept it"},
 	{"webhook-signature", "v1, and the base64 of the HMAC-SHA256 of id, timestamp and body, joined by full stops; its key is the secret behind whsec_, out of base64. For a time after a rotation there are two, parted by a space: either will do"},
 	{"X-PayAid-Event", "The event's type"},
-	{"X-Webhook-Signature", "For receivers from before: the HMAC-SHA256 of the body alone in hex, with the whole secret as its key"},
+	{"X-Webhook-Signature", "For receivers from before: the HMAC-SHA256 of the body alone in hex, with the whole secret as its key. After a rotation it is the newest secret at once: receivers that must not miss any verify webhook-signature"},
 }
 
 // A webhookAnswer is what a receiver's answers of a status mean.
