@@ -203,18 +203,23 @@ func TestGateCostsTheSameWithManyLanes(t *testing.T) {
 	for i := range 30_000 {
 		g.enter("lane "+strconv.Itoa(i), "lane "+strconv.Itoa(i), standingNew, 2).leave(false)
 	}
-	const looks = 2000
-	began := time.Now()
-	for i := range looks {
-		if p := g.enter("new "+strconv.Itoa(i), "new "+strconv.Itoa(i), standingNew, 2); p == nil {
-			t.Fatal("a lane doesn't get in though nothing is under way")
-		} else {
+	// Going through all of them takes several times as long. The best of several stretches is one in which nothing else had the
+	// machine.
+	const looks = 400
+	best := time.Hour
+	for range 5 {
+		began := time.Now()
+		for i := range looks {
+			p := g.enter("new "+strconv.Itoa(i), "new "+strconv.Itoa(i), standingNew, 2)
+			if p == nil {
+				t.Fatal("a lane doesn't get in though nothing is under way")
+			}
 			p.back()
 		}
+		best = min(best, time.Since(began))
 	}
-	// Going through all of them takes several times as long.
-	if took := time.Since(began); took > looks*100*time.Microsecond {
-		t.Errorf("%d looks took %s", looks, took)
+	if best > looks*100*time.Microsecond {
+		t.Errorf("%d looks took %s", looks, best)
 	}
 	if len(g.busy) != 0 || g.running != 0 {
 		t.Errorf("%d lanes are busy with %d", len(g.busy), g.running)

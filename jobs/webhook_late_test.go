@@ -33,7 +33,7 @@ func TestWebhookAttemptComesLate(t *testing.T) {
 					status(c.late)(w, q)
 					return
 				}
-				status(503)(w, q)
+				status(503, "Retry-After", "3600")(w, q) // there is no other attempt meanwhile
 			})
 			endpoint := s.endpoint(to.URL)
 			s.work(4)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,8 +73,19 @@ func TestWebhookOutcomes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newWebhookSite(t, func(_ *Deps, c *webhook.Config) { c.Timeout = time.Second })
-			to := s.answers(c.answer)
+			s := newWebhookSite(t, func(_ *Deps, config *webhook.Config) {
+				if c.code == webhook.Timeout {
+					config.Timeout = time.Second
+				}
+			})
+			var asked atomic.Bool
+			to := s.answers(func(w http.ResponseWriter, q *http.Request) {
+				if asked.CompareAndSwap(false, true) {
+					c.answer(w, q)
+				} else {
+					hangs(w, q) // the next attempt, which comes while the first is looked at
+				}
+			})
 			endpoint := s.endpoint(to.URL)
 			s.work(2)
 			id := s.tell(1, endpoint)[0]
