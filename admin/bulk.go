@@ -57,6 +57,7 @@ type bulkPreviewPage struct {
 	Skips    []tally
 	List     string // the jobs that match
 	Back     string
+	Name     string // of the newest job's organization, which is the one that it may be narrowed to
 }
 
 // bulk shows what something would do to all jobs that match; with the number that was expected it has it done.
@@ -98,6 +99,9 @@ func (p *Pages) bulk(r *request) error {
 		return err
 	}
 	data.Verb = bulkVerbs[action]
+	if len(data.Sample) > 0 {
+		data.Name = plain(data.Sample[0].OrganizationName)
+	}
 	data.Statuses, data.Kinds, data.Skips = tallies(data.ByStatus), tallies(data.ByKind), tallies(data.Skipped)
 	return r.renderAt(http.StatusOK, "bulk_preview", []crumb{{Title: "Bulk actions", Path: "/admin/bulk"}, {Title: data.Verb + " many jobs"}}, data)
 }

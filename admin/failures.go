@@ -18,6 +18,31 @@ type failuresPage struct {
 	Left   int // groups that are not shown
 }
 
+// failed finds the jobs that a line counts as failed: those of its cause, within what the page is narrowed to.
+func (p failuresPage) failed(fingerprint string) url.Values {
+	q := url.Values{"status": {"failed"}, "fingerprint": {fingerprint}}
+	for _, name := range []string{"queue", "organization_id"} {
+		if value := p.Query.Get(name); value != "" {
+			q.Set(name, value)
+		}
+	}
+	return q
+}
+
+// FailedJobs is the list of them.
+func (p failuresPage) FailedJobs(fingerprint string) string {
+	return "/admin/jobs?" + p.failed(fingerprint).Encode()
+}
+
+// RetryFields are the fields of a form that asks what it would do to retry them.
+func (p failuresPage) RetryFields(fingerprint string) map[string]string {
+	fields := map[string]string{"action": "retry"}
+	for name, values := range p.failed(fingerprint) {
+		fields[name] = values[0]
+	}
+	return fields
+}
+
 // A failureTab is a link to another window.
 type failureTab struct {
 	Window, Title, Path string

@@ -3,6 +3,7 @@ package admin
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -88,4 +89,52 @@ func TestReadOnlyOperatorsActOnNoFailures(t *testing.T) {
 	}
 	g.admin().get("/admin/audit?action=admin.presume").wants(http.StatusOK, "refused")
 	b.get("/admin/failures?window=1h&kind=none").wants(http.StatusOK, "No failure matches")
+}
+
+// What the page of failures is narrowed to narrows what its lines lead to, and the preview says whose jobs they are.
+func TestFailuresOfOneOrganizationAreRetriedAlone(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	g.troubles(3)
+	org := uuid.NewString()
+	g.exec(`INSERT INTO organizations (id, name, state) VALUES ($1, 'Narrow', 'KA')`, org)
+	g.exec(`INSERT INTO jobs (organization_id, id, kind, queue, status, max_attempts, input, error, event_id, attempt, finished_at)
+		SELECT $1, gen_random_uuid(), kind, queue, status, max_attempts, input, error, gen_random_uuid(), attempt, finished_at FROM jobs LIMIT 2`, org)
+	g.exec(`INSERT INTO job_attempts (organization_id, job_id, kind, queue, run, attempt, outcome, code, error, fingerprint)
+		SELECT organization_id, id, kind, queue, 1, 3, 'failed', 'x', 'x', $2 FROM jobs WHERE organization_id = $1`, org, someCause)
+	b := g.admin()
+	retry := func(page *shown) *shown {
+		t.Helper()
+		for _, form := range page.find("form") {
+			if attribute(form, "action") == "/admin/bulk" {
+				fields := url.Values{}
+				for n := range form.Descendants() {
+					if n.Data == "input" {
+						fields.Add(attribute(n, "name"), attribute(n, "value"))
+					}
+				}
+				return b.post("/admin/bulk", fields)
+			}
+		}
+		t.Fatalf("%s offers no retry", page.url)
+		return nil
+	}
+	all := b.get("/admin/failures?queue=mail").wants(http.StatusOK)
+	retry(all).wants(http.StatusOK, "Retry 5 jobs?", "Organizations 2")
+	narrow := b.get("/admin/failures?organization_id=" + org).wants(http.StatusOK)
+	preview := retry(narrow).wants(http.StatusOK, "Retry 2 jobs?", "Organization Narrow , and no other")
+	if order := preview.order(); order.Get("organization_id") != org {
+		t.Errorf("it is confirmed for organization %q", order.Get("organization_id"))
+	}
+	for want, page := range map[int]*shown{5: all, 2: narrow} {
+		boxes := 0
+		for _, input := range b.get(page.link(strconv.Itoa(want))).wants(http.StatusOK).find("input") {
+			if attribute(input, "name") == "id" && attribute(input, "type") == "checkbox" {
+				boxes++
+			}
+		}
+		if boxes != want {
+			t.Errorf("%s: its number of failed jobs leads to %d, want %d", page.url, boxes, want)
+		}
+	}
 }

@@ -36,7 +36,7 @@ func (s *Server) previewBulk(ctx context.Context, in *previewBulkInput) (*previe
 		return nil, err
 	}
 	p := operator.BulkPreview{Action: in.Body.Action, Filter: in.Body.Filter, Count: len(m.Items), Capped: m.Capped, ByStatus: m.ByStatus,
-		ByKind: m.ByKind, Skipped: map[string]int{}, Sample: make([]operator.BulkJob, len(m.Sample)), AsOf: time.Now().UTC()}
+		ByKind: m.ByKind, Organizations: len(m.ByOrganization), Skipped: map[string]int{}, Sample: make([]operator.BulkJob, len(m.Sample)), AsOf: time.Now().UTC()}
 	for _, i := range m.Items {
 		if reason := store.BulkUnfit(in.Body.Action, i.Status, i.Status); reason != "" {
 			p.Skipped[reason]++

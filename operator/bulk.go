@@ -30,17 +30,18 @@ type BulkQuestion struct {
 
 // A BulkPreview is what it would do.
 type BulkPreview struct {
-	Action   string         `json:"action"`
-	Filter   BulkFilter     `json:"filter"`
-	Count    int            `json:"count" doc:"Jobs that match"`
-	Capped   bool           `json:"capped" doc:"There are more; it would be done with the newest of them, and can be asked for again"`
-	Acts     int            `json:"acts" doc:"With which it can be done"`
-	ByStatus map[string]int `json:"by_status"`
-	ByKind   map[string]int `json:"by_kind"`
-	Skipped  map[string]int `json:"skipped" doc:"How many would be left as they are, by the reason"`
-	Sample   []BulkJob      `json:"sample" doc:"The newest 10"`
-	Token    string         `json:"token" doc:"Says that this was seen; to be given with the order, once"`
-	AsOf     time.Time      `json:"as_of"`
+	Action        string         `json:"action"`
+	Filter        BulkFilter     `json:"filter"`
+	Count         int            `json:"count" doc:"Jobs that match"`
+	Capped        bool           `json:"capped" doc:"There are more; it would be done with the newest of them, and can be asked for again"`
+	Acts          int            `json:"acts" doc:"With which it can be done"`
+	ByStatus      map[string]int `json:"by_status"`
+	ByKind        map[string]int `json:"by_kind"`
+	Skipped       map[string]int `json:"skipped" doc:"How many would be left as they are, by the reason"`
+	Organizations int            `json:"organizations" doc:"Whose jobs match, how many; internal jobs belong to none"`
+	Sample        []BulkJob      `json:"sample" doc:"The newest 10"`
+	Token         string         `json:"token" doc:"Says that this was seen; to be given with the order, once"`
+	AsOf          time.Time      `json:"as_of"`
 }
 
 // A BulkJob is a job in a preview.

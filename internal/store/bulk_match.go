@@ -55,6 +55,8 @@ type BulkMatches struct {
 	ByStatus map[string]int
 	ByKind   map[string]int
 	Sample   []AdminJob // the first of them
+	// ByOrganization leaves out internal jobs, which belong to none.
+	ByOrganization map[string]int
 }
 
 const (
@@ -65,7 +67,7 @@ const (
 // MatchJobs finds all jobs that a filter lets through, the newest first. ErrSlow where that takes longer than it may.
 func (db *DB) MatchJobs(ctx context.Context, f AdminJobFilter, atMost time.Duration) (BulkMatches, error) {
 	until := time.Now().Add(atMost)
-	m := BulkMatches{ByStatus: make(map[string]int), ByKind: make(map[string]int)}
+	m := BulkMatches{ByStatus: make(map[string]int), ByKind: make(map[string]int), ByOrganization: make(map[string]int)}
 	err := db.asOperator(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, atMost, func(tx pgx.Tx) error {
 		for at := (AdminJobPlace{}); !at.Done() && !m.Capped; {
 			if time.Now().After(until) {
@@ -100,6 +102,9 @@ func (m *BulkMatches) add(list []AdminJob) {
 			item.RiverJobID = j.RiverJobID
 		} else {
 			item.JobID = &id
+		}
+		if item.OrganizationID != nil {
+			m.ByOrganization[*item.OrganizationID]++
 		}
 		m.Items = append(m.Items, item)
 	}
