@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -129,5 +130,32 @@ func TestWhatIsOfferedForAListKeepsItsFilters(t *testing.T) {
 	}
 	if seen["/admin/jobs"] != 1 || seen["/admin/jobs/export"] != 2 || seen["/admin/bulk"] != 3 {
 		t.Errorf("it offers %v", seen)
+	}
+}
+
+// What can't be taken back is asked about first, also of jobs that were selected in the list.
+func TestActsOnSelectedJobsAreAskedAbout(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	g.hostileJob("failed")
+	asked := map[string]bool{}
+	for _, button := range g.admin().get("/admin/jobs").wants(http.StatusOK).find("button") {
+		if attribute(button, "name") != "action" {
+			continue
+		}
+		inDetails, inForm := false, ""
+		for n := range button.Ancestors() {
+			inDetails = inDetails || n.Data == "details" && attribute(n, "class") == "confirm"
+			if n.Data == "form" {
+				inForm = attribute(n, "action")
+			}
+		}
+		asked[attribute(button, "value")] = inDetails
+		if inForm != "/admin/jobs/selected" {
+			t.Errorf("%s is a button of %q, which has no boxes", textOf(button), inForm)
+		}
+	}
+	if want := map[string]bool{"retry": false, "cancel": true, "delete": true}; !maps.Equal(asked, want) {
+		t.Errorf("it asks %v, want %v", asked, want)
 	}
 }
