@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"html/template"
 	"math"
 	"strconv"
@@ -30,13 +31,14 @@ import (
 //	{{rupees .Nano}}    billionths of a rupee; {{spark .Trend}} a line as wide as a word; {{deref .Bool}} a *bool
 //	{{plain .Pointer}}   a *string as a string; {{some .N}} whether a number is more than nothing; {{add .N .M}}
 //	{{outcome .State}}   a state of an attempt, of which all that is not known went wrong
+//	{{anchor "x" .V}}     the id of an element, which is the same for the same values whenever the page is made
 var functions = template.FuncMap{
 	"when": when, "ago": ago, "duration": duration, "milliseconds": milliseconds, "bytes": bytesOf, "number": number,
 	"percent": percent, "money": money, "short": short, "json": jsonTree, "badge": badge, "icon": icon, "live": liveAttributes,
 	"dict": dict, "list": list, "last": func(way []crumb) int { return len(way) - 1 }, "text": text, "path": pathEscape,
 	"pairs": pairs, "tone": tone, "rupees": rupees, "spark": spark, "sparks": sparks, "bulkreason": bulkReason, "deref": deref,
 	"plain": plain, "some": some, "add": func(a, b int64) int64 { return a + b }, "outcome": outcome,
-	"hundredths": hundredths,
+	"hundredths": hundredths, "anchor": anchor,
 }
 
 const dash = template.HTML(`<span class="none" aria-label="none">–</span>`)
@@ -288,6 +290,16 @@ func plain(v any) string {
 func some(v any) bool {
 	n, ok := floatOf(v)
 	return ok && n > 0
+}
+
+// anchor is the id of an element, by which the script opens again what somebody had opened before a part of the page was
+// fetched anew. It is the same for the same values, in whatever order they are shown.
+func anchor(what string, values ...any) string {
+	h := fnv.New64a()
+	for _, v := range values {
+		_, _ = fmt.Fprintf(h, "%s\x00", plain(v))
+	}
+	return what + "-" + strconv.FormatUint(h.Sum64(), 36)
 }
 
 func deref(b *bool) bool { return b != nil && *b }

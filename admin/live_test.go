@@ -2,7 +2,10 @@ package admin
 
 import (
 	"bufio"
+	"bytes"
+	"io/fs"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -32,4 +35,56 @@ func TestPagesHearOfChanges(t *testing.T) {
 		t.Errorf("who has not signed in gets %v, %v", answer.Status, err)
 	}
 	_ = answer.Body.Close()
+}
+
+// The script opens again, by its id, what somebody had opened in a part of a page that is fetched anew.
+func TestWhatIsOpenCanStayOpen(t *testing.T) {
+	t.Parallel()
+	names, err := fs.Glob(templateFiles, "templates/*.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folds := 0
+	for _, name := range names {
+		source, err := fs.ReadFile(templateFiles, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(source, []byte("{{live ")) && !strings.HasPrefix(name, "templates/parts") {
+			continue
+		}
+		for _, tag := range regexp.MustCompile(`<details[^>]*>`).FindAllString(string(source), -1) {
+			folds++
+			if !strings.Contains(tag, ` id="`) && !strings.Contains(tag, `class="confirm"`) { // while one asks, nothing is fetched
+				t.Errorf("%s: %s has no id", name, tag)
+			}
+		}
+	}
+	if folds < 8 {
+		t.Errorf("there are %d", folds)
+	}
+}
+
+// Attempts come and go above and below the one whose log is read.
+func TestIdsOfWhatOpensAreStable(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, asked)
+	org, id := g.hostileJob("queued")
+	b := g.admin()
+	ids := func() (list []string) {
+		t.Helper()
+		for _, d := range b.get("/admin/jobs/" + id).wants(http.StatusOK).find("details") {
+			if attribute(d, "class") != "confirm" {
+				list = append(list, attribute(d, "id"))
+			}
+		}
+		return list
+	}
+	before := ids()
+	g.exec(`INSERT INTO job_attempts (organization_id, job_id, kind, queue, run, attempt, outcome, wait_cause, log, ended_at)
+		VALUES ($1, $2, 'ai.completion', 'ai', 1, 1, 'waiting', '0123456789abcdef', '[{"at":"2026-01-01T00:00:00Z","level":"INFO","message":"x"}]', now() + interval '1 s')`, org, id)
+	after := ids()
+	if len(before) != 1 || len(after) != 2 || after[1] != before[0] || after[0] == after[1] || before[0] == "" {
+		t.Errorf("the ids are %q, and with one more attempt %q", before, after)
+	}
 }

@@ -15,6 +15,7 @@ func TestJourneys(t *testing.T) {
 	t.Run("a failed job", func(t *testing.T) { s.failedJob(t, own) })
 	t.Run("without scripts", s.retryWithoutScripts)
 	t.Run("who may look", s.whoMayLook)
+	t.Run("what is open", s.whatIsOpen)
 	t.Run("delete what is selected", s.deleteSelected)
 	t.Run("delete without scripts", s.deleteSelectedWithoutScripts)
 	t.Run("many failed jobs", s.manyFailedJobs)

@@ -2,7 +2,10 @@ package browser
 
 import (
 	"net/http"
+	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 
 	"github.com/payaid/payaid/operator"
 )
@@ -115,4 +118,24 @@ func (s *site) whoMayLook(t *testing.T) {
 	if s.get(t, "/api/admin/queues/bench", nil, &q); q.PausedAt != nil {
 		t.Error("the queue is paused")
 	}
+}
+
+// whatIsOpen stays open when the page is fetched anew, and what is shut stays shut.
+func (s *site) whatIsOpen(t *testing.T) {
+	_, own := s.organization(t)
+	g := newGate(t)
+	b := s.tab(t)
+	b.signIn(adminKey)
+	b.open("/admin/queues/bench")
+	b.click(`main .chart details > summary`)
+	open := `JSON.stringify([...document.querySelectorAll("main .chart details")].map(d => d.open))`
+	before := asked[string](b, open)
+	if !strings.HasPrefix(before, "[true,false,") {
+		t.Fatalf("before, there is open %s", before)
+	}
+	b.do("mark what is shown", chromedp.Evaluate[chromedp.Void](`document.querySelector("#live").old = true; void 0`))
+	submit(t, own, g.url)
+	b.until("the page is fetched anew", `document.querySelector("#live").old === undefined`)
+	b.until("what was open is open", open+` === `+quoted(before))
+	b.calm("what is open")
 }
