@@ -94,6 +94,9 @@ func (p *Pages) bulk(r *request) error {
 	}
 	list := "/admin/jobs?" + query.Encode()
 	data := bulkPreviewPage{Fields: fields, List: list, Back: localPath(cmp.Or(r.FormValue("back"), list))}
+	query.Set("action", action)
+	query.Set("back", data.Back)
+	r.own = "/admin/bulk?" + query.Encode()
 	question := operator.BulkQuestion{Action: action, Filter: filter}
 	if err := r.client.Do(r.Context(), http.MethodPost, "/api/admin/bulk/preview", question, &data.BulkPreview); err != nil {
 		return err

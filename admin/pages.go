@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -207,8 +208,34 @@ func (p *Pages) find(r *request) error {
 	return r.redirect("/admin/chain/"+pathEscape(id), "")
 }
 
+// formPage is the path of the page that has the form of a path that is posted to: the nearest above it that can be asked
+// for. pattern is the one that path matches.
+func (p *Pages) formPage(pattern, path string) string {
+	above := func(path string) string { return path[:max(strings.LastIndexByte(path, '/'), 0)] }
+	for ; pattern != ""; pattern, path = above(pattern), above(path) {
+		if slices.ContainsFunc(p.pages, func(pg page) bool { return pg.method == http.MethodGet && pg.pattern == pattern }) {
+			return path
+		}
+	}
+	return "/admin/"
+}
+
+// postedPage is where somebody comes to who asks for an address that can only be posted to: from the history, or by
+// signing in again on such a page.
+func (p *Pages) postedPage(r *request) (path string, ok bool) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return "", false
+	}
+	_, matched := p.mux.Handler(&http.Request{Method: http.MethodPost, Host: r.Host, URL: r.URL})
+	pattern, ok := strings.CutPrefix(matched, http.MethodPost+" ")
+	return p.formPage(pattern, r.URL.EscapedPath()), ok
+}
+
 // missing is the page for a path that leads nowhere, and for a method that a path doesn't take.
 func (p *Pages) missing(r *request) error {
+	if path, ok := p.postedPage(r); ok {
+		return r.redirect(path, "")
+	}
 	for _, pg := range p.pages {
 		if pg.pattern == r.URL.Path && pg.method != r.Method {
 			return r.refuse(http.StatusMethodNotAllowed, "This page can't be used like that", "Go back, and use the buttons of the page.")

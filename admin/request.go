@@ -22,6 +22,7 @@ type request struct {
 	client   *operator.Client // asks as who has signed in; nil for who has not
 	operator api.Operator     // who has signed in
 	choices  choices
+	own      string // where the page can be asked for, if that is not plain from the request
 }
 
 type requestKey struct{}
@@ -67,7 +68,7 @@ func (r *request) render(status int, name, title string, data any) error {
 func (r *request) renderAt(status int, name string, crumbs []crumb, data any) error {
 	v := view{
 		Title: crumbs[len(crumbs)-1].Title, At: r.page.nav, Crumbs: crumbs, Operator: r.operator, SignedIn: r.client != nil,
-		CanAct: r.client != nil && r.operator.MayAct(), Choices: r.choices, Version: r.pages.Version, Path: r.URL.RequestURI(), Data: data,
+		CanAct: r.client != nil && r.operator.MayAct(), Choices: r.choices, Version: r.pages.Version, Path: r.here(), Data: data,
 	}
 	if v.SignedIn {
 		v.Nav = r.pages.navFor()
@@ -87,6 +88,17 @@ func (r *request) renderAt(status int, name string, crumbs []crumb, data any) er
 	r.w.WriteHeader(status)
 	_, _ = r.w.Write(page) // who has gone needs no answer
 	return nil
+}
+
+// here is the address by which the page that is shown can be asked for. Of what was posted it is the page with the form.
+func (r *request) here() string {
+	switch {
+	case r.own != "":
+		return r.own
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+		return r.URL.RequestURI()
+	}
+	return r.pages.formPage(r.page.pattern, r.URL.EscapedPath())
 }
 
 // way begins the crumbs with the entry of the navigation, or for its own page with the entry's group.
