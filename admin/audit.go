@@ -3,6 +3,8 @@ package admin
 import (
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/payaid/payaid/operator"
@@ -17,17 +19,56 @@ type auditPage struct {
 	Actions []string
 }
 
-// An auditLine is an entry with what it changed.
+// An auditLine is an entry with what it changed, and the page of what it was done to, "" where it has none.
 type auditLine struct {
 	operator.AuditEntry
 	Changes []difference
+	Link    string
+	Traced  bool // its request may have left something to be found
 }
 
-// auditActions are offered in the filter; any other can be written into the address.
+// auditPages are the pages of what things are done to, by its sort; the id follows. An event's own is gone after a week,
+// and the chain says so.
+var auditPages = map[string]string{"job": "/admin/jobs/", "bulk": "/admin/bulk/", "queue": "/admin/queues/", "mail": "/admin/mail/",
+	"sink_mail": "/admin/mail/sink/", "event": "/admin/chain/", "delivery": "/admin/webhooks/deliveries/"}
+
+// auditLink is the page of what an entry is about.
+func auditLink(e operator.AuditEntry) string {
+	below, has := auditPages[e.Target]
+	switch {
+	case e.TargetID == "" || strings.HasPrefix(plain(e.Detail), "not_found"):
+		return ""
+	case e.Action == "job.delete" && e.Outcome == "done":
+		return ""
+	case e.Target == "queue" && e.TargetID == "*":
+		return "/admin/queues"
+	case e.Target == "dead_event":
+		return "/admin/events/dead?all=true"
+	case e.Target == "webhook" && e.OrganizationID != nil:
+		return "/admin/webhooks/" + pathEscape(*e.OrganizationID) + "/" + pathEscape(e.TargetID)
+	case has:
+		return below + pathEscape(e.TargetID)
+	}
+	return ""
+}
+
+// leftTraces reports whether the request of an entry may have stated a fact: none did that was refused, or only looked.
+func leftTraces(e operator.AuditEntry) bool {
+	area, verb, _ := strings.Cut(e.Action, ".")
+	return e.Outcome == "done" && !slices.Contains([]string{"session", "view"}, area) && !slices.Contains([]string{"reveal", "follow"}, verb)
+}
+
+// auditActions are all that is noted, for the filter.
 var auditActions = []string{
-	"session.begin", "session.end", "job.retry", "job.cancel", "job.delete", "job.reveal", "bulk.retry", "bulk.cancel", "bulk.delete", "bulk.stop", "bulk.end", "queue.pause", "queue.resume",
-	"mail.reveal", "mail.settle", "suppression.add", "suppression.remove", "sink.reveal", "backup.make", "backup.verify",
-	"index.sample", "model.pull", "admin.presume",
+	"session.begin", "session.end",
+	"job.retry", "job.cancel", "job.delete", "job.change", "job.new", "job.again", "job.reveal", "job.follow",
+	"bulk.retry", "bulk.cancel", "bulk.delete", "bulk.stop", "bulk.end",
+	"queue.pause", "queue.resume", "schedule.run", "schedule.pause", "schedule.resume",
+	"event.reveal", "event.redrive", "event.replay",
+	"webhook.enable", "webhook.disable", "webhook.replay", "delivery.reveal", "delivery.replay",
+	"mail.reveal", "mail.settle", "suppression.add", "suppression.remove", "sink.reveal",
+	"backup.make", "backup.verify", "index.sample", "model.pull", "view.keep", "view.delete",
+	"admin.presume", "admin.attempt",
 }
 
 // audit shows what operators did, newest first.
@@ -48,8 +89,11 @@ func (p *Pages) audit(r *request) error {
 		return err
 	}
 	data := auditPage{Pager: r.pager(list.NextCursor), Query: r.URL.Query(), Narrow: narrow, Actions: auditActions}
+	if chosen := data.Query.Get("action"); chosen != "" && !slices.Contains(auditActions, chosen) {
+		data.Actions = append([]string{chosen}, auditActions...) // or else the form would drop it
+	}
 	for _, e := range list.Data {
-		data.Entries = append(data.Entries, auditLine{e, differences(e.Before, e.After)})
+		data.Entries = append(data.Entries, auditLine{e, differences(e.Before, e.After), auditLink(e), leftTraces(e)})
 	}
 	return r.render(http.StatusOK, "audit", "Audit log", data)
 }

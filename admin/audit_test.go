@@ -1,7 +1,12 @@
 package admin
 
 import (
+	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,4 +73,108 @@ func TestHostileAuditIsInert(t *testing.T) {
 	g.noted(store.AuditEntry{KeyID: hostile, Action: "job.retry", Target: hostile, TargetID: hostile, Outcome: store.AuditRefused,
 		Detail: &text, RequestID: &text, Address: &text, Before: []byte(`{"` + quoted + `":"` + quoted + `"}`), After: []byte(`["` + quoted + `"]`)})
 	g.admin().get("/admin/audit").wants(http.StatusOK).inert()
+}
+
+// TestAuditActionsAreAllThatIsNoted reads in the source what operators' acts are called.
+func TestAuditActionsAreAllThatIsNoted(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../api/admin_*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source strings.Builder
+	for _, file := range append(files, "../internal/store/bulk_actions.go") {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Write(text)
+	}
+	noted := map[string]bool{}
+	for verb := range bulkVerbs {
+		noted["bulk."+verb] = true
+	}
+	for prefix, pattern := range map[string]string{
+		"":     `(?:Action: +|Action = |(?:switchEndpoint|setQueues|changeSchedule|noteSession)\((?:\w+, )+)"([a-z]+\.[a-z_]+)"`,
+		"job.": `(?:actOnJob|makeJob)\(ctx, "(\w+)"`,
+	} {
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(source.String(), -1) {
+			noted[prefix+m[1]] = true
+		}
+	}
+	for _, m := range regexp.MustCompile(`(?:act|AuditEntry)\{[^}]*Action: +([^,}]+)`).FindAllStringSubmatch(source.String(), -1) {
+		literal := regexp.MustCompile(`^"[^"]*"$`).MatchString(m[1])
+		if !literal && !slices.Contains([]string{"action", "a.Action", "r.Action", `"job." + action`, `"bulk." + o.Action`}, m[1]) {
+			t.Errorf("an act is called %s, which this test does not understand", m[1])
+		}
+	}
+	want := slices.Sorted(slices.Values(auditActions))
+	if got := slices.Sorted(maps.Keys(noted)); !slices.Equal(got, want) {
+		t.Errorf("the code notes %q,\nand the filter offers %q", got, want)
+	}
+}
+
+func TestAuditKeepsAnUnknownActionChosen(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	for _, action := range []string{"job.follow", "job.forget"} {
+		var chosen []string
+		for _, option := range g.admin().get("/admin/audit?action=" + action).wants(http.StatusOK).find("option") {
+			if has(option, "selected") {
+				chosen = append(chosen, textOf(option))
+			}
+		}
+		if !slices.Equal(chosen, []string{action}) {
+			t.Errorf("of %s, chosen is %q", action, chosen)
+		}
+	}
+}
+
+// What an entry is about leads to its page, if it has one, and otherwise nowhere.
+func TestAuditLeadsToWhatItIsAbout(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, asked)
+	_, job := g.hostileJob("failed")
+	organization, event, endpoint, delivery := g.told()
+	gone, missing := "0197eeee-0000-7000-8000-000000000001", "not_found"
+	for _, e := range []store.AuditEntry{
+		{Action: "job.retry", Target: "job", TargetID: job},
+		{Action: "job.delete", Target: "job", TargetID: gone},
+		{Action: "job.retry", Target: "job", TargetID: "nothing", Outcome: store.AuditRefused, Detail: &missing},
+		{Action: "event.reveal", Target: "event", TargetID: event},
+		{Action: "event.redrive", Target: "dead_event", TargetID: "all"},
+		{Action: "event.replay", Target: "events", TargetID: "since 2026-01-01T00:00:00Z"},
+		{Action: "webhook.disable", Target: "webhook", TargetID: endpoint, OrganizationID: &organization},
+		{Action: "delivery.replay", Target: "delivery", TargetID: delivery, OrganizationID: &organization},
+		{Action: "queue.pause", Target: "queue", TargetID: "*"},
+		{Action: "backup.make", Target: "backup", TargetID: "new"},
+		{Action: "model.pull", Target: "model", TargetID: "mistral:7b"},
+		{Action: "suppression.add", Target: "suppression", TargetID: gone},
+		{Action: "view.keep", Target: "view", TargetID: gone},
+	} {
+		if e.KeyID = "admin"; e.Outcome == "" {
+			e.Outcome = store.AuditDone
+		}
+		g.noted(e)
+	}
+	b := g.admin()
+	links := map[string]bool{}
+	for _, a := range b.get("/admin/audit").wants(http.StatusOK, "mistral:7b", "nothing", "since 2026-01-01T00:00:00Z").find("a") {
+		to, inTable := attribute(a, "href"), false
+		for n := range a.Ancestors() {
+			inTable = inTable || n.Data == "tbody"
+		}
+		if inTable && !strings.HasPrefix(to, "/admin/audit?key_id=") { // a key leads to what was done with it
+			links[to] = true
+			b.get(to).wants(http.StatusOK)
+		}
+	}
+	want := map[string]bool{"/admin/jobs/" + job: true, "/admin/chain/" + event: true, "/admin/events/dead?all=true": true, "/admin/queues": true,
+		"/admin/webhooks/" + organization + "/" + endpoint: true, "/admin/webhooks/deliveries/" + delivery: true}
+	if !maps.Equal(links, want) {
+		t.Errorf("it leads to %v, want %v", links, want)
+	}
 }
