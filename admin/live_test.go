@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io/fs"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -87,4 +88,48 @@ func TestIdsOfWhatOpensAreStable(t *testing.T) {
 	if len(before) != 1 || len(after) != 2 || after[1] != before[0] || after[0] == after[1] || before[0] == "" {
 		t.Errorf("the ids are %q, and with one more attempt %q", before, after)
 	}
+}
+
+// A page that waits for news of a sort that nobody sends is never fetched anew.
+func TestPagesWaitForNewsThatAreSent(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("../api/admin_live.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := fs.Glob(templateFiles, "templates/*.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		text, err := fs.ReadFile(templateFiles, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, live := range regexp.MustCompile(`\{\{live "([^"]*)"\}\}`).FindAllSubmatch(text, -1) {
+			for word := range strings.FieldsSeq(string(live[1])) {
+				if !bytes.Contains(source, []byte(`"`+word+`"`)) {
+					t.Errorf("%s waits for news of %s", name, word)
+				}
+			}
+		}
+	}
+}
+
+// Whatever of a chain changes, what sums it up changes with it.
+func TestChainsAreLive(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	_, event, _, _ := g.told()
+	for _, part := range g.admin().get("/admin/chain/" + event).wants(http.StatusOK).find("div") {
+		if attribute(part, "id") != "live" {
+			continue
+		}
+		said := textOf(part)
+		if attribute(part, "data-live") != "chain" || !strings.Contains(said, "Went wrong") || !strings.Contains(said, "POST, attempt 1") {
+			t.Errorf("with news of %q is fetched %s", attribute(part, "data-live"), said)
+		}
+		return
+	}
+	t.Error("nothing of it is live")
 }
