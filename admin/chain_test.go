@@ -3,9 +3,12 @@ package admin
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/net/html"
 
 	"github.com/payaid/payaid/events/outbox"
 	"github.com/payaid/payaid/internal/store"
@@ -81,4 +84,24 @@ func TestWatchersCannotActOnEventsOrWebhooks(t *testing.T) {
 	admin.post(one+"/disable", url.Values{}).wants(http.StatusOK, "It hears of nothing any more")
 	admin.post(one+"/enable", url.Values{}).wants(http.StatusOK, "It hears of what happens again")
 	admin.get("/admin/audit").wants(http.StatusOK, "webhook.disable", "webhook.enable", "webhook.replay", "delivery.replay")
+}
+
+// Deliveries are kept longer than the events that they tell of.
+func TestDeliveriesLeadToTheirEventsWhileThereAreAny(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	_, event, _, delivery := g.told()
+	b := g.admin()
+	page := "/admin/webhooks/deliveries/" + delivery
+	for _, name := range []string{event, "Chain"} {
+		b.get(b.get(page).wants(http.StatusOK).link(name)).wants(http.StatusOK, "deal.won", "req_of_a_test")
+	}
+	gone := outbox.NewID()
+	g.exec(`UPDATE webhook_deliveries SET event_id = $2 WHERE id = $1`, delivery, gone)
+	b.get("/admin/events/" + gone).wants(http.StatusNotFound)
+	for _, old := range []*shown{b.get(page), b.post(page+"/reveal", url.Values{})} {
+		if old.wants(http.StatusOK, gone, "events are kept for a week").link(gone) != "" || slices.ContainsFunc(old.find("a"), func(a *html.Node) bool { return textOf(a) == "Chain" && attribute(a, "class") == "button" }) {
+			t.Error("it leads to an event that is gone")
+		}
+	}
 }

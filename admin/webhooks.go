@@ -102,8 +102,18 @@ func (p *Pages) delivery(r *request) error {
 	return showDelivery(r, d)
 }
 
+// A deliveryPage is one delivery. It is kept for longer than the event that it tells of.
+type deliveryPage struct {
+	operator.FullDelivery
+	HasEvent bool
+}
+
 func showDelivery(r *request, d operator.FullDelivery) error {
-	return r.renderAt(http.StatusOK, "delivery", []crumb{{"Webhooks", "/admin/webhooks"}, {"Deliveries", "/admin/webhooks/deliveries"}, {Title: d.EventType}}, d)
+	err := r.client.Get(r.Context(), "/api/admin/events/"+pathEscape(d.EventID), nil, nil)
+	if err != nil && !operator.IsCode(err, "not_found") {
+		return err
+	}
+	return r.renderAt(http.StatusOK, "delivery", []crumb{{"Webhooks", "/admin/webhooks"}, {"Deliveries", "/admin/webhooks/deliveries"}, {Title: d.EventType}}, deliveryPage{d, err == nil})
 }
 
 // revealDelivery shows one delivery with what was sent and answered.
