@@ -159,3 +159,22 @@ func TestActsOnSelectedJobsAreAskedAbout(t *testing.T) {
 		t.Errorf("it asks %v, want %v", asked, want)
 	}
 }
+
+// Of a list that begins with the oldest, what comes next is newer.
+func TestPagesOfAListSayWhereTheyLead(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	g.filteredJobs()
+	b := g.admin()
+	for order, labels := range map[string][2]string{"newest": {"Older", "Newest"}, "oldest": {"Newer", "Oldest"}} {
+		first := "/admin/jobs?limit=10&order=" + order + "&sort=requested&status=failed"
+		next := b.get(first).wants(http.StatusOK).link(labels[0])
+		if next == "" {
+			t.Errorf("%s first: there is no page %q", order, labels[0])
+			continue
+		}
+		if back := b.get(next).wants(http.StatusOK).link(labels[1]); back != first {
+			t.Errorf("%s first: %q leads to %q", order, labels[1], back)
+		}
+	}
+}

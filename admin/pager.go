@@ -2,14 +2,32 @@ package admin
 
 import "net/url"
 
-// A pager leads through a list that is read newest first, for the part "pager". Next and First are "" where they would
-// lead nowhere.
-type pager struct{ Next, First string }
+// A pager leads through a list, for the part "pager". Next and First are "" where they would lead nowhere.
+type pager struct {
+	Next, First string
+	Upwards     bool // the list is read oldest first
+}
+
+// FirstLabel says what the first page has.
+func (p pager) FirstLabel() string {
+	if p.Upwards {
+		return "Oldest"
+	}
+	return "Newest"
+}
+
+// NextLabel says what the next page has.
+func (p pager) NextLabel() string {
+	if p.Upwards {
+		return "Newer"
+	}
+	return "Older"
+}
 
 // pager makes the links from the cursor that the API gave, nil at the end, keeping the filters.
 func (r *request) pager(next *string) pager {
-	var p pager
 	q := r.URL.Query()
+	p := pager{Upwards: q.Get("order") == "oldest"}
 	if q.Has("cursor") {
 		p.First = r.with(q, "cursor", "")
 	}
