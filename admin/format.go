@@ -15,7 +15,7 @@ import (
 // functions are what templates can do besides showing values:
 //
 //	{{when .At}}        a time; {{ago .At}} how long ago it was, or until it is. Both take nil, which is a dash.
-//	{{duration .D}}     a time.Duration, or seconds as a float
+//	{{duration .D}}     a time.Duration, or seconds as a float; {{between .From .To}} from one time to another
 //	{{milliseconds .N}} the same, of milliseconds
 //	{{bytes .N}} {{number .N}} {{percent .Share}} {{hundredths .Share}} {{money .Paise}}
 //	{{short .ID}}       the end of a long id, which is what differs; the whole as its title
@@ -38,7 +38,7 @@ var functions = template.FuncMap{
 	"dict": dict, "list": list, "last": func(way []crumb) int { return len(way) - 1 }, "text": text, "path": pathEscape,
 	"pairs": pairs, "tone": tone, "rupees": rupees, "spark": spark, "sparks": sparks, "bulkreason": bulkReason, "deref": deref,
 	"plain": plain, "some": some, "add": func(a, b int64) int64 { return a + b }, "outcome": outcome,
-	"hundredths": hundredths, "anchor": anchor,
+	"hundredths": hundredths, "anchor": anchor, "between": between,
 }
 
 const dash = template.HTML(`<span class="none" aria-label="none">–</span>`)
@@ -148,6 +148,17 @@ func duration(v any) template.HTML {
 		return took(time.Duration(n * float64(time.Second)))
 	}
 	return dash
+}
+
+// between is how long it was from one time to another, a dash where one is not known. Clocks of two machines differ, so
+// that it may seem to be less than nothing, which it was not.
+func between(from, to any) template.HTML {
+	begin, begun := timeOf(from)
+	end, ended := timeOf(to)
+	if !begun || !ended {
+		return dash
+	}
+	return took(max(end.Sub(begin), 0))
 }
 
 func milliseconds(v any) template.HTML {

@@ -4,10 +4,12 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/uuid"
+	"golang.org/x/net/html"
 
 	"github.com/payaid/payaid/api"
 )
@@ -176,5 +178,32 @@ func TestPagesOfAListSayWhereTheyLead(t *testing.T) {
 		if back := b.get(next).wants(http.StatusOK).link(labels[1]); back != first {
 			t.Errorf("%s first: %q leads to %q", order, labels[1], back)
 		}
+	}
+}
+
+func TestAttemptsSayHowLongTheyTook(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, asked)
+	org, id := g.hostileJob("failed") // with an attempt of which nobody knows when it began
+	g.exec(`INSERT INTO job_attempts (organization_id, job_id, kind, queue, run, attempt, outcome, fingerprint, started_at, ended_at)
+		SELECT $1, $2, 'ai.completion', 'ai', 2, n, 'failed', '0123456789abcdef', now() - took, now()
+		FROM (VALUES (1, interval '1500 ms'), (2, interval '-3 ms')) AS a (n, took)`, org, id)
+	column, took := -1, []string{}
+	for _, row := range g.admin().get("/admin/jobs/" + id).wants(http.StatusOK).find("tr") {
+		var cells []string
+		for cell := range row.ChildNodes() {
+			if cell.Type == html.ElementNode {
+				cells = append(cells, textOf(cell))
+			}
+		}
+		switch i := slices.Index(cells, "Took"); {
+		case i >= 0:
+			column = i
+		case column >= 0 && len(took) < 3:
+			took = append(took, cells[column])
+		}
+	}
+	if want := []string{"0 ms", "1.5 s", "–"}; !slices.Equal(took, want) {
+		t.Errorf("the attempts took %q, want %q", took, want)
 	}
 }
