@@ -1,10 +1,10 @@
 package admin
 
 import (
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/payaid/payaid/operator"
 )
@@ -116,12 +116,14 @@ func (p *Pages) redrive(r *request) error {
 // A replayPage asks what is to be started again, or says what that would be.
 type replayPage struct {
 	Since, Types, OrganizationID string
+	Until                        string // of the plan
 	Plan                         *operator.Replayed
 }
 
 // replay asks for a replay, and shows what it would start.
 func (p *Pages) replay(r *request) error {
-	data := replayPage{Since: r.FormValue("since"), Types: r.FormValue("types"), OrganizationID: strings.TrimSpace(r.FormValue("organization_id"))}
+	data := replayPage{Since: r.FormValue("since"), Types: r.FormValue("types"), OrganizationID: strings.TrimSpace(r.FormValue("organization_id")),
+		Until: r.PostFormValue("until")}
 	if r.Method == http.MethodPost {
 		in, err := data.ask()
 		if err != nil {
@@ -135,15 +137,17 @@ func (p *Pages) replay(r *request) error {
 		if out.Started != nil {
 			return r.redirect("/admin/events", strconv.Itoa(*out.Started)+" jobs were started again.")
 		}
-		data.Plan = &out
+		data.Plan, data.Until = &out, out.Until.Format(time.RFC3339Nano)
 	}
 	return r.renderAt(http.StatusOK, "events_replay", []crumb{{"Events", "/admin/events"}, {Title: "Replay"}}, data)
 }
 
 func (d replayPage) ask() (in operator.Replay, err error) {
-	quoted, err := json.Marshal(timeField(d.Since))
-	if err == nil {
-		err = json.Unmarshal(quoted, &in.Since)
+	if in.Since, err = time.Parse(time.RFC3339, timeField(d.Since)); err != nil {
+		return in, err
+	}
+	if in.Until, err = fieldTime(d.Until); err != nil {
+		return in, err
 	}
 	in.Types, in.OrganizationID = strings.FieldsFunc(d.Types, func(c rune) bool { return c == ',' || c == ' ' }), d.OrganizationID
 	return in, err

@@ -27,9 +27,9 @@ type Replayer interface {
 
 // A ReplaySpan is the events that are to be routed again.
 type ReplaySpan struct {
-	Since          time.Time
-	Types          []string // none: all
-	OrganizationID string   // "": of all
+	Since, Until   time.Time // Until zero: now
+	Types          []string  // none: all
+	OrganizationID string    // "": of all
 }
 
 // A ReplayPlan says what routing events again comes to.
@@ -187,6 +187,15 @@ func replaySpan(r operator.Replay, now time.Time) (ReplaySpan, error) {
 	case r.Since.Before(now.Add(-keptEvents)):
 		faults = append(faults, Fault{"/since", "is more than a week ago; the outbox keeps no more"})
 	}
+	until := timeOr(r.Until)
+	switch {
+	case r.Until == nil && !r.DryRun:
+		faults = append(faults, Fault{"/until", "must be what a dry run answered, so that nothing is started that it did not count"})
+	case until.After(now.Add(clockSlack)):
+		faults = append(faults, Fault{"/until", "is in the future"})
+	case r.Until != nil && until.Before(r.Since):
+		faults = append(faults, Fault{"/until", "is before since"})
+	}
 	for i, name := range r.Types {
 		if !isEventType(name) {
 			faults = append(faults, Fault{fmt.Sprintf("/types/%d", i), "is no type of events; see /asyncapi.json"})
@@ -199,5 +208,5 @@ func replaySpan(r operator.Replay, now time.Time) (ReplaySpan, error) {
 	if len(faults) > 0 {
 		return ReplaySpan{}, invalid(faults...)
 	}
-	return ReplaySpan{Since: r.Since, Types: r.Types, OrganizationID: organizationID}, nil
+	return ReplaySpan{Since: r.Since, Until: until, Types: r.Types, OrganizationID: organizationID}, nil
 }

@@ -28,7 +28,11 @@ func (f *fakeReplayer) Redrive(_ context.Context, ids []int64) (int, map[int64]e
 
 func (f *fakeReplayer) Plan(_ context.Context, what ReplaySpan) (ReplayPlan, error) {
 	f.spans = append(f.spans, what)
-	return ReplayPlan{Until: time.Now(), Events: 3, Jobs: map[string]int{"mail.send": 1, "cache.invalidate": 2}}, f.err
+	until := what.Until
+	if until.IsZero() {
+		until = time.Now()
+	}
+	return ReplayPlan{Until: until, Events: 3, Jobs: map[string]int{"mail.send": 1, "cache.invalidate": 2}}, f.err
 }
 
 func (f *fakeReplayer) Replay(ctx context.Context, what ReplaySpan) (ReplayPlan, int, error) {
@@ -196,6 +200,8 @@ func TestReplayOfEvents(t *testing.T) {
 	since := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
 	for _, body := range []string{`{"since":"2020-01-01T00:00:00Z"}`, `{"since":"2999-01-01T00:00:00Z"}`, `{"since":"` + since + `","types":["no.such"]}`,
 		`{"since":"` + since + `","organization_id":"x"}`, `{}`} {
+		body = strings.Replace(body, "{", `{"dry_run":true,`, 1)
+		body = strings.Replace(body, ",}", "}", 1)
 		g.call(t, testAdminKey, "POST", "/api/admin/events/replay", body).want(422)
 	}
 	_, watcher := g.readOnlyKey(t)
@@ -205,8 +211,19 @@ func TestReplayOfEvents(t *testing.T) {
 	if v.Total != 3 || v.Started != nil || f.started != 0 {
 		t.Errorf("a dry run gave %+v, started %d times", v, f.started)
 	}
-	g.call(t, testAdminKey, "POST", "/api/admin/events/replay", `{"since":"`+since+`","types":["deal.won"]}`).want(200).json(&v)
-	if v.Started == nil || *v.Started != 3 || f.started != 1 || !slices.Equal(f.spans[1].Types, []string{"deal.won"}) {
+	planned := v.Until
+	order := func(until time.Time) string {
+		return `{"since":"` + since + `","until":"` + until.Format(time.RFC3339Nano) + `","types":["deal.won"]}`
+	}
+	// What nobody has counted is not started.
+	for _, body := range []string{`{"since":"` + since + `"}`, order(time.Now().Add(time.Hour)), order(time.Now().Add(-2 * time.Hour))} {
+		g.call(t, testAdminKey, "POST", "/api/admin/events/replay", body).problem(422, "validation_failed", "/until")
+	}
+	if f.started != 0 {
+		t.Fatalf("%d replays were started of what nobody has counted", f.started)
+	}
+	g.call(t, testAdminKey, "POST", "/api/admin/events/replay", order(planned)).want(200).json(&v)
+	if v.Started == nil || *v.Started != 3 || f.started != 1 || !slices.Equal(f.spans[1].Types, []string{"deal.won"}) || !f.spans[1].Until.Equal(planned) {
 		t.Errorf("got %+v, %+v", v, f.spans)
 	}
 	if a := g.audit(t, "?action=event.replay&outcome=done"); len(a) != 1 || !strings.Contains(string(a[0].After), `"started":3`) {

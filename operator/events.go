@@ -124,16 +124,17 @@ type RedriveFailed struct {
 
 // A Replay says what is to be started again.
 type Replay struct {
-	Since          time.Time `json:"since" doc:"The outbox keeps a week"`
-	Types          []string  `json:"types,omitempty" maxItems:"50" doc:"Of events; left out: all"`
-	OrganizationID string    `json:"organization_id,omitempty" doc:"Left out: of all"`
-	DryRun         bool      `json:"dry_run,omitempty" doc:"Only count"`
+	Since          time.Time  `json:"since" doc:"The outbox keeps a week"`
+	Until          *time.Time `json:"until,omitempty" doc:"As the dry run answered it, so that nothing is started that it did not count; left out of a dry run: now"`
+	Types          []string   `json:"types,omitempty" maxItems:"50" doc:"Of events; left out: all"`
+	OrganizationID string     `json:"organization_id,omitempty" doc:"Left out: of all"`
+	DryRun         bool       `json:"dry_run,omitempty" doc:"Only count"`
 }
 
 // Replayed says what routing events again starts, or has started.
 type Replayed struct {
 	Since   time.Time      `json:"since"`
-	Until   time.Time      `json:"until"`
+	Until   time.Time      `json:"until" doc:"Events from then on are left alone"`
 	Events  int            `json:"events" doc:"That were looked at"`
 	Jobs    map[string]int `json:"jobs" doc:"That it starts, by kind. Jobs that clients asked for and that are done, or in hand, are none"`
 	Total   int            `json:"total"`

@@ -19,7 +19,7 @@ import (
 // A Plan says what a replay would do.
 type Plan struct {
 	Since time.Time
-	Until time.Time // when the plan was made
+	Until time.Time // when the plan was made, or earlier
 	Types []string  // of events; none: all
 	// OrganizationID narrows it to one; "": of all.
 	OrganizationID string
@@ -31,13 +31,17 @@ type Plan struct {
 // events or of all. The outbox keeps a week. A job.requested of a job that has ended, was overtaken by a
 // later run, or is still in River's hands starts nothing: that work was done, or will be.
 func PlanReplay(ctx context.Context, db *store.DB, table []jobs.Job, since time.Time, types []string) (Plan, error) {
-	return PlanReplayOf(ctx, db, table, "", since, types)
+	return PlanReplayOf(ctx, db, table, outbox.Span{Since: since, Types: types})
 }
 
-// PlanReplayOf is PlanReplay for the events of one organization, or with "" of all.
-func PlanReplayOf(ctx context.Context, db *store.DB, table []jobs.Job, organizationID string, since time.Time, types []string) (Plan, error) {
-	p := Plan{Since: since, Types: types, OrganizationID: organizationID, Jobs: make(map[string]int)}
-	if err := db.Pool().QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&p.Until); err != nil {
+// PlanReplayOf is PlanReplay for a part of the outbox. It ends at the present at the latest, and there where Until is zero.
+func PlanReplayOf(ctx context.Context, db *store.DB, table []jobs.Job, of outbox.Span) (Plan, error) {
+	p := Plan{Since: of.Since, Types: of.Types, OrganizationID: of.OrganizationID, Jobs: make(map[string]int)}
+	var until *time.Time
+	if !of.Until.IsZero() {
+		until = &of.Until
+	}
+	if err := db.Pool().QueryRow(ctx, `SELECT least(clock_timestamp(), $1::timestamptz)`, until).Scan(&p.Until); err != nil {
 		return p, err
 	}
 	err := outbox.Read(ctx, db.Pool(), p.span(), func(entries []outbox.Entry) error {

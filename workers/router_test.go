@@ -358,6 +358,16 @@ func TestReplay(t *testing.T) {
 	}
 	late := s.submitMany(1)
 	s.routed(late)
+	if _, err := s.db.Pool().Exec(t.Context(), `DELETE FROM river_job WHERE args ->> 'job_id' = $1`, late[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	// Who plans again until then counts what was counted, and nobody plans further than the present.
+	for until, want := range map[time.Time]int{p.Until: 2, {}: 3, time.Now().Add(time.Hour): 3} {
+		again, err := PlanReplayOf(t.Context(), s.db, s.table(), outbox.Span{Since: begun, Until: until, Types: p.Types})
+		if err != nil || again.Jobs["test.play"] != want || again.Until.After(time.Now().Add(time.Minute)) {
+			t.Errorf("planned %v until %s for %s, %v; want %d", again.Jobs, again.Until, until, err, want)
+		}
+	}
 	for _, want := range []int{2, 0} {
 		if n, err := Replay(t.Context(), s.db, s.table(), p); err != nil || n != want {
 			t.Fatalf("started %d, %v; want %d", n, err, want)

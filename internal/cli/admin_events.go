@@ -9,6 +9,7 @@ import (
 
 	"github.com/payaid/payaid/api"
 	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/events/outbox"
 	"github.com/payaid/payaid/events/stream"
 	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/jobs"
@@ -105,7 +106,7 @@ func (r replayer) Redrive(ctx context.Context, ids []int64) (done int, failed ma
 // Plan implements api.Replayer.
 func (r replayer) Plan(ctx context.Context, what api.ReplaySpan) (plan api.ReplayPlan, err error) {
 	err = r.with(ctx, func(db *store.DB) error {
-		p, err := workers.PlanReplayOf(ctx, db, r.table, what.OrganizationID, what.Since, what.Types)
+		p, err := workers.PlanReplayOf(ctx, db, r.table, outbox.Span(what))
 		plan = api.ReplayPlan{Until: p.Until, Events: p.Events, Jobs: p.Jobs}
 		return err
 	})
@@ -115,7 +116,7 @@ func (r replayer) Plan(ctx context.Context, what api.ReplaySpan) (plan api.Repla
 // Replay implements api.Replayer.
 func (r replayer) Replay(ctx context.Context, what api.ReplaySpan) (plan api.ReplayPlan, started int, err error) {
 	err = r.with(ctx, func(db *store.DB) error {
-		p, err := workers.PlanReplayOf(ctx, db, r.table, what.OrganizationID, what.Since, what.Types)
+		p, err := workers.PlanReplayOf(ctx, db, r.table, outbox.Span(what))
 		if err != nil {
 			return err
 		}
