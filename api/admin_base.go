@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -114,6 +115,35 @@ func (s *Server) act(ctx context.Context, a act, do func(tx pgx.Tx, note *act) e
 	return err
 }
 
+// actByParts carries out what commits by parts, and may take as long as the request may last: that it begins is noted
+// before, and how it ended even when nobody waits for that any more. do says how much is done, which stays so whatever
+// became of the rest, and what is to be noted of it.
+func (s *Server) actByParts(ctx context.Context, a act, do func() (done int, after map[string]any, err error)) error {
+	begins := a
+	begins.Action += "_begin"
+	if err := s.act(ctx, begins, func(pgx.Tx, *act) error { return nil }); err != nil {
+		return err
+	}
+	done, after, cause := do()
+	if done == 0 && cause != nil {
+		s.noteVain(ctx, a, cause)
+		return cause
+	}
+	if cause != nil {
+		after["broken_off"] = s.unexplained(cause)
+	}
+	a.After = after
+	ctx, cancel := unhurried(ctx)
+	defer cancel()
+	err := s.act(ctx, a, func(pgx.Tx, *act) error { return nil })
+	return cmp.Or(cause, err)
+}
+
+// unhurried detaches a note of the audit log from the request, whose end must not keep it from being written.
+func unhurried(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), actTime)
+}
+
 // noteVain notes what was not done, in a transaction of its own. The answer is the refusal, noted or not.
 func (s *Server) noteVain(ctx context.Context, a act, cause error) {
 	outcome := store.AuditFailed
@@ -123,6 +153,8 @@ func (s *Server) noteVain(ctx context.Context, a act, cause error) {
 	}
 	detail := s.unexplained(cause)
 	a.After = nil
+	ctx, cancel := unhurried(ctx)
+	defer cancel()
 	err := s.DB.AsOperator(ctx, actTime, func(tx pgx.Tx) error { return s.note(ctx, tx, a, outcome, detail) })
 	if err != nil {
 		s.Log.Error("an act is not in the audit log", "action", a.Action, "target", a.Target, "target_id", a.ID,

@@ -111,26 +111,21 @@ func (s *Server) redriveDead(ctx context.Context, in *redriveInput) (*redriveOut
 		a.ID, a.Before = strconv.Itoa(len(in.Body.IDs))+" of them", map[string]any{"ids": in.Body.IDs}
 	}
 	out := operator.Redriven{Failed: []operator.RedriveFailed{}}
-	done, failed, cause := s.Replayer.Redrive(ctx, in.Body.IDs)
-	for id, why := range failed {
-		out.Failed = append(out.Failed, operator.RedriveFailed{ID: id, Reason: why.Error()})
-	}
-	slices.SortFunc(out.Failed, func(a, b operator.RedriveFailed) int { return cmp.Compare(a.ID, b.ID) })
-	out.Done = done
-	// What is done is done, each in a transaction of its own: it is noted whatever became of the rest.
-	err := s.act(ctx, a, func(_ pgx.Tx, note *act) error {
-		note.After = map[string]int{"done": done, "failed": len(failed)}
-		if done == 0 {
-			return cause
+	err := s.actByParts(ctx, a, func() (int, map[string]any, error) {
+		done, failed, err := s.Replayer.Redrive(ctx, in.Body.IDs)
+		for id, why := range failed {
+			out.Failed = append(out.Failed, operator.RedriveFailed{ID: id, Reason: why.Error()})
 		}
-		return nil
+		out.Done = done
+		return done, map[string]any{"done": done, "failed": len(failed)}, err
 	})
-	if err == nil && done > 0 {
+	if out.Done > 0 {
 		s.Hints.OutboxChanged()
 	}
-	if err = cmp.Or(err, cause); err != nil {
+	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(out.Failed, func(a, b operator.RedriveFailed) int { return cmp.Compare(a.ID, b.ID) })
 	return &redriveOutput{out}, nil
 }
 
@@ -159,25 +154,26 @@ func (s *Server) replayEvents(ctx context.Context, in *replayEventsInput) (*repl
 		show(plan)
 		return &replayEventsOutput{v}, err
 	}
-	plan, started, cause := s.Replayer.Replay(ctx, span)
-	show(plan)
-	v.Started = &started
-	err = s.act(ctx, act{Action: "event.replay", Target: "events", ID: "since " + v.Since.Format(time.RFC3339), OrganizationID: span.OrganizationID,
-		Before: map[string]any{"types": span.Types, "until": v.Until, "events": v.Events, "jobs": v.Jobs}}, func(_ pgx.Tx, note *act) error {
-		note.After = map[string]int{"started": started}
-		if started == 0 {
-			return cause
-		}
-		return nil
+	a := act{Action: "event.replay", Target: "events", ID: "since " + v.Since.Format(time.RFC3339), OrganizationID: span.OrganizationID,
+		Before: map[string]any{"types": span.Types, "until": span.Until.UTC()}}
+	err = s.actByParts(ctx, a, func() (int, map[string]any, error) {
+		plan, started, err := s.Replayer.Replay(ctx, span)
+		show(plan)
+		v.Started = &started
+		return started, map[string]any{"started": started, "events": v.Events, "jobs": v.Jobs}, err
 	})
-	if err = cmp.Or(err, cause); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return &replayEventsOutput{v}, nil
 }
 
-// keptEvents is how long the outbox keeps events.
-const keptEvents = 8 * 24 * time.Hour
+const (
+	// keptEvents is how long the outbox keeps events.
+	keptEvents = 8 * 24 * time.Hour
+	// clockSlack is how far this machine's clock may be behind that of the database, which says until when a plan is.
+	clockSlack = time.Minute
+)
 
 func replaySpan(r operator.Replay, now time.Time) (ReplaySpan, error) {
 	var faults []Fault

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/payaid/payaid/events"
+	"github.com/payaid/payaid/internal/store"
 	"github.com/payaid/payaid/operator"
 )
 
@@ -228,5 +229,69 @@ func TestReplayOfEvents(t *testing.T) {
 	}
 	if a := g.audit(t, "?action=event.replay&outcome=done"); len(a) != 1 || !strings.Contains(string(a[0].After), `"started":3`) {
 		t.Errorf("the audit log has %+v", a)
+	}
+}
+
+// A lateReplayer does a part of what it is asked for, and then the request's time is over.
+type lateReplayer struct {
+	fakeReplayer
+	over func()
+	done int
+}
+
+func (f *lateReplayer) Redrive(ctx context.Context, _ []int64) (int, map[int64]error, error) {
+	f.over()
+	return f.done, nil, ctx.Err()
+}
+
+func (f *lateReplayer) Replay(ctx context.Context, what ReplaySpan) (ReplayPlan, int, error) {
+	f.over()
+	return ReplayPlan{Until: what.Until, Events: 9}, f.done, ctx.Err()
+}
+
+// Who asks for more than a request has time for is in the audit log with what was begun and what was done.
+func TestWhatIsBrokenOffIsNoted(t *testing.T) {
+	t.Parallel()
+	f := &lateReplayer{}
+	g := newRig(t, func(c *Config) { c.Replayer = f })
+	x := &exchange{server: g.Server, id: "req-1", from: someAddress,
+		caller: Operator{KeyID: "admin", OrganizationID: store.OperatorOrganization, Role: store.RoleAdmin}.caller()}
+	now := time.Now()
+	replay := func(ctx context.Context) error {
+		_, err := g.replayEvents(ctx, &replayEventsInput{operator.Replay{Since: now.Add(-time.Hour), Until: &now}})
+		return err
+	}
+	redrive := func(ctx context.Context) error {
+		_, err := g.redriveDead(ctx, &redriveInput{operator.Redrive{All: true}})
+		return err
+	}
+	noted := 0
+	for _, c := range []struct {
+		action         string
+		do             func(context.Context) error
+		done           int
+		outcome, after string
+	}{
+		{"event.replay", replay, 2, "done", `"started":2`},
+		{"event.replay", replay, 0, "failed", ""},
+		{"event.redrive", redrive, 2, "done", `"done":2`},
+		{"event.redrive", redrive, 0, "failed", ""},
+	} {
+		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), exchangeKey{}, x))
+		f.done, f.over = c.done, func() {
+			noted++
+			if a := g.audit(t, ""); len(a) != 2*noted-1 || a[0].Action != c.action+"_begin" || a[0].Outcome != "done" {
+				t.Errorf("%s that has begun is noted as %+v", c.action, a)
+			}
+			cancel()
+		}
+		if err := c.do(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s answered %v", c.action, err)
+		}
+		a := g.audit(t, "?action="+c.action)
+		if len(a) == 0 || a[0].Outcome != c.outcome || !strings.Contains(string(a[0].After), c.after) ||
+			strings.Contains(string(a[0].After), "broken_off") != (c.done > 0) {
+			t.Errorf("%s that was broken off after %d is noted as %+v", c.action, c.done, a)
+		}
 	}
 }
