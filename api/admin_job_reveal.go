@@ -53,20 +53,12 @@ func (s *Server) adminFollowJob(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var organizationID string
-	find := func(tx pgx.Tx) (err error) {
+	// Also who says to come back: what they have seen is for them to say.
+	err = s.act(r.Context(), act{Action: "job.follow", Target: "job", ID: id}, func(tx pgx.Tx, note *act) (err error) {
 		organizationID, err = store.OrganizationOfJob(r.Context(), tx, id)
+		note.OrganizationID = organizationID
 		return err
-	}
-	if r.Header.Get("Last-Event-ID") == "" && r.URL.Query().Get("last_event_id") == "" {
-		// Whoever comes back has been noted.
-		err = s.act(r.Context(), act{Action: "job.follow", Target: "job", ID: id}, func(tx pgx.Tx, note *act) error {
-			err := find(tx)
-			note.OrganizationID = organizationID
-			return err
-		})
-	} else {
-		err = s.lookAtAll(r.Context(), find)
-	}
+	})
 	if err != nil {
 		return err
 	}
