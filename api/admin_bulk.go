@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,7 +37,7 @@ func (s *Server) previewBulk(ctx context.Context, in *previewBulkInput) (*previe
 		return nil, err
 	}
 	p := operator.BulkPreview{Action: in.Body.Action, Filter: in.Body.Filter, Count: len(m.Items), Capped: m.Capped, ByStatus: m.ByStatus,
-		ByKind: m.ByKind, Organizations: len(m.ByOrganization), Skipped: map[string]int{}, Sample: make([]operator.BulkJob, len(m.Sample)), AsOf: time.Now().UTC()}
+		ByKind: m.ByKind, Organizations: len(m.ByOrganization), Skipped: map[string]int{}, Sample: make([]operator.BulkJob, len(m.Sample)), AsOf: m.AsOf.UTC()}
 	for _, i := range m.Items {
 		if reason := store.BulkUnfit(in.Body.Action, i.Status, i.Status); reason != "" {
 			p.Skipped[reason]++
@@ -48,39 +49,50 @@ func (s *Server) previewBulk(ctx context.Context, in *previewBulkInput) (*previe
 		p.Sample[i] = operator.BulkJob{ID: j.ID, Internal: j.Internal, Kind: j.Kind, Status: j.Status, OrganizationName: j.OrganizationName,
 			CreatedAt: j.CreatedAt.UTC(), ErrorCode: j.ErrorCode, Reason: store.BulkUnfit(in.Body.Action, j.Status, j.Status)}
 	}
-	if p.Token, err = bulkToken(outbox.NewID(), p.Action, p.Filter, p.Count); err != nil {
+	if p.Token, err = (sight{outbox.NewID(), p.AsOf}).token(p.Action, p.Filter, p.Count); err != nil {
 		return nil, err
 	}
 	return &previewBulkOutput{p}, nil
 }
 
-// bulkToken ties an order to a preview. It keeps nobody from anything, except from mixing two up, and from confirming
-// one twice: it begins with the id that the bulk action gets.
-func bulkToken(id, action string, f operator.BulkFilter, count int) (string, error) {
+// A sight is what an order has of its preview: the id that the bulk action gets, and when the jobs were counted, zero
+// where nobody did.
+type sight struct {
+	id   string
+	asOf time.Time
+}
+
+// token ties an order to a preview. It keeps nobody from anything, except from mixing two up, and from confirming one
+// twice: it begins with the id.
+func (s sight) token(action string, f operator.BulkFilter, count int) (string, error) {
 	data, err := json.Marshal(f)
 	if err != nil {
 		return "", fmt.Errorf("encode the filter of a bulk action: %w", err)
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d", id, action, data, count))
-	return id + "." + hex.EncodeToString(sum[:12]), nil
+	open := s.id + "." + strconv.FormatInt(s.asOf.UnixMicro(), 36)
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d", open, action, data, count))
+	return open + "." + hex.EncodeToString(sum[:12]), nil
 }
 
-// bulkID is the id that the bulk action of an order gets. An order without a preview is of nothing that was seen before.
-func bulkID(o operator.BulkOrder) (string, error) {
+// sightOf reads it from the token. An order without one is of nothing that was seen before.
+func sightOf(o operator.BulkOrder) (sight, error) {
 	if o.Token == "" {
-		return outbox.NewID(), nil
+		return sight{id: outbox.NewID()}, nil
 	}
-	text, _, _ := strings.Cut(o.Token, ".")
-	if id, ok := canonicalID(text); ok {
-		token, err := bulkToken(id, o.Action, o.Filter, o.Expected)
+	text, rest, _ := strings.Cut(o.Token, ".")
+	at, _, _ := strings.Cut(rest, ".")
+	id, ok := canonicalID(text)
+	if micros, err := strconv.ParseInt(at, 36, 64); ok && err == nil {
+		seen := sight{id, time.UnixMicro(micros)}
+		token, err := seen.token(o.Action, o.Filter, o.Expected)
 		if err != nil {
-			return "", err
+			return sight{}, err
 		}
 		if o.Token == token {
-			return id, nil
+			return seen, nil
 		}
 	}
-	return "", invalid(Fault{"/token", "is of a preview with another action, filter or count; ask for one of this order"})
+	return sight{}, invalid(Fault{"/token", "is of a preview with another action, filter or count; ask for one of this order"})
 }
 
 // confirmedBefore refuses the second of two clicks.
@@ -110,7 +122,7 @@ type bulkOutput struct {
 	Body     operator.BulkAction
 }
 
-// createBulk has something done with all jobs that match now. A worker does it.
+// createBulk has something done with all jobs that match now, a deletion only with those of its preview. A worker does it.
 func (s *Server) createBulk(ctx context.Context, in *createBulkInput) (*bulkOutput, error) {
 	o := in.Body
 	a := act{Action: "bulk." + o.Action, Target: "bulk"}
@@ -146,26 +158,32 @@ func (x *exchange) operatorOrigin() outbox.Origin {
 }
 
 // matchAsExpected finds the jobs of an order, if they are about as many as its preview found, and nobody has confirmed
-// that. The id is the bulk action's.
+// that. What is deleted nobody can bring back: what ended after the preview is left out, and more than that found is
+// refused. The id is the bulk action's.
 func (s *Server) matchAsExpected(ctx context.Context, o operator.BulkOrder) (id string, m store.BulkMatches, err error) {
 	f, err := bulkFilter(o.Filter, o.Action)
 	if err != nil {
 		return "", m, err
 	}
-	if id, err = bulkID(o); err != nil {
+	seen, err := sightOf(o)
+	if err != nil {
 		return "", m, err
 	}
-	if err = s.unconfirmed(ctx, id); err != nil {
+	if err = s.unconfirmed(ctx, seen.id); err != nil {
 		return "", m, err
 	}
 	if m, err = s.DB.MatchJobs(ctx, f, matchTime); err != nil {
 		return "", m, err
 	}
+	if o.Action == store.BulkDelete && !seen.asOf.IsZero() {
+		m.LeaveOutEndedAfter(seen.asOf)
+	}
 	const slack, share = 10, 20
-	if off := len(m.Items) - o.Expected; max(off, -off) > max(slack, o.Expected/share) {
+	off := len(m.Items) - o.Expected
+	if max(off, -off) > max(slack, o.Expected/share) || off > 0 && o.Action == store.BulkDelete {
 		return "", m, refuse("bulk_changed", fmt.Sprintf("the preview found %d jobs, and now %d match; look at a new preview", o.Expected, len(m.Items)))
 	}
-	return id, m, nil
+	return seen.id, m, nil
 }
 
 func (s *Server) insertBulk(ctx context.Context, tx pgx.Tx, id string, o operator.BulkOrder, m store.BulkMatches) (store.BulkAction, error) {

@@ -174,6 +174,31 @@ func TestBulkIsRefused(t *testing.T) {
 	g.call(t, testAdminKey, "POST", "/api/admin/bulk", strings.Replace(order, "120", "112", 1)).want(202)
 }
 
+// What ended after somebody looked is not deleted: nobody has seen it, and nobody can bring it back.
+func TestBulkDeletesWhatWasPreviewed(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	org, _ := g.organization(t)
+	g.failedJobs(t, org, 20)
+	const about = `"action":"delete","filter":{"status":"failed"}`
+	var p operator.BulkPreview
+	g.call(t, testAdminKey, "POST", "/api/admin/bulk/preview", `{`+about+`}`).want(200).json(&p)
+	g.execute(t, `UPDATE jobs SET finished_at = now() WHERE id::text LIKE '%1'`) // 2 were tried again, and failed
+	g.execute(t, `INSERT INTO jobs (organization_id, id, kind, queue, status, max_attempts, input, error, event_id, finished_at)
+		SELECT organization_id, gen_random_uuid(), kind, queue, status, max_attempts, input, error, gen_random_uuid(), now() FROM jobs LIMIT 5`)
+	var b operator.BulkAction
+	g.call(t, testAdminKey, "POST", "/api/admin/bulk", fmt.Sprintf(`{%s,"expected":20,"token":%q}`, about, p.Token)).want(202).json(&b)
+	if b.Total != 18 {
+		t.Errorf("%d jobs are to be deleted, want the 18 that were looked at and stand as they did", b.Total)
+	}
+	if n := g.count(t, `SELECT count(*) FROM bulk_items i JOIN jobs j ON j.id = i.job_id WHERE i.job_id::text LIKE '0197bbbb%' AND i.job_id::text NOT LIKE '%1'`); n != 18 {
+		t.Errorf("%d of them are written down", n)
+	}
+	// Without a token there is no such moment, and one more than expected is too many.
+	g.call(t, testAdminKey, "POST", "/api/admin/bulk", `{`+about+`,"expected":24}`).problem(409, "bulk_changed")
+	g.call(t, testAdminKey, "POST", "/api/admin/bulk", `{`+about+`,"expected":25}`).want(202)
+}
+
 // What a list of jobs can be narrowed by, a bulk action can be, under the same name and within the same bounds. One job is
 // no bulk, and in which order the jobs are shown is nothing to it.
 func TestBulkActionsHaveTheFiltersOfTheList(t *testing.T) {

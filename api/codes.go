@@ -22,7 +22,7 @@ var codes = map[string]code{
 	"not_acceptable":            {http.StatusNotAcceptable, "Not acceptable", "The answer doesn't come in that form."},
 	"request_timeout":           {http.StatusRequestTimeout, "Request timeout", "The body came too slowly."},
 	"already_finished":          {http.StatusConflict, "Already finished", "The job has ended, so this can't be done to it any more."},
-	"bulk_changed":              {http.StatusConflict, "Bulk changed", "By now another number of jobs match than the preview found, by much; look at a new one."},
+	"bulk_changed":              {http.StatusConflict, "Bulk changed", "By now another number of jobs match than the preview found, by much, or more than are to be deleted; look at a new one."},
 	"bulk_confirmed":            {http.StatusConflict, "Confirmed before", "The preview was confirmed before; the detail names the bulk action that does it. Look at a new one to do it again."},
 	"conflict":                  {http.StatusConflict, "Conflict", "It was changed at the same time; read it and try again."},
 	"invalid_transition":        {http.StatusConflict, "Invalid transition", "It does not go from the state that it is in to that one; the detail says where it goes."},

@@ -56,12 +56,13 @@ type BulkJob struct {
 	Reason           string    `json:"reason" doc:"Why it would be left as it is; empty: it would not"`
 }
 
-// A BulkOrder has something done with all jobs that match in this moment.
+// A BulkOrder has something done with all jobs that match in this moment. Of those a deletion leaves out what ended after
+// the preview that its token is of.
 type BulkOrder struct {
 	Action   string     `json:"action" enum:"retry,cancel,delete"`
 	Filter   BulkFilter `json:"filter"`
-	Expected int        `json:"expected" minimum:"0" doc:"count of the preview: where it is another number by now, by much, nothing is done"`
-	Token    string     `json:"token,omitempty" maxLength:"100" doc:"Of the preview; it must be of the same action, filter and count, and counts once"`
+	Expected int        `json:"expected" minimum:"0" doc:"count of the preview: where it is another number by now, by much, or by any for a deletion of more, nothing is done"`
+	Token    string     `json:"token,omitempty" maxLength:"100" doc:"Of the preview; it must be of the same action, filter and count, and counts once. With it a deletion leaves out what ended since"`
 }
 
 // A BulkAction is what is being done with many jobs, and how far it has come. Nothing that came to match after it was

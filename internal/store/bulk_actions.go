@@ -72,6 +72,8 @@ type BulkItem struct {
 	Outcome        *string `db:"outcome"` // nil: its turn has not come
 	Reason         *string `db:"reason"`
 	Detail         *string `db:"detail"`
+
+	EndedAt *time.Time `db:"-"` // as it was when it was matched; not kept
 }
 
 const bulkItemColumns = `n, of_organization::text, job_id::text, river_job_id, run, status, outcome, reason, detail`

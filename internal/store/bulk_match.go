@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -50,6 +51,7 @@ func hasEnded(status string) bool {
 
 // BulkMatches are the jobs that a filter lets through, as they stood in one moment.
 type BulkMatches struct {
+	AsOf     time.Time // by the clock of the database
 	Items    []BulkItem
 	Capped   bool // there are more than MostInBulk; these are the newest
 	ByStatus map[string]int
@@ -69,6 +71,9 @@ func (db *DB) MatchJobs(ctx context.Context, f AdminJobFilter, atMost time.Durat
 	until := time.Now().Add(atMost)
 	m := BulkMatches{ByStatus: make(map[string]int), ByKind: make(map[string]int), ByOrganization: make(map[string]int)}
 	err := db.asOperator(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, atMost, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&m.AsOf); err != nil {
+			return fmt.Errorf("find jobs for a bulk action: %w", err)
+		}
 		for at := (AdminJobPlace{}); !at.Done() && !m.Capped; {
 			if time.Now().After(until) {
 				return fmt.Errorf("find jobs for a bulk action: %w", ErrSlow)
@@ -96,7 +101,7 @@ func (m *BulkMatches) add(list []AdminJob) {
 		}
 		m.ByStatus[j.Status]++
 		m.ByKind[j.Kind]++
-		item := BulkItem{OrganizationID: j.OrganizationID, Run: j.Run, Status: j.Status}
+		item := BulkItem{OrganizationID: j.OrganizationID, Run: j.Run, Status: j.Status, EndedAt: j.FinishedAt}
 		if id := j.ID; j.Internal {
 			item.OrganizationID = nil // as its arguments say, which may be anything
 			item.RiverJobID = j.RiverJobID
@@ -108,4 +113,9 @@ func (m *BulkMatches) add(list []AdminJob) {
 		}
 		m.Items = append(m.Items, item)
 	}
+}
+
+// LeaveOutEndedAfter drops the jobs that ended after a moment.
+func (m *BulkMatches) LeaveOutEndedAfter(at time.Time) {
+	m.Items = slices.DeleteFunc(m.Items, func(i BulkItem) bool { return i.EndedAt != nil && i.EndedAt.After(at) })
 }
