@@ -139,7 +139,7 @@ func (s *Server) adminCancelJob(ctx context.Context, in *adminJobInput) (*jobRef
 	})
 }
 
-// adminDeleteJob deletes a job that has ended. Its effects, calls and mails stay.
+// adminDeleteJob deletes a job that has ended. Its effects, calls and mails stay until they are cleaned up.
 func (s *Server) adminDeleteJob(ctx context.Context, in *adminJobInput) (*struct{}, error) {
 	_, err := s.actOnJob(ctx, "delete", in.ID, aJobAct{
 		requested: func(ctx context.Context, tx pgx.Tx, x *exchange, j store.Job) (bool, error) {

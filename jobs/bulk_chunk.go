@@ -85,7 +85,7 @@ func (c *chunk) requested(ctx context.Context, b *pgx.Batch, i store.BulkItem, f
 		_, err := outbox.Queue(b, originOfBulk(j), events.JobCancelled{JobID: j.ID, Kind: j.Kind, Version: j.Version + 1, Callback: j.CallsBack})
 		return err
 	}
-	store.QueueDeleteJob(b, j.OrganizationID, j.ID)
+	store.QueueDelete(b, j)
 	return nil
 }
 

@@ -264,7 +264,7 @@ func TestBulkStops(t *testing.T) {
 	}
 }
 
-// What is cancelled says so, and what is deleted leaves nothing. Each leaves alone what it can't be done with.
+// What is cancelled says so, and of what is deleted only what it did and cost stays. Each leaves alone what it can't be done with.
 func TestBulkCancelsAndDeletes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -272,6 +272,11 @@ func TestBulkCancelsAndDeletes(t *testing.T) {
 	s.owner(`UPDATE jobs SET status = 'queued', error = NULL, finished_at = NULL, run_at = now() + interval '1 hour' WHERE id::text LIKE '%1'`)
 	s.owner(`INSERT INTO job_attempts (organization_id, job_id, kind, queue, run, attempt, outcome, fingerprint) SELECT organization_id, id, kind, queue, 1, 1, 'failed', '0123456789abcdef' FROM jobs`)
 	s.owner(`INSERT INTO job_events (organization_id, job_id, seq, type, data) SELECT organization_id, id, 1, 'status', '{}' FROM jobs`)
+	s.owner(`INSERT INTO job_effects (organization_id, job_id, effect_key, state, attempt) SELECT organization_id, id, 'k', 'done', 1 FROM jobs`)
+	s.owner(`INSERT INTO mail_messages (organization_id, id, stream) SELECT organization_id, id, 'transactional' FROM jobs`)
+	s.owner(`INSERT INTO ai_calls (organization_id, id, job_id, attempt, kind, provider, model, outcome, started_at, created_at)
+		SELECT organization_id, id, id, 1, 'ai.chat', 'groq', 'm', 'ok', now(), now() - interval '1 day' FROM jobs`)
+	s.owner(`UPDATE ai_usage_until SET until = now()`)
 	s.bulkWorker()
 	group := store.AdminJobFilter{Fingerprint: "0123456789abcdef"}
 	id := s.bulk(store.BulkCancel, group, 30)
@@ -286,6 +291,11 @@ func TestBulkCancelsAndDeletes(t *testing.T) {
 	s.bulkEnds(id, store.BulkDone, 27, map[string]int{"changed": 3})
 	if j, a, e := s.count(`SELECT count(*) FROM jobs`), s.count(`SELECT count(*) FROM job_attempts WHERE job_id IS NOT NULL`), s.count(`SELECT count(*) FROM job_events`); j != 3 || a != 3 || e != 3 {
 		t.Errorf("%d jobs, %d attempts and %d events are left", j, a, e)
+	}
+	for _, kept := range []string{"job_effects", "mail_messages", "ai_calls"} {
+		if n := s.count(`SELECT count(*) FROM ` + kept); n != 30 {
+			t.Errorf("%d of 30 %s stay on the books", n, kept)
+		}
 	}
 }
 

@@ -193,24 +193,26 @@ func (r RiverRow) arg(name string) string {
 	return text
 }
 
-// Effects, calls and mails stay: they are the receipts of what happened.
+// Effects, calls and mails stay until they are cleaned up: they are the receipts of what happened, and of what it cost.
 const deleteEndedJob = `
 WITH gone AS (
     DELETE FROM jobs WHERE organization_id = $1 AND id = $2 AND finished_at IS NOT NULL
     RETURNING organization_id, id
 ), told AS (
     DELETE FROM job_events e USING gone WHERE e.organization_id = gone.organization_id AND e.job_id = gone.id
+), attempts AS (
+    DELETE FROM job_attempts a USING gone WHERE a.organization_id = gone.organization_id AND a.job_id = gone.id
 )
-SELECT count(*) FROM gone`
+SELECT FROM gone`
 
-// DeleteEndedJob deletes a job that has ended, with what it told those who followed it. What it did outside and what it
-// cost stays on the books. One that has not ended is ErrConflict.
+// DeleteEndedJob deletes a job that has ended, with its attempts and what it told those who followed it. What it did
+// outside and what it cost stays on the books. One that has not ended is ErrConflict.
 func DeleteEndedJob(ctx context.Context, tx pgx.Tx, organizationID, id string) error {
-	var n int
-	if err := tx.QueryRow(ctx, deleteEndedJob, organizationID, id).Scan(&n); err != nil {
+	tag, err := tx.Exec(ctx, deleteEndedJob, organizationID, id)
+	if err != nil {
 		return fmt.Errorf("delete job %s: %w", id, err)
 	}
-	if n == 0 {
+	if tag.RowsAffected() == 0 {
 		return fmt.Errorf("delete job %s: %w", id, ErrConflict)
 	}
 	return nil

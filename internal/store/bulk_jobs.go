@@ -83,26 +83,7 @@ func LockRiverStatus(ctx context.Context, tx pgx.Tx, id int64) (status string, e
 	return status, nil
 }
 
-// The children go with the job, as when it is cleaned up. Calls of models that are not added up yet stay until they are
-// cleaned up: they cost money.
-const deleteJob = `
-WITH gone AS (
-    DELETE FROM jobs WHERE organization_id = $1 AND id = $2 AND finished_at IS NOT NULL RETURNING organization_id, id
-), effects AS (
-    DELETE FROM job_effects e USING gone WHERE e.organization_id = gone.organization_id AND e.job_id = gone.id
-), told AS (
-    DELETE FROM job_events t USING gone WHERE t.organization_id = gone.organization_id AND t.job_id = gone.id
-), attempts AS (
-    DELETE FROM job_attempts a USING gone WHERE a.organization_id = gone.organization_id AND a.job_id = gone.id
-), calls AS (
-    DELETE FROM ai_calls c USING gone WHERE c.organization_id = gone.organization_id AND c.job_id = gone.id
-    AND c.created_at < (SELECT until FROM ai_usage_until)
-), mails AS (
-    DELETE FROM mail_messages m USING gone WHERE m.organization_id = gone.organization_id AND m.id = gone.id
-)
-SELECT FROM gone`
-
-// QueueDeleteJob adds to a batch the deletion of a job that has ended, with all that belongs to it alone.
-func QueueDeleteJob(b *pgx.Batch, organizationID, id string) {
-	b.Queue(deleteJob, organizationID, id).Exec(oneRow)
+// QueueDelete adds to a batch what DeleteEndedJob does, for a job that is locked and has ended.
+func QueueDelete(b *pgx.Batch, j BulkJob) {
+	b.Queue(deleteEndedJob, j.OrganizationID, j.ID).Exec(oneRow)
 }

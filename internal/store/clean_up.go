@@ -13,7 +13,7 @@ import (
 type Retention struct {
 	IdempotencyKeys time.Duration
 	JobEvents       time.Duration // after the job's end
-	Jobs            time.Duration // after their end, with effects, attempts, calls and mails
+	Jobs            time.Duration // after their end, with effects, attempts, calls and mails; of deleted ones, after those
 	APIKeys         time.Duration // after revocation or expiry
 	BegunCalls      time.Duration // of providers, whose process died; they become lost ones
 	UsageHours      time.Duration // of models, added up
@@ -71,6 +71,23 @@ DELETE FROM ai_calls WHERE ctid IN (
       AND NOT EXISTS (SELECT FROM jobs j WHERE j.organization_id = c.organization_id AND j.id = c.job_id)
     LIMIT $2)`
 
+// Of such jobs as well, and mails that were noted and never had a job. Their ids are those of the jobs, and tell the time:
+// there is an index over them.
+const deleteStrayMails = `
+DELETE FROM mail_messages WHERE ctid IN (
+    SELECT m.ctid FROM mail_messages m
+    WHERE m.created_at < $1
+      AND m.id < (lpad(to_hex((extract(epoch FROM $1::timestamptz) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+      AND NOT EXISTS (SELECT FROM jobs j WHERE j.organization_id = m.organization_id AND j.id = m.id)
+    LIMIT $2)`
+
+const deleteStrayEffects = `
+DELETE FROM job_effects WHERE ctid IN (
+    SELECT e.ctid FROM job_effects e
+    WHERE e.started_at < $1
+      AND NOT EXISTS (SELECT FROM jobs j WHERE j.organization_id = e.organization_id AND j.id = e.job_id)
+    LIMIT $2)`
+
 const deleteAPIKeys = `
 DELETE FROM api_keys WHERE ctid IN (
     SELECT ctid FROM api_keys WHERE least(revoked_at, expires_at) < $1 LIMIT $2)`
@@ -101,6 +118,8 @@ func (db *DB) CleanUp(ctx context.Context, r Retention) error {
 		{"calls under way", loseOldCalls, r.BegunCalls},
 		{"jobs", deleteJobs, r.Jobs},
 		{"calls of deleted jobs", deleteStrayCalls, r.Jobs},
+		{"mails of deleted jobs", deleteStrayMails, r.Jobs},
+		{"effects of deleted jobs", deleteStrayEffects, r.Jobs},
 		{"attempts", deleteJobAttempts, r.Jobs},
 		{"bulk actions", deleteBulkActions, r.Jobs},
 		{"attempts of internal jobs", deleteInternalAttempts, r.InternalJobs},
