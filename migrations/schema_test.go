@@ -92,7 +92,8 @@ var structure = map[string]fault{
 			'idx_ai_reservations_created', 'idx_ai_calls_begun_started',
 			'idx_jobs_finished_kind', 'idx_jobs_ai_finished', 'idx_ai_usage_hours_hour', 'idx_mail_messages_open', 'idx_mail_events_created',
 			'idx_webhook_deliveries_finished', 'idx_webhook_attempts_created', -- the operator's figures of all
-			'idx_ai_calls_id', 'idx_mail_recipients_backwards', 'idx_mail_recipients_queue', -- the operator's lists of all
+			'idx_ai_calls_id', 'idx_mail_recipients_backwards', 'idx_mail_recipients_queue', 'idx_mail_messages_rare',
+			'idx_webhook_deliveries_id', 'idx_webhook_deliveries_failed', -- the operator's lists of all
 			'idx_mail_messages_id', -- what comes back from mail servers names no organization
 			'idx_webhook_events_created', 'idx_webhook_deliveries_created',
 			'job_attempts_pkey', 'idx_job_attempts_river', 'idx_job_attempts_fingerprint', 'idx_job_attempts_failed',

@@ -80,7 +80,12 @@ func AnyMails(ctx context.Context, tx pgx.Tx, f AnyMailFilter) ([]AnyMail, error
 }
 
 func (f AnyMailFilter) where(ctx context.Context, tx pgx.Tx) (w whereClause, err error) {
-	w.text("state = ?", f.State)
+	switch f.State {
+	case MailFailed, MailSuppressed, MailCancelled: // have an index of their own, which the statement must name
+		w.conditions = append(w.conditions, "state = '"+f.State+"'")
+	default:
+		w.text("state = ?", f.State)
+	}
 	w.text("organization_id = ?", f.OrganizationID)
 	w.text("stream = ?", f.Stream)
 	w.text("id = ?", f.ID)

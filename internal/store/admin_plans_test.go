@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ SELECT n, ('0197bbbb-0000-7000-8000-' || lpad(to_hex(n % 2000 + 1), 12, '0'))::u
 FROM generate_series(1, 40000) n;
 
 INSERT INTO mail_messages (organization_id, id, state, stream, template)
-SELECT organization_id, id, CASE WHEN n <= 20 THEN 'unknown' ELSE 'accepted' END, 'transactional', 'invoice' FROM every;
+SELECT organization_id, id, CASE WHEN n <= 20 THEN 'unknown' WHEN n <= 80 THEN (ARRAY['failed', 'suppressed', 'cancelled'])[n % 3 + 1] ELSE 'accepted' END, 'transactional', 'invoice' FROM every;
 
 INSERT INTO mail_recipients (organization_id, message_id, position, field, address, state, queue_id)
 SELECT organization_id, id, 1, 'to', CASE WHEN n <= 20 THEN 'r' || n || '@rare.example' WHEN n % 2 = 0 THEN 'Info@busy.example' ELSE 'c' || n || '@busy.example' END,
@@ -32,7 +33,15 @@ INSERT INTO ai_calls (organization_id, id, job_id, attempt, kind, provider, mode
 SELECT organization_id, id, id, 1, 'ai.chat', CASE WHEN n % 2 = 0 THEN 'ollama' ELSE 'groq' END, 'm', 'ok', now() FROM every;
 
 INSERT INTO jobs (organization_id, id, kind, queue, max_attempts, input, event_id, created_at)
-SELECT organization_id, id, 'ai.chat', 'ai', 1, '{}', id, timestamptz '2025-07-01' + n * interval '1 minute' FROM every`
+SELECT organization_id, id, 'ai.chat', 'ai', 1, '{}', id, timestamptz '2025-07-01' + n * interval '1 minute' FROM every;
+
+INSERT INTO webhook_endpoints (organization_id, id, url, events, secret)
+SELECT id, id, 'https://x.example/', '{*}', 'whsec_' || repeat('x', 44) FROM organizations;
+
+INSERT INTO webhook_deliveries (organization_id, id, lane_id, endpoint_id, event_id, event_type, purpose, status, next_attempt_at, finished_at, created_at)
+SELECT organization_id, (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '70008000' || lpad(to_hex(n), 12, '0'))::uuid, organization_id,
+       organization_id, id, 'invoice.paid', 'event', CASE WHEN n <= 20 THEN 'failed' ELSE 'succeeded' END, NULL, now(), at
+FROM (SELECT *, timestamptz '2025-07-01' + n * interval '1 minute' AS at FROM every) AS each`
 
 // TestPlansForAll: what operators list over all organizations is read through indexes, about as many rows as are shown.
 func TestPlansForAll(t *testing.T) {
@@ -71,7 +80,8 @@ func listsForAll() map[string]func(context.Context, pgx.Tx) error {
 	all := make(map[string]func(context.Context, pgx.Tx) error)
 	for name, f := range map[string]store.AnyMailFilter{
 		"": {}, "page": {Before: middle}, "of an organization": {OrganizationID: one}, "of a state": {State: "accepted"},
-		"unknown": {State: "unknown"}, "to an address": {Address: "R7@rare.example"}, "to a busy address": {Address: "info@busy.example"},
+		"unknown": {State: "unknown"}, "failed": {State: "failed"}, "suppressed": {State: "suppressed"}, "cancelled": {State: "cancelled"},
+		"cancelled, page": {State: "cancelled", Before: "0197cccc-0000-7000-8000-000000000040"}, "to an address": {Address: "R7@rare.example"}, "to a busy address": {Address: "info@busy.example"},
 		"to a busy address, page": {Address: "info@busy.example", Before: middle}, "to a rare domain": {Domain: "rare.example"},
 		"to a busy domain": {Domain: "busy.example"}, "to nobody's domain": {Domain: "none.example"}, "of a queue id": {QueueID: "Q777"}, "by id": {ID: middle},
 	} {
@@ -84,6 +94,23 @@ func listsForAll() map[string]func(context.Context, pgx.Tx) error {
 	} {
 		f.Limit = pageOfTheLists
 		all["calls "+name] = func(ctx context.Context, tx pgx.Tx) error { _, err := store.AICalls(ctx, tx, f); return err }
+	}
+	first := time.Date(2025, 7, 1, 0, 0, 0, 0, time.UTC)
+	for name, f := range map[string]store.AdminDeliveryFilter{
+		"": {}, "page": {Behind: middle}, "of the last day": {After: first.Add(39_000 * time.Minute)}, "of an hour long ago": {After: first.Add(time.Hour), Before: first.Add(2 * time.Hour)},
+		"of a day long ago, page": {After: first, Before: first.Add(24 * time.Hour), Behind: "0197c3d0-0000-7000-8000-000000000000"},
+		"of an organization":      {OrganizationID: one}, "of an endpoint": {OrganizationID: one, EndpointID: one}, "failed": {Status: store.Failed, After: first},
+		"of an organization, of a day": {OrganizationID: one, After: first.Add(39_000 * time.Minute)}, "succeeded": {Status: store.Succeeded, After: first},
+	} {
+		f.Limit = pageOfTheLists
+		all["deliveries "+name] = func(ctx context.Context, tx pgx.Tx) error { _, err := store.AdminDeliveries(ctx, tx, f); return err }
+	}
+	all["whose a delivery is"] = func(ctx context.Context, tx pgx.Tx) error {
+		_, _, err := store.OwnerOfDelivery(ctx, tx, middle)
+		if errors.Is(err, store.ErrNotFound) {
+			err = nil
+		}
+		return err
 	}
 	return all
 }
