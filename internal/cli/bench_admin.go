@@ -58,7 +58,10 @@ func (b *bench) fillJobs(ctx context.Context, database string) error {
 	for _, made := range sum.Organizations {
 		o.Organizations = append(o.Organizations, made.ID)
 	}
-	return sampledata.FillJobs(ctx, conn, o)
+	if err := sampledata.FillJobs(ctx, conn, o); err != nil {
+		return err
+	}
+	return fillEffectsOf(ctx, conn, database)
 }
 
 // A browser reads pages as somebody who has signed in.
@@ -154,7 +157,12 @@ SELECT (SELECT id::text FROM jobs WHERE error IS NOT NULL ORDER BY jobs.id DESC 
        (SELECT fingerprint FROM job_attempts WHERE fingerprint IS NOT NULL ORDER BY job_attempts.id LIMIT 1),
        (SELECT request_id FROM jobs WHERE request_id IS NOT NULL LIMIT 1),
        (SELECT organization_id::text FROM jobs ORDER BY organization_id DESC LIMIT 1),
-       (SELECT event_id::text FROM outbox LIMIT 1)`
+       (SELECT event_id::text FROM outbox LIMIT 1),
+       (SELECT id::text FROM mail_messages ORDER BY mail_messages.id DESC LIMIT 1),
+       (SELECT address FROM mail_recipients LIMIT 1),
+       (SELECT id::text FROM webhook_deliveries ORDER BY webhook_deliveries.id DESC LIMIT 1),
+       (SELECT organization_id || '/' || endpoint_id FROM webhook_deliveries ORDER BY webhook_deliveries.id DESC LIMIT 1),
+       (SELECT id::text FROM bulk_actions LIMIT 1)`
 
 // adminPaths are all pages, and the lists in the ways that they are asked.
 func adminPaths(ctx context.Context, database string) ([]string, error) {
@@ -163,8 +171,9 @@ func adminPaths(ctx context.Context, database string) ([]string, error) {
 		return nil, fmt.Errorf("connect to the database: %w", err)
 	}
 	defer conn.Close(ctx)
-	var failed, succeeded, internal, fingerprint, request, organization, event string
-	if err := conn.QueryRow(ctx, someOfEach).Scan(&failed, &succeeded, &internal, &fingerprint, &request, &organization, &event); err != nil {
+	var failed, succeeded, internal, fingerprint, request, organization, event, mail, address, delivery, endpoint, bulk string
+	if err := conn.QueryRow(ctx, someOfEach).Scan(&failed, &succeeded, &internal, &fingerprint, &request, &organization, &event, &mail, &address,
+		&delivery, &endpoint, &bulk); err != nil {
 		return nil, fmt.Errorf("choose what is shown: %w", err)
 	}
 	middle := url.QueryEscape(time.Now().Add(-10 * time.Hour).UTC().Format(time.RFC3339))
@@ -177,11 +186,17 @@ func adminPaths(ctx context.Context, database string) ([]string, error) {
 		"/admin/jobs?kind=mail.send&organization_id=" + organization, "/admin/jobs?created_before=" + middle, "/admin/jobs?created_before=" + middle + "&status=failed",
 		"/admin/jobs?error=refused+by+policy", "/admin/jobs?error=case+1", "/admin/jobs?fingerprint=" + fingerprint, "/admin/jobs?request_id=" + request,
 		"/admin/jobs/" + failed, "/admin/jobs/" + succeeded, "/admin/jobs/" + internal, "/admin/jobs/new",
-		"/admin/chain/" + failed, "/admin/chain/" + request, "/admin/chain/" + internal, "/admin/chain/" + event,
-		"/admin/failures", "/admin/failures?window=7d", "/admin/failures/" + fingerprint, "/admin/bulk",
+		"/admin/chain/" + failed, "/admin/chain/" + request, "/admin/chain/" + internal, "/admin/chain/" + event, "/admin/chain/" + mail, "/admin/chain/" + delivery,
+		"/admin/failures", "/admin/failures?window=7d", "/admin/failures/" + fingerprint, "/admin/bulk", "/admin/bulk/" + bulk,
 		"/admin/queues", "/admin/queues/mail", "/admin/queues/mail?range=7d", "/admin/workers", "/admin/kinds", "/admin/kinds/mail.send", "/admin/schedules",
-		"/admin/events", "/admin/events/" + event, "/admin/events/dead", "/admin/webhooks",
-		"/admin/ai", "/admin/mail", "/admin/mail/suppressions", "/admin/mail/templates", "/admin/backups", "/admin/indexes", "/admin/system",
+		"/admin/events", "/admin/events/" + event, "/admin/events/dead", "/admin/webhooks", "/admin/webhooks/" + endpoint,
+		"/admin/webhooks/deliveries", "/admin/webhooks/deliveries?status=failed", "/admin/webhooks/deliveries?status=succeeded", "/admin/webhooks/deliveries?status=pending",
+		"/admin/webhooks/deliveries?organization_id=" + organization, "/admin/webhooks/deliveries?created_before=" + middle, "/admin/webhooks/deliveries/" + delivery,
+		"/admin/ai", "/admin/ai/calls", "/admin/ai/calls?provider=groq", "/admin/ai/calls?organization=" + organization, "/admin/mail", "/admin/mail/" + mail,
+		"/admin/mail?state=failed", "/admin/mail?state=suppressed", "/admin/mail?state=cancelled", "/admin/mail?state=accepted", "/admin/mail?state=unknown",
+		"/admin/mail?organization=" + organization, "/admin/mail?recipient=" + url.QueryEscape(address), "/admin/mail?recipient=%40example.in",
+		"/admin/mail?template=invoice", "/admin/mail?created_before=" + middle,
+		"/admin/mail/suppressions", "/admin/mail/templates", "/admin/backups", "/admin/indexes", "/admin/indexes?index=idx_jobs_kind", "/admin/system",
 		"/admin/audit", "/admin/sessions", "/admin/settings",
 	}
 	return paths, nil
