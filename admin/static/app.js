@@ -169,6 +169,11 @@ let remembered = null;
 document.addEventListener("htmx:beforeSwap", (e) => {
 	if (e.detail.target.id !== "live") return;
 	if (e.detail.xhr.status >= 400) return;
+	if (held()) { // since it was asked for
+		e.detail.shouldSwap = false;
+		live.pending = true;
+		return;
+	}
 	remembered = { open: new Map($$("details[id]", e.detail.target).map((d) => [d.id, d.open])), at: rows().findIndex((r) => r.classList.contains("at")) };
 });
 document.addEventListener("htmx:afterSettle", () => {

@@ -16,6 +16,7 @@ func TestJourneys(t *testing.T) {
 	t.Run("without scripts", s.retryWithoutScripts)
 	t.Run("who may look", s.whoMayLook)
 	t.Run("what is open", s.whatIsOpen)
+	t.Run("select meanwhile", s.selectMeanwhile)
 	t.Run("delete what is selected", s.deleteSelected)
 	t.Run("delete without scripts", s.deleteSelectedWithoutScripts)
 	t.Run("many failed jobs", s.manyFailedJobs)

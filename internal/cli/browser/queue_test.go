@@ -127,7 +127,7 @@ func (s *site) whatIsOpen(t *testing.T) {
 	b := s.tab(t)
 	b.signIn(adminKey)
 	b.open("/admin/queues/bench")
-	b.click(`main .chart details > summary`)
+	b.until("figures are open", `document.querySelector("main .chart details").open || (document.querySelector("main .chart summary").click(), false)`)
 	open := `JSON.stringify([...document.querySelectorAll("main .chart details")].map(d => d.open))`
 	before := asked[string](b, open)
 	if !strings.HasPrefix(before, "[true,false,") {

@@ -3,6 +3,8 @@ package browser
 import (
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"github.com/payaid/payaid/operator"
 )
 
@@ -26,7 +28,8 @@ func (s *site) deletesSelected(t *testing.T, b *tab, look func()) {
 	eventually(t, patience, "the jobs fail", func() bool { return statusOf(t, own, selected) == "failed" && statusOf(t, own, other) == "failed" })
 	b.signIn(adminKey)
 	b.open("/admin/jobs?status=failed&organization_id=" + org)
-	b.click(`main input[name=id][value="` + selected + `"]`)
+	box := `document.querySelector("main input[name=id][value='` + selected + `']")`
+	b.until("it is selected", box+`.checked || (`+box+`.click(), false)`) // also where the list is fetched anew meanwhile
 	for _, act := range []string{"cancel", "delete"} {
 		button := `document.querySelector(".bulk button[value=` + act + `]")`
 		if asked[bool](b, button+`.checkVisibility()`) {
@@ -48,4 +51,20 @@ func (s *site) deletesSelected(t *testing.T, b *tab, look func()) {
 		t.Errorf("the job that was not selected is %s", status)
 	}
 	b.calm("what was selected")
+}
+
+// selectMeanwhile selects a job while the list is being fetched anew, and has it selected still.
+func (s *site) selectMeanwhile(t *testing.T) {
+	org, own := s.organization(t)
+	g := newGate(t)
+	id := submit(t, own, g.url)
+	eventually(t, patience, "the job fails", func() bool { return statusOf(t, own, id) == "failed" })
+	b := s.tab(t)
+	b.signIn(adminKey)
+	b.open("/admin/jobs?organization_id=" + org)
+	box := `document.querySelector("main input[name=id][value='` + id + `']")`
+	b.do("select it when the answer is there", chromedp.Evaluate[chromedp.Void](`document.addEventListener("htmx:beforeOnLoad", () => { `+box+`.click(); window.came = true; }, {once: true}); void 0`))
+	submit(t, own, g.url)
+	b.until("the answer is there, and the box is checked", `window.came && document.querySelector("#live:not(.htmx-swapping):not(.htmx-settling)") !== null && remembered === null && `+box+`.checked`)
+	b.calm("selected meanwhile")
 }
