@@ -64,7 +64,7 @@ var auditActions = []string{
 	"job.retry", "job.cancel", "job.delete", "job.change", "job.new", "job.again", "job.reveal", "job.follow",
 	"bulk.retry", "bulk.cancel", "bulk.delete", "bulk.stop", "bulk.end",
 	"queue.pause", "queue.resume", "schedule.run", "schedule.pause", "schedule.resume",
-	"event.reveal", "event.redrive", "event.replay",
+	"event.reveal", "event.redrive_begin", "event.redrive", "event.replay_begin", "event.replay",
 	"webhook.enable", "webhook.disable", "webhook.replay", "delivery.reveal", "delivery.replay",
 	"mail.reveal", "mail.settle", "suppression.add", "suppression.remove", "sink.reveal",
 	"backup.make", "backup.verify", "index.sample", "model.pull", "view.keep", "view.delete",
