@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,34 +48,51 @@ func Open(nc *nats.Conn) (*Stream, error) {
 	return &Stream{nc: nc, js: js}, nil
 }
 
-// Ensure makes the stream, or brings its settings up to date. On a cluster it keeps three copies.
+// Ensure makes the stream, or brings its settings up to date. On a cluster it keeps three copies. A stream
+// that is as it should be is left alone: each update, also one that changes nothing, goes through the
+// cluster's own log, and a server that comes back plays it again while it still opens its copy.
 func (s *Stream) Ensure(ctx context.Context) error {
 	if err := s.checkServer(); err != nil {
 		return err
 	}
-	wanted := jetstream.StreamConfig{
-		Name:               Name,
-		Description:        "PayAid events, written by the relay alone",
-		Subjects:           []string{events.SubjectPrefix + ">"},
-		Storage:            jetstream.FileStorage,
-		Retention:          jetstream.LimitsPolicy,
-		Discard:            jetstream.DiscardNew,
-		MaxAge:             keptFor,
-		MaxBytes:           -1,
-		MaxMsgs:            -1,
-		MaxMsgSize:         -1,
-		Duplicates:         10 * time.Minute,
-		Replicas:           s.replicas(),
-		DenyDelete:         true,
-		DenyPurge:          true,
-		AllowAtomicPublish: true,
-	}
-	_, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) { return s.js.CreateOrUpdateStream(ctx, wanted) })
+	_, err := ask(ctx, s.ensure)
 	if err != nil {
 		s.leave(ctx, err)
 		return fmt.Errorf("make the stream %s: %w", Name, err)
 	}
 	return nil
+}
+
+func (s *Stream) ensure(ctx context.Context) (jetstream.Stream, error) {
+	st, err := s.js.Stream(ctx, Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return s.js.CreateStream(ctx, s.wanted(jetstream.StreamConfig{Name: Name}))
+	}
+	if err != nil {
+		return nil, err
+	}
+	has := st.CachedInfo().Config
+	if wanted := s.wanted(has); !reflect.DeepEqual(wanted, has) {
+		return s.js.UpdateStream(ctx, wanted)
+	}
+	return st, nil
+}
+
+// wanted are a stream's settings with ours in place; the owner may have chosen a placement or a compression.
+func (s *Stream) wanted(c jetstream.StreamConfig) jetstream.StreamConfig {
+	c.Description = "PayAid events, written by the relay alone"
+	c.Subjects = []string{events.SubjectPrefix + ">"}
+	c.Storage = jetstream.FileStorage
+	c.Retention = jetstream.LimitsPolicy
+	c.Discard, c.DiscardNewPerSubject = jetstream.DiscardNew, false
+	c.MaxAge = keptFor
+	c.MaxBytes, c.MaxMsgs, c.MaxMsgSize, c.MaxMsgsPerSubject, c.MaxConsumers = -1, -1, -1, -1, -1
+	c.Duplicates = 10 * time.Minute
+	c.Replicas = s.replicas()
+	c.NoAck = false
+	c.DenyDelete, c.DenyPurge, c.AllowRollup = true, true, false
+	c.AllowAtomicPublish = true
+	return c
 }
 
 func (s *Stream) checkServer() error {
@@ -186,6 +204,7 @@ type Survey struct {
 	First, Last      uint64
 	Replicas, Wanted int       // copies that are kept, and that Ensure would have kept
 	Behind           []string  // servers whose copy is away, or not up to date
+	Alone            string    // the server that leads the stream, if it knows of no other copy, and should
 	Kept             bool      // nobody can delete messages, nor purge the stream, and all are on disk
 	ServerTime       time.Time // the zero time: the server doesn't tell
 }
@@ -201,7 +220,8 @@ func (s *Stream) Survey(ctx context.Context) (Survey, error) {
 	}
 	info := st.CachedInfo()
 	c := info.Config
-	return Survey{First: info.State.FirstSeq, Last: info.State.LastSeq, Replicas: c.Replicas, Wanted: s.replicas(), Behind: behind(info.Cluster),
+	return Survey{First: info.State.FirstSeq, Last: info.State.LastSeq, Replicas: c.Replicas, Wanted: s.replicas(),
+		Behind: behind(info.Cluster), Alone: alone(info),
 		Kept: c.Storage == jetstream.FileStorage && c.DenyDelete && c.DenyPurge, ServerTime: info.TimeStamp}, nil
 }
 
@@ -216,6 +236,15 @@ func behind(c *jetstream.ClusterInfo) (list []string) {
 		}
 	}
 	return list
+}
+
+// alone names the server that leads the stream when it knows of none of the other copies: it forgot its part
+// in the stream's group, and keeps what it acknowledges to itself.
+func alone(i *jetstream.StreamInfo) string {
+	if i.Config.Replicas == 1 || i.Cluster == nil || len(i.Cluster.Replicas) > 0 {
+		return ""
+	}
+	return i.Cluster.Leader
 }
 
 // replicas is how many copies the stream has: three on a cluster.

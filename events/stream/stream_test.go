@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/payaid/payaid/events"
 	"github.com/payaid/payaid/events/outbox"
@@ -104,16 +106,51 @@ func TestEventIDs(t *testing.T) {
 	}
 }
 
-func TestEnsureIsIdempotent(t *testing.T) {
+// Each relay and router that starts ensures the stream, also while a cluster is being put together again.
+func TestEnsureChangesOnlyWhatDiffers(t *testing.T) {
 	t.Parallel()
-	s, _ := open(t, newServer(t))
+	s, nc := open(t, newServer(t))
 	publish(t, s, 0, entries(0, 1))
-	if err := s.Ensure(t.Context()); err != nil {
+	asked, err := nc.SubscribeSync("$JS.API.STREAM.UPDATE." + stream.Name)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, last, err := s.State(t.Context()); err != nil || last != 1 {
-		t.Fatalf("the stream ends at %d: %v", last, err)
+	ensure := func(wantUpdates int) {
+		t.Helper()
+		if err := s.Ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if n, _, _ := asked.Pending(); n != wantUpdates {
+			t.Errorf("asked for %d updates, want %d", n, wantUpdates)
+		}
 	}
+	ensure(0)
+
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := js.Stream(t.Context(), stream.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short := st.CachedInfo().Config
+	short.MaxAge, short.Compression = time.Hour, jetstream.S2Compression
+	if _, err := js.UpdateStream(t.Context(), short); err != nil {
+		t.Fatal(err)
+	}
+	ensure(2) // the test's own, and one more
+	info, err := st.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := info.Config; c.MaxAge != 30*24*time.Hour || c.Compression != jetstream.S2Compression || info.State.LastSeq != 1 {
+		t.Errorf("the stream keeps %s with compression %s, and ends at %d; want our age, the owner's s2, and 1", c.MaxAge, c.Compression, info.State.LastSeq)
+	}
+	ensure(2)
 }
 
 // The headers must give back what went in, and nothing of the data may show in them.

@@ -56,6 +56,10 @@ func (d *doctor) broker(ctx context.Context, a *app, x examination) {
 		d.say(broken, "stream", "restart `payaid relay`, which sets it right; on a cluster it needs three servers",
 			"it has %d copies of %d, and is on disk and safe from being deleted: %t", survey.Replicas, survey.Wanted, survey.Kept)
 	}
+	if survey.Alone != "" {
+		d.say(broken, "stream copies", "restart that NATS server: another takes the lead, and it finds the others again",
+			"server %s leads the stream, and knows of no other copy", survey.Alone)
+	}
 	if len(survey.Behind) > 0 {
 		d.say(uneasy, "stream copies", "look at those servers and at the network between them: with two of three away nothing is published",
 			"not up to date: %s", strings.Join(survey.Behind, ", "))
