@@ -97,7 +97,7 @@ var structure = map[string]fault{
 			'idx_mail_messages_id', -- what comes back from mail servers names no organization
 			'idx_webhook_events_created', 'idx_webhook_deliveries_created',
 			'job_attempts_pkey', 'idx_job_attempts_river', 'idx_job_attempts_fingerprint', 'idx_job_attempts_failed',
-			'idx_job_attempts_ended', -- the operator's alone
+			'idx_job_attempts_cause', 'idx_job_attempts_cause_internal', 'idx_job_attempts_ended', -- the operator's alone
 			'idx_job_effects_started', 'idx_jobs_created', 'idx_job_events_created', 'idx_ai_calls_created', 'idx_idempotency_keys_created') -- cleaned up by age`,
 		`CREATE INDEX faulty ON contacts (city, organization_id)`,
 		"faulty"},

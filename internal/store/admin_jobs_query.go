@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -128,7 +129,7 @@ func (q *jobQuery) build(size, wanted int) []any {
 	}
 	var base, shown string
 	if q.source == internalJobs {
-		base, shown = q.internalBase(), internalShown
+		base, shown = q.internalBase(down, size), internalShown
 	} else {
 		base, shown = q.requestedBase(down, size), requestedShown
 	}
@@ -146,25 +147,29 @@ func (q *jobQuery) requestedBase(down string, size int) string {
 	if !f.CreatedBefore.IsZero() {
 		conditions = append(conditions, "id < "+q.value(idAt(f.CreatedBefore.Add(idSlack)))+"::uuid")
 	}
+	within := slices.Clip(conditions)
 	if f.OrganizationID != "" {
 		conditions = append(conditions, "organization_id = "+q.value(f.OrganizationID)+"::uuid")
 	}
 	if f.RequestID != "" {
 		conditions = append(conditions, "request_id = "+q.value(f.RequestID))
 	}
-	if f.Fingerprint != "" {
-		conditions = append(conditions, "(organization_id, id) IN (SELECT organization_id, job_id FROM job_attempts WHERE fingerprint = "+
-			q.value(f.Fingerprint)+" AND job_id IS NOT NULL)")
-	}
 	part := f.part()
 	if part != "" {
 		conditions = append(conditions, part)
+	}
+	if f.Fingerprint != "" {
+		failed := "SELECT organization_id, job_id AS id FROM job_attempts WHERE fingerprint = " + q.value(f.Fingerprint) + " AND job_id IS NOT NULL"
+		if f.Status == Running { // few in any case
+			return "SELECT * FROM jobs" + whereAll(append(conditions, "(organization_id, id) IN ("+failed+")"))
+		}
+		return rowByRow("jobs", failed, "jobs.organization_id = failed.organization_id AND jobs.id = failed.id", within, conditions, down, size)
 	}
 	kinds := f.Kinds
 	if q.kinds != nil {
 		kinds = q.kinds
 	}
-	if part != "" || f.RequestID != "" || f.Fingerprint != "" || len(kinds) == 0 {
+	if part != "" || f.RequestID != "" || len(kinds) == 0 {
 		return "SELECT * FROM jobs" + whereAll(conditions)
 	}
 	// Each in order, so that Postgres takes from them as many as it needs, and does not sort all of them.
@@ -176,16 +181,25 @@ func (q *jobQuery) requestedBase(down string, size int) string {
 	return strings.Join(branches, "\nUNION ALL ")
 }
 
+// rowByRow has the rows of a table that keys are of, so many at most. It goes from key to key in the order of their ids,
+// which their index has, and ends when there are enough: a cause may have very many.
+func rowByRow(table, keys, match string, within, conditions []string, down string, size int) string {
+	return fmt.Sprintf(`(SELECT found.* FROM (SELECT * FROM (SELECT DISTINCT * FROM (%s) AS each) AS every%s) AS failed
+CROSS JOIN LATERAL (SELECT * FROM %s%s LIMIT 1) AS found ORDER BY failed.id %s LIMIT %d)`,
+		keys, whereAll(within), table, whereAll(append(conditions, match)), down, size)
+}
+
 // internalBase leaves what simply succeeded to the filter, where it is asked for: nothing but River's primary key
 // has that in order.
-func (q *jobQuery) internalBase() string {
-	conditions := q.place("bigint")
+func (q *jobQuery) internalBase(down string, size int) string {
+	within := slices.Clip(q.place("bigint"))
+	conditions := within
 	if q.filter.Routine == RoutineHidden && q.filter.Status != Succeeded {
 		conditions = append(conditions, "NOT (args ? 'job_id')", "state <> 'completed'")
 	}
 	if q.filter.Fingerprint != "" {
-		conditions = append(conditions, "id IN (SELECT river_job_id FROM job_attempts WHERE fingerprint = "+q.value(q.filter.Fingerprint)+
-			" AND job_id IS NULL)")
+		failed := "SELECT river_job_id AS id FROM job_attempts WHERE fingerprint = " + q.value(q.filter.Fingerprint) + " AND job_id IS NULL"
+		return rowByRow("river_job", failed, "river_job.id = failed.id", within, conditions, down, size)
 	}
 	return "SELECT * FROM river_job" + whereAll(conditions)
 }
