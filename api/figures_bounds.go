@@ -3,7 +3,7 @@ package api
 import "github.com/payaid/payaid/internal/store"
 
 // bounded lists the figures whose counting ended at its bound.
-func bounded(f figures, mail store.MailMetrics, webhooks store.WebhookMetrics) []string {
+func bounded(f figures, ai store.AIMetrics, mail store.MailMetrics, webhooks store.WebhookMetrics) []string {
 	list := []string{}
 	note := func(figure string, n, most int64) {
 		if n >= most {
@@ -23,6 +23,11 @@ func bounded(f figures, mail store.MailMetrics, webhooks store.WebhookMetrics) [
 	}
 	note("events.unrouted", f.Events.Unrouted, store.MostEventsCounted)
 	note("events.dead", f.Events.Dead, store.MostEventsCounted)
+	if ai.All != nil {
+		for _, figure := range []string{"ai.providers", "ai.tokens", "ai.cost", "ai.savedInr"} {
+			note(figure, ai.All.Looked, store.MostCallsLooked)
+		}
+	}
 	note("mail.queued", mail.Queued, store.MostMailsCounted)
 	note("mail.sending", mail.Sending, store.MostMailsCounted)
 	note("mail.deferred", mail.Deferred, store.MostMailsCounted)

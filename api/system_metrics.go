@@ -54,8 +54,8 @@ type aiMetricsView struct {
 }
 
 type latencyView struct {
-	Inference percentiles `json:"inference" doc:"Of models' answers"`
-	Jobs      percentiles `json:"jobs" doc:"Of jobs, from submit, or the time that they were put off to, until their end"`
+	Inference percentiles `json:"inference" doc:"Of models' answers, of the 20,000 newest calls at most"`
+	Jobs      percentiles `json:"jobs" doc:"Of jobs, from submit, or the time that they were put off to, until their end; of the 20,000 newest at most"`
 }
 
 // percentiles are in milliseconds.
@@ -155,7 +155,7 @@ func (s *Server) systemMetrics(ctx context.Context, _ *noInput) (*systemMetricsO
 	if f.counted {
 		v.Scope, v.Window = string(f.hour.Scope), int64(f.hour.Until.Sub(f.hour.From)/time.Second)
 	}
-	v.Partial, v.Unmeasured, v.AtLeast = len(v.Because) > 0, missing.list, bounded(f, mail, webhooks)
+	v.Partial, v.Unmeasured, v.AtLeast = len(v.Because) > 0, missing.list, bounded(f, m, mail, webhooks)
 	return &systemMetricsOutput{v}, nil
 }
 

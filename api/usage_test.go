@@ -31,7 +31,8 @@ func (g *rig) ledger(t testing.TB, organization string, c ledgerCall) {
 	t.Helper()
 	g.execute(t, `INSERT INTO ai_calls (organization_id, id, job_id, attempt, kind, provider, model, outcome, run_ms, prompt_tokens,
 		completion_tokens, usd_inr, cached, cacheable, started_at, created_at, cost_nano_usd, shadow_nano_usd)
-		VALUES ($1, gen_random_uuid(), gen_random_uuid(), 1, 'ai.chat', $2, 'm', $3, 400, 100, 20, 90, $2 = 'cache', $4, now(), `+c.at+`, $5, $6)`,
+		VALUES ($1, (lpad(to_hex((1000 * extract(epoch FROM `+c.at+`))::bigint), 12, '0') || '70008' || left(md5(random()::text), 15))::uuid,
+			gen_random_uuid(), 1, 'ai.chat', $2, 'm', $3, 400, 100, 20, 90, $2 = 'cache', $4, now(), `+c.at+`, $5, $6)`,
 		organization, c.provider, c.outcome, c.cacheable, c.cost, c.shadow)
 }
 

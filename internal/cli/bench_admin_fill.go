@@ -13,7 +13,7 @@ import (
 
 // benchEffects is how many mails and deliveries are made at most, each: lists are read from the newest on, and by index,
 // so that more of them would take the time to make them and measure the same. Of calls of models it is a fifth, as many
-// as are made in a day at one a second.
+// as are made in a day at one a second, and they are spread over the time of all jobs.
 const benchEffects = 500_000
 
 // What the jobs did, as far as pages of their own show it: one mail or call for each job, one delivery for each of River's.
@@ -31,7 +31,8 @@ SELECT organization_id, id, id, CASE state WHEN 'accepted' THEN 'accepted' ELSE 
 INSERT INTO ai_calls (organization_id, id, job_id, attempt, kind, provider, model, outcome, run_ms, prompt_tokens, completion_tokens, started_at, created_at)
 SELECT organization_id, id, id, 1, kind, CASE WHEN river_job_id % 4 = 0 THEN 'groq' ELSE 'ollama' END, 'm', CASE status WHEN 'failed' THEN 'invalid' ELSE 'ok' END,
        900, 400, 200, started_at, finished_at
-FROM jobs WHERE queue = 'ai' AND started_at IS NOT NULL ORDER BY jobs.id DESC LIMIT $1::integer / 5`, `
+FROM jobs WHERE queue = 'ai' AND started_at IS NOT NULL
+  AND (hashint8(river_job_id) & 1048575) < 1048576 * $1::float8 / 5 / (SELECT count(*) FROM jobs WHERE queue = 'ai')`, `
 INSERT INTO webhook_endpoints (organization_id, id, url, events, secret)
 SELECT id, id, 'https://hooks.example.com/', '{*}', 'whsec_' || repeat('x', 44) FROM organizations`, `
 INSERT INTO webhook_lanes (organization_id, id) SELECT organization_id, id FROM webhook_endpoints`, `

@@ -10,7 +10,7 @@ import (
 
 // MostCallsLooked is where looking back over calls of models ends: percentiles of the newest ones say how it goes, and
 // the exact sums are kept by the hour.
-const MostCallsLooked = 50_000
+const MostCallsLooked = 20_000
 
 // longestCall is more than lies between the moment at which an attempt began, which its id tells, and the one at which it
 // was written down.
@@ -18,28 +18,28 @@ const longestCall = time.Hour
 
 // An AICallGroup counts attempts at one model of one provider that ended alike.
 type AICallGroup struct {
-	Provider string `db:"provider"`
-	Model    string `db:"model"`
-	Outcome  string `db:"outcome"`
-	Hour     int64  `db:"hour"`
-	Day      int64  `db:"day"`
+	Provider string `json:"provider"`
+	Model    string `json:"model"`
+	Outcome  string `json:"outcome"`
+	Hour     int64  `json:"hour"`
+	Day      int64  `json:"day"`
 }
 
 // An AIReason counts why calls went to a provider that was not the first choice.
 type AIReason struct {
-	Reason   string `db:"reason"`
-	Provider string `db:"provider"`
-	Hour     int64  `db:"hour"`
-	Day      int64  `db:"day"`
+	Reason   string `json:"reason"`
+	Provider string `json:"provider"`
+	Hour     int64  `json:"hour"`
+	Day      int64  `json:"day"`
 }
 
 // An AIPace is how quickly one model answered in the last day, in milliseconds: the 50th and the 95th percentile.
 type AIPace struct {
-	Provider   string    `db:"provider"`
-	Model      string    `db:"model"`
-	Answers    int64     `db:"answers"`
-	Latency    []float64 `db:"latency"`     // the wait for its turn included
-	FirstToken []float64 `db:"first_token"` // nil: no answer came in tokens
+	Provider   string    `json:"provider"`
+	Model      string    `json:"model"`
+	Answers    int64     `json:"answers"`
+	Latency    []float64 `json:"latency"`     // the wait for its turn included
+	FirstToken []float64 `json:"first_token"` // nil: no answer came in tokens
 }
 
 // AILately is what attempts at models came to in the last day.
@@ -52,44 +52,34 @@ type AILately struct {
 	Looked    int64 // attempts that were looked at; MostCallsLooked: older ones of the day are left out
 }
 
-// The newest come first in the index, so that a busy day costs no more than any other.
-const latelyCalls = `
-WITH lately AS (
+const answered = `(outcome = 'ok' OR outcome = 'length' AND detail IS NULL)`
+
+// The newest come first in the index, so that a busy day costs no more than any other. They are read once for all
+// questions about them.
+const selectAILately = `
+WITH lately AS MATERIALIZED (
     SELECT provider, model, outcome, detail, fallback_reason, cacheable, cached, queue_ms::bigint + run_ms AS latency_ms,
            queue_ms::bigint + first_token_ms AS first_token_ms, created_at >= $2::timestamptz - interval '1 hour' AS hour
     FROM ai_calls WHERE id >= $1 AND created_at >= $2::timestamptz - interval '1 day' ORDER BY id DESC LIMIT $3
-) `
-
-const (
-	selectAICallGroups = latelyCalls + `
-SELECT provider, model, outcome, count(*) FILTER (WHERE hour) AS hour, count(*) AS day
-FROM lately GROUP BY 1, 2, 3 ORDER BY 1, 2, 5 DESC, 3`
-
-	selectAIReasons = latelyCalls + `
-SELECT fallback_reason AS reason, provider, count(*) FILTER (WHERE hour) AS hour, count(*) AS day
-FROM lately WHERE fallback_reason IS NOT NULL GROUP BY 1, 2 ORDER BY 4 DESC, 1, 2`
-
-	answered = `(outcome = 'ok' OR outcome = 'length' AND detail IS NULL)`
-
-	selectAIPaces = latelyCalls + `
-SELECT provider, model, count(*) AS answers,
-       percentile_cont('{0.5,0.95}'::float8[]) WITHIN GROUP (ORDER BY latency_ms) AS latency,
-       percentile_cont('{0.5,0.95}'::float8[]) WITHIN GROUP (ORDER BY first_token_ms) FILTER (WHERE first_token_ms IS NOT NULL) AS first_token
-FROM lately WHERE ` + answered + ` AND provider NOT IN ('cache', 'rules') GROUP BY 1, 2 ORDER BY 1, 2`
-
-	selectAICached = latelyCalls + `
-SELECT count(*) FILTER (WHERE ` + answered + ` AND cacheable), count(*) FILTER (WHERE ` + answered + ` AND cached), count(*) FROM lately`
 )
+SELECT (SELECT jsonb_agg(g) FROM (
+            SELECT provider, model, outcome, count(*) FILTER (WHERE hour) AS hour, count(*) AS day
+            FROM lately GROUP BY 1, 2, 3 ORDER BY 1, 2, 5 DESC, 3) AS g),
+       (SELECT jsonb_agg(r) FROM (
+            SELECT fallback_reason AS reason, provider, count(*) FILTER (WHERE hour) AS hour, count(*) AS day
+            FROM lately WHERE fallback_reason IS NOT NULL GROUP BY 1, 2 ORDER BY 4 DESC, 1, 2) AS r),
+       (SELECT jsonb_agg(p) FROM (
+            SELECT provider, model, count(*) AS answers,
+                   percentile_cont('{0.5,0.95}'::float8[]) WITHIN GROUP (ORDER BY latency_ms) AS latency,
+                   percentile_cont('{0.5,0.95}'::float8[]) WITHIN GROUP (ORDER BY first_token_ms) FILTER (WHERE first_token_ms IS NOT NULL) AS first_token
+            FROM lately WHERE ` + answered + ` AND provider NOT IN ('cache', 'rules') GROUP BY 1, 2 ORDER BY 1, 2) AS p),
+       (SELECT count(*) FROM lately WHERE ` + answered + ` AND cacheable), (SELECT count(*) FROM lately WHERE ` + answered + ` AND cached),
+       (SELECT count(*) FROM lately)`
 
 // AILatelyOf looks at the attempts of the day before now, over all organizations.
 func AILatelyOf(ctx context.Context, tx pgx.Tx, now time.Time) (l AILately, err error) {
-	b := &pgx.Batch{}
-	args := []any{idAt(now.Add(-24*time.Hour - longestCall)), now, MostCallsLooked}
-	b.Queue(selectAICallGroups, args...).Query(collect(&l.Groups))
-	b.Queue(selectAIReasons, args...).Query(collect(&l.Reasons))
-	b.Queue(selectAIPaces, args...).Query(collect(&l.Paces))
-	b.Queue(selectAICached, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&l.Cacheable, &l.Cached, &l.Looked) })
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+	row := tx.QueryRow(ctx, selectAILately, idAt(now.Add(-24*time.Hour-longestCall)), now, MostCallsLooked)
+	if err := row.Scan(&l.Groups, &l.Reasons, &l.Paces, &l.Cacheable, &l.Cached, &l.Looked); err != nil {
 		return l, fmt.Errorf("look at the calls of the last day: %w", err)
 	}
 	return l, nil

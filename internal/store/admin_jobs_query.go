@@ -163,7 +163,7 @@ func (q *jobQuery) requestedBase(down string, size int) string {
 		if f.Status == Running { // few in any case
 			return "SELECT * FROM jobs" + whereAll(append(conditions, "(organization_id, id) IN ("+failed+")"))
 		}
-		return rowByRow("jobs", failed, "jobs.organization_id = failed.organization_id AND jobs.id = failed.id", within, conditions, down, size)
+		return rowByRow("jobs", failed, []string{"id", "organization_id"}, within, conditions, down, size)
 	}
 	kinds := f.Kinds
 	if q.kinds != nil {
@@ -181,12 +181,16 @@ func (q *jobQuery) requestedBase(down string, size int) string {
 	return strings.Join(branches, "\nUNION ALL ")
 }
 
-// rowByRow has the rows of a table that keys are of, so many at most. It goes from key to key in the order of their ids,
-// which their index has, and ends when there are enough: a cause may have very many.
-func rowByRow(table, keys, match string, within, conditions []string, down string, size int) string {
-	return fmt.Sprintf(`(SELECT found.* FROM (SELECT * FROM (SELECT DISTINCT * FROM (%s) AS each) AS every%s) AS failed
+// rowByRow has the rows of a table that have failed, so many at most. It goes from key to key in an order that an index
+// has, and ends when there are enough: of one cause there may be very many.
+func rowByRow(table, failed string, key []string, within, conditions []string, down string, size int) string {
+	for _, column := range key {
+		conditions = append(conditions, table+"."+column+" = failed."+column)
+	}
+	inOrder := strings.Join(key, " "+down+", ") + " " + down
+	return fmt.Sprintf(`(SELECT found.* FROM (SELECT * FROM (SELECT DISTINCT * FROM (%s) AS attempts ORDER BY %s) AS once%s) AS failed
 CROSS JOIN LATERAL (SELECT * FROM %s%s LIMIT 1) AS found ORDER BY failed.id %s LIMIT %d)`,
-		keys, whereAll(within), table, whereAll(append(conditions, match)), down, size)
+		failed, inOrder, whereAll(within), table, whereAll(conditions), down, size)
 }
 
 // internalBase leaves what simply succeeded to the filter, where it is asked for: nothing but River's primary key
@@ -199,7 +203,7 @@ func (q *jobQuery) internalBase(down string, size int) string {
 	}
 	if q.filter.Fingerprint != "" {
 		failed := "SELECT river_job_id AS id FROM job_attempts WHERE fingerprint = " + q.value(q.filter.Fingerprint) + " AND job_id IS NULL"
-		return rowByRow("river_job", failed, "river_job.id = failed.id", within, conditions, down, size)
+		return rowByRow("river_job", failed, []string{"id"}, within, conditions, down, size)
 	}
 	return "SELECT * FROM river_job" + whereAll(conditions)
 }

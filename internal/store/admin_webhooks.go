@@ -107,6 +107,8 @@ func AdminDeliveries(ctx context.Context, tx pgx.Tx, f AdminDeliveryFilter) ([]A
 	case "":
 	case Failed: // has an index of its own, which the statement must name
 		conditions = append(conditions, "d.status = 'failed'")
+	case DeliveryPending: // has two
+		conditions = append(conditions, "(d.status = 'pending' AND d.admitted OR d.status = 'pending' AND NOT d.admitted)")
 	default:
 		where("d.status = ?", f.Status)
 	}

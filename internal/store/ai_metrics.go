@@ -24,10 +24,12 @@ type ProviderUsage struct {
 	Usage
 	// Latencies are the 50th, 95th and 99th percentile of its answers, in milliseconds; nil: no model answered.
 	Latencies []float64 `db:"latencies"`
+	Looked    int64     `db:"looked"` // calls, and what was no call; MostCallsLooked of all at most, the newest
 }
 
 // AIJobs are jobs that models work for, from submit, or the time that they were put off to, until their end.
 type AIJobs struct {
+	Looked    int64 // that ended in whatever way; MostCallsLooked at most, the newest
 	Succeeded int64
 	Failed    int64     // for want of an answer, not by a mistake of who asked
 	Latencies []float64 // percentiles as above, in milliseconds; nil: none ended
@@ -40,8 +42,8 @@ const actAsOperator = `SELECT set_config('role', '` + string(System) + `', true)
 const selectAIProviders = `
 SELECT coalesce(provider, '') AS provider, ` + sumUsageOfAll + `,
        percentile_cont('{0.5,0.95,0.99}'::float8[]) WITHIN GROUP (ORDER BY latency_ms)
-           FILTER (WHERE answers = 1 AND provider NOT IN ('cache', 'rules')) AS latencies
-FROM (` + countCalls + ` WHERE c.created_at >= $1) AS counts
+           FILTER (WHERE answers = 1 AND provider NOT IN ('cache', 'rules')) AS latencies, count(*) AS looked
+FROM (` + countCalls + ` WHERE c.id >= $2 AND c.created_at >= $1 ORDER BY c.id DESC LIMIT $3) AS counts
 GROUP BY GROUPING SETS ((provider), ()) HAVING count(*) > 0
 ORDER BY 1`
 
@@ -50,12 +52,14 @@ ORDER BY 1`
 const selectAIJobsAndMonth = `
 SELECT ended.*, month.*, date_trunc('month', $2::timestamptz AT TIME ZONE 'Asia/Kolkata')
 FROM (
-    SELECT count(*) FILTER (WHERE status = 'succeeded'), count(*) FILTER (WHERE status = 'failed' AND coalesce(error ->> 'code', '') NOT IN
+    SELECT count(*), count(*) FILTER (WHERE status = 'succeeded'), count(*) FILTER (WHERE status = 'failed' AND coalesce(error ->> 'code', '') NOT IN
                ('not_found', 'invalid_state', 'forbidden', 'request', 'too_large', 'misconfigured')),
            percentile_cont('{0.5,0.95,0.99}'::float8[])
                WITHIN GROUP (ORDER BY 1000 * extract(epoch FROM finished_at - greatest(created_at, run_at)))
                FILTER (WHERE status <> 'cancelled')
-    FROM jobs WHERE kind LIKE 'ai.%' AND finished_at IS NOT NULL AND finished_at >= $1 AND kind <> 'ai.pull_model'
+    FROM (SELECT status, error, created_at, run_at, finished_at FROM jobs
+          WHERE kind LIKE 'ai.%' AND finished_at IS NOT NULL AND finished_at >= $1 AND kind <> 'ai.pull_model'
+          ORDER BY finished_at DESC LIMIT $3) AS newest
 ) AS ended, (
     SELECT coalesce(sum(cost_nano_usd), 0)::bigint, coalesce(sum(shadow_nano_usd), 0)::bigint,
            coalesce(sum(cost_nano_inr), 0)::bigint, coalesce(sum(shadow_nano_inr), 0)::bigint
@@ -74,16 +78,16 @@ func (db *DB) AIMetrics(ctx context.Context, since, now time.Time) (AIMetrics, e
 	var m AIMetrics
 	b := &pgx.Batch{}
 	b.Queue(actAsOperator)
-	b.Queue(selectAIProviders, since).Query(func(rows pgx.Rows) error {
+	b.Queue(selectAIProviders, since, idAt(since.Add(-longestCall)), MostCallsLooked).Query(func(rows pgx.Rows) error {
 		list, err := pgx.CollectRows(rows, pgx.RowToStructByName[ProviderUsage])
 		if err == nil && len(list) > 0 {
 			m.All, m.Providers = &list[0], list[1:]
 		}
 		return err
 	})
-	b.Queue(selectAIJobsAndMonth, since, now).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&m.Jobs.Succeeded, &m.Jobs.Failed, &m.Jobs.Latencies, &m.Month.CostNanoUSD, &m.Month.ShadowNanoUSD,
-			&m.Month.CostNanoINR, &m.Month.ShadowNanoINR, &m.Since)
+	b.Queue(selectAIJobsAndMonth, since, now, MostCallsLooked).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&m.Jobs.Looked, &m.Jobs.Succeeded, &m.Jobs.Failed, &m.Jobs.Latencies, &m.Month.CostNanoUSD,
+			&m.Month.ShadowNanoUSD, &m.Month.CostNanoINR, &m.Month.ShadowNanoINR, &m.Since)
 	})
 	b.Queue(selectWorkers).Query(func(rows pgx.Rows) (err error) {
 		m.Workers, err = pgx.CollectRows(rows, pgx.RowToStructByName[WorkerProcess])

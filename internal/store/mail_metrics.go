@@ -31,19 +31,20 @@ const firstDueMail = `
          LATERAL (SELECT created_at, run_at FROM jobs WHERE organization_id = m.organization_id AND id = m.id OFFSET 0) AS j
     WHERE j.run_at <= now() ORDER BY m.created_at LIMIT 1`
 
-const selectMailMetrics = `
-WITH unsettled AS (
-    SELECT s AS state, (SELECT count(*) FROM (SELECT FROM mail_messages WHERE state = s LIMIT $2) AS counted) AS n
-    FROM unnest('{queued,sending,deferred,unknown}'::text[]) AS s
-), lately AS (
+// A state is spelled, as those that are not settled have an index of their own, which only a spelled one is known to be in.
+func mailsIn(state string) string {
+	return "(SELECT count(*) FROM (SELECT FROM mail_messages WHERE state = '" + state + "' LIMIT $1) AS counted)"
+}
+
+var selectMailMetrics = `
+WITH lately AS (
     SELECT type, count(*) AS n FROM mail_events
-    WHERE created_at >= $1 AND type IN ('accepted', 'failed', 'bounced', 'complained') GROUP BY type
+    WHERE created_at >= $2 AND type IN ('accepted', 'failed', 'bounced', 'complained') GROUP BY type
 )
-SELECT coalesce((SELECT n FROM unsettled WHERE state = 'queued'), 0), coalesce((SELECT n FROM unsettled WHERE state = 'sending'), 0),
-       coalesce((SELECT n FROM unsettled WHERE state = 'deferred'), 0), coalesce((SELECT n FROM unsettled WHERE state = 'unknown'), 0),
+SELECT ` + mailsIn("queued") + `, ` + mailsIn("sending") + `, ` + mailsIn("deferred") + `, ` + mailsIn("unknown") + `,
        coalesce((SELECT n FROM lately WHERE type = 'accepted'), 0), coalesce((SELECT n FROM lately WHERE type = 'failed'), 0),
        coalesce((SELECT n FROM lately WHERE type = 'bounced'), 0), coalesce((SELECT n FROM lately WHERE type = 'complained'), 0),
-       (SELECT count(*) FROM (SELECT FROM mail_suppressions WHERE ` + inForce + ` LIMIT $2) AS counted),
+       (SELECT count(*) FROM (SELECT FROM mail_suppressions WHERE ` + inForce + ` LIMIT $1) AS counted),
        extract(epoch FROM now() - (` + firstDueMail + `))::float8`
 
 // MailMetrics reads how mail did since a moment until now, over all organizations, in one round trip.
@@ -52,7 +53,7 @@ func (db *DB) MailMetrics(ctx context.Context, since time.Time) (MailMetrics, er
 	var oldest *float64
 	b := &pgx.Batch{}
 	b.Queue(actAsOperator)
-	b.Queue(selectMailMetrics, since, MostMailsCounted).QueryRow(func(row pgx.Row) error {
+	b.Queue(selectMailMetrics, MostMailsCounted, since).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&m.Queued, &m.Sending, &m.Deferred, &m.Unknown, &m.Accepted, &m.Failed, &m.Bounced, &m.Complained,
 			&m.Suppressions, &oldest)
 	})

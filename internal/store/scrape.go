@@ -113,9 +113,9 @@ SELECT name, kind, cron, last_run_at, next_run_at,
        CASE WHEN paused_at IS NULL THEN greatest(0, extract(epoch FROM clock_timestamp() - next_run_at)) ELSE 0 END::float8
 FROM schedules ORDER BY name`
 
-const scrapeMails = `
-SELECT s, (SELECT count(*) FROM (SELECT FROM mail_messages WHERE state = s LIMIT $1) AS counted)
-FROM unnest('{queued,sending,deferred,unknown}'::text[]) AS s`
+var scrapeMails = `
+SELECT * FROM (VALUES ('queued', ` + mailsIn("queued") + `), ('sending', ` + mailsIn("sending") + `),
+    ('deferred', ` + mailsIn("deferred") + `), ('unknown', ` + mailsIn("unknown") + `)) AS mails (state, n)`
 
 const scrapeFlow = `
 SELECT coalesce(extract(epoch FROM clock_timestamp() - (` + firstDueMail + `)), 0)::float8,
