@@ -31,14 +31,14 @@ WITH here AS (
     SELECT id, name, timezone, date_trunc('month', $1::timestamptz AT TIME ZONE timezone)::date AS month,
            (settings #>> '{ai,monthly_budget}')::bigint AS budget
     FROM organizations WHERE $2 = '' OR id = nullif($2, '')::uuid
-), counts AS (
+), counts AS MATERIALIZED ( -- as below: once, and not for each organization
     SELECT organization_id, hour, answers, cost_nano_inr, shadow_nano_inr
     FROM ai_usage_hours WHERE hour >= $1::timestamptz - interval '33 days' AND ($2 = '' OR organization_id = nullif($2, '')::uuid)
     UNION ALL
     SELECT organization_id, hour, answers, cost_nano_inr, shadow_nano_inr
     FROM (` + countCalls + ` WHERE c.created_at >= (SELECT until FROM ai_usage_until)) AS rest
     WHERE $2 = '' OR organization_id = nullif($2, '')::uuid
-), used AS (
+), used AS MATERIALIZED (
     SELECT organization_id, sum(answers)::bigint AS answers, sum(cost_nano_inr)::bigint AS cost_nano_inr, sum(shadow_nano_inr)::bigint AS shadow_nano_inr
     FROM counts JOIN here ON here.id = organization_id
     WHERE hour >= date_trunc('month', $1::timestamptz, here.timezone) GROUP BY 1
