@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -93,6 +94,13 @@ func (f *fleet) leader(ctx context.Context) (leader, follower int, err error) {
 	return leader, follower, err
 }
 
+// alone is a server that leads the stream and knows of no other copy.
+type alone string
+
+func (server alone) Error() string {
+	return fmt.Sprintf("server %s leads the stream, and knows of no other copy", string(server))
+}
+
 // whole is nil when every copy of the stream is up to date.
 func (f *fleet) whole(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
@@ -102,6 +110,9 @@ func (f *fleet) whole(ctx context.Context) error {
 		return err
 	}
 	in := s.CachedInfo().Cluster
+	if in != nil && len(in.Replicas) == 0 {
+		return alone(in.Leader)
+	}
 	if in == nil || len(in.Replicas) != f.cluster.Size()-1 {
 		return fmt.Errorf("the stream is kept by %+v", in)
 	}
@@ -186,7 +197,28 @@ func (f *fleet) ready(t *testing.T) {
 	must(t, "find the router", err)
 	_, err = f.riverLeader(ctx)
 	must(t, "find River's leader", err)
-	must(t, "all copies of the stream", eventually(ctx, f.whole))
+	f.complete(t)
+}
+
+// complete waits until all copies of the stream are up to date. One in some hundred times a server of NATS 2.15 that
+// came back leads the stream for good as if it had the only copy: then it is restarted, as `payaid doctor` advises,
+// and what it acknowledged is judged like all else.
+func (f *fleet) complete(t *testing.T) {
+	t.Helper()
+	err := eventually(within(t, 30*time.Second), f.whole)
+	if err == nil {
+		return
+	}
+	if server := alone(""); errors.As(err, &server) {
+		i, ok := f.cluster.Server(string(server))
+		if !ok {
+			t.Fatal(err)
+		}
+		t.Logf("%v: it is restarted", server)
+		f.cluster.KillServer(i)
+		must(t, "start the server again", f.cluster.StartServer(within(t, time.Minute), i))
+	}
+	must(t, "all copies of the stream", eventually(within(t, time.Minute), f.whole))
 }
 
 // An ordeal is what a part of the fleet goes through while jobs are submitted for a time.
