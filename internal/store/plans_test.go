@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,6 +98,11 @@ type statement struct {
 func (p *tape) record(sql string, args []any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(args) > 0 {
+		if _, mode := args[0].(pgx.QueryExecMode); mode {
+			args = args[1:]
+		}
+	}
 	if strings.Contains(sql, "FROM") {
 		p.heard = append(p.heard, statement{sql, args})
 	}
@@ -338,15 +344,28 @@ func literals(args []any) string {
 				continue
 			}
 			all = append(all, literals([]any{*v}))
-		case []int:
-			all = append(all, `'{`+strings.Trim(strings.ReplaceAll(fmt.Sprint(v), " ", ","), "[]")+`}'`)
-		case []string:
-			all = append(all, `'{`+strings.Join(v, ",")+`}'`)
 		default:
+			if list := reflect.ValueOf(v); list.Kind() == reflect.Slice {
+				all = append(all, `'{`+elements(list)+`}'`)
+				continue
+			}
 			all = append(all, fmt.Sprintf(`'%v'`, v))
 		}
 	}
 	return strings.Join(all, ", ")
+}
+
+func elements(list reflect.Value) string {
+	var all []string
+	for i := range list.Len() {
+		of := list.Index(i)
+		if of.Kind() == reflect.Pointer && of.IsNil() {
+			all = append(all, "NULL")
+			continue
+		}
+		all = append(all, fmt.Sprint(reflect.Indirect(of).Interface()))
+	}
+	return strings.Join(all, ",")
 }
 
 // faultsOf says what is wrong with a plan: most is what a page, or the deals of one busy contact, take.
