@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/payaid/payaid/operator"
 )
 
@@ -28,10 +30,10 @@ type figure struct {
 
 func (p *Pages) system(r *request) error {
 	var data systemPage
-	if err := r.client.Get(r.Context(), "/api/system/metrics", nil, &data.SystemMetrics); err != nil {
-		return err
-	}
-	if err := r.client.Get(r.Context(), "/api/system/health", nil, &data.Health); err != nil {
+	both, ctx := errgroup.WithContext(r.Context())
+	both.Go(func() error { return r.client.Get(ctx, "/api/system/metrics", nil, &data.SystemMetrics) })
+	both.Go(func() error { return r.client.Get(ctx, "/api/system/health", nil, &data.Health) })
+	if err := both.Wait(); err != nil {
 		return err
 	}
 	data.Findings = slices.Clone(data.Health.Details)

@@ -54,8 +54,8 @@ type aiMetricsView struct {
 }
 
 type latencyView struct {
-	Inference percentiles `json:"inference" doc:"Of models' answers, of the 20,000 newest calls at most"`
-	Jobs      percentiles `json:"jobs" doc:"Of jobs, from submit, or the time that they were put off to, until their end; of the 20,000 newest at most"`
+	Inference percentiles `json:"inference" doc:"Of models' answers, of the 10,000 newest calls at most"`
+	Jobs      percentiles `json:"jobs" doc:"Of jobs, from submit, or the time that they were put off to, until their end; of the 2,000 newest at most"`
 }
 
 // percentiles are in milliseconds.

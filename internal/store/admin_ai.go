@@ -10,7 +10,7 @@ import (
 
 // MostCallsLooked is where looking back over calls of models ends: percentiles of the newest ones say how it goes, and
 // the exact sums are kept by the hour.
-const MostCallsLooked = 20_000
+const MostCallsLooked = 10_000
 
 // longestCall is more than lies between the moment at which an attempt began, which its id tells, and the one at which it
 // was written down.

@@ -27,9 +27,11 @@ type ProviderUsage struct {
 	Looked    int64     `db:"looked"` // calls, and what was no call; MostCallsLooked of all at most, the newest
 }
 
+// MostAIJobsLooked is where looking back over jobs ends: it is for shares and percentiles alone, and rows of jobs are wide.
+const MostAIJobsLooked = 2000
+
 // AIJobs are jobs that models work for, from submit, or the time that they were put off to, until their end.
 type AIJobs struct {
-	Looked    int64 // that ended in whatever way; MostCallsLooked at most, the newest
 	Succeeded int64
 	Failed    int64     // for want of an answer, not by a mistake of who asked
 	Latencies []float64 // percentiles as above, in milliseconds; nil: none ended
@@ -52,7 +54,7 @@ ORDER BY 1`
 const selectAIJobsAndMonth = `
 SELECT ended.*, month.*, date_trunc('month', $2::timestamptz AT TIME ZONE 'Asia/Kolkata')
 FROM (
-    SELECT count(*), count(*) FILTER (WHERE status = 'succeeded'), count(*) FILTER (WHERE status = 'failed' AND coalesce(error ->> 'code', '') NOT IN
+    SELECT count(*) FILTER (WHERE status = 'succeeded'), count(*) FILTER (WHERE status = 'failed' AND coalesce(error ->> 'code', '') NOT IN
                ('not_found', 'invalid_state', 'forbidden', 'request', 'too_large', 'misconfigured')),
            percentile_cont('{0.5,0.95,0.99}'::float8[])
                WITHIN GROUP (ORDER BY 1000 * extract(epoch FROM finished_at - greatest(created_at, run_at)))
@@ -85,9 +87,9 @@ func (db *DB) AIMetrics(ctx context.Context, since, now time.Time) (AIMetrics, e
 		}
 		return err
 	})
-	b.Queue(selectAIJobsAndMonth, since, now, MostCallsLooked).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&m.Jobs.Looked, &m.Jobs.Succeeded, &m.Jobs.Failed, &m.Jobs.Latencies, &m.Month.CostNanoUSD,
-			&m.Month.ShadowNanoUSD, &m.Month.CostNanoINR, &m.Month.ShadowNanoINR, &m.Since)
+	b.Queue(selectAIJobsAndMonth, since, now, MostAIJobsLooked).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&m.Jobs.Succeeded, &m.Jobs.Failed, &m.Jobs.Latencies, &m.Month.CostNanoUSD, &m.Month.ShadowNanoUSD,
+			&m.Month.CostNanoINR, &m.Month.ShadowNanoINR, &m.Since)
 	})
 	b.Queue(selectWorkers).Query(func(rows pgx.Rows) (err error) {
 		m.Workers, err = pgx.CollectRows(rows, pgx.RowToStructByName[WorkerProcess])
