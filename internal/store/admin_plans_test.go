@@ -43,12 +43,12 @@ SELECT organization_id, (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 1
        organization_id, id, 'invoice.paid', 'event', CASE WHEN n <= 20 THEN 'failed' ELSE 'succeeded' END, NULL, now(), at
 FROM (SELECT *, timestamptz '2025-07-01' + n * interval '1 minute' AS at FROM every) AS each`
 
-// TestPlansForAll: what operators list over all organizations is read through indexes, about as many rows as are shown.
-func TestPlansForAll(t *testing.T) {
-	t.Parallel()
+// asOperator fills a database, and has what an operator asks of all organizations recorded, and explained on a connection.
+func asOperator(t *testing.T, fill string) (*store.DB, *tape, *pgx.Conn) {
+	t.Helper()
 	url := newDatabase(t)
 	owner := connect(t, url)
-	for _, sql := range append(strings.Split(fillForAll, ";\n"), `VACUUM ANALYZE`) {
+	for _, sql := range append(strings.Split(fill, ";\n"), `VACUUM ANALYZE`) {
 		if _, err := owner.Exec(t.Context(), sql); err != nil {
 			t.Fatalf("%s: %v", sql, err)
 		}
@@ -63,6 +63,13 @@ func TestPlansForAll(t *testing.T) {
 	if _, err := system.Exec(t.Context(), `SET ROLE payaid_system`); err != nil {
 		t.Fatal(err)
 	}
+	return db, tape, system
+}
+
+// TestPlansForAll: what operators list over all organizations is read through indexes, about as many rows as are shown.
+func TestPlansForAll(t *testing.T) {
+	t.Parallel()
+	db, tape, system := asOperator(t, fillForAll)
 	for name, ask := range listsForAll() {
 		call := func() error {
 			return db.AsOperator(t.Context(), time.Minute, func(tx pgx.Tx) error { return ask(t.Context(), tx) })
