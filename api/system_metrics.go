@@ -43,7 +43,7 @@ type aiMetricsView struct {
 	AverageLatency *float64          `json:"averageLatency" doc:"Of models' answers, the wait for their turn included, in milliseconds"`
 	Latency        latencyView       `json:"latency"`
 	CacheHitRate   *float64          `json:"cacheHitRate" doc:"Of the answers that were looked for in the cache, 0 to 1"`
-	FailureRate    *float64          `json:"failureRate" doc:"Jobs that failed for want of an answer after all fallbacks, of those and the ones that succeeded, 0 to 1; jobs that failed by a mistake in what they ask (codes not_found, invalid_state, forbidden, request, too_large, misconfigured) and cancelled ones are in neither"`
+	FailureRate    *float64          `json:"failureRate" doc:"Jobs that failed for want of an answer after all fallbacks, of those and the ones that succeeded, 0 to 1; jobs that failed by a mistake in what they ask (codes not_found, invalid_state, forbidden, request, too_large, misconfigured) and cancelled ones are in neither; of the 2,000 newest at most"`
 	Providers      []providerMetrics `json:"providers" doc:"Those that did something, by name; cache and rules among them"`
 	States         []workerStates    `json:"states" doc:"What each worker knows of its models"`
 	Tokens         tokensView        `json:"tokens"`

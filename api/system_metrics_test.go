@@ -42,6 +42,31 @@ func (g *rig) failedAIJob(t testing.TB, organization, kind, status, code, create
 		organization, kind, status, code)
 }
 
+// An hour with very many calls costs no more than any other, and what is left out is told.
+func TestMetricsOfModelsEndAtTheNewestCalls(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	id, _ := g.organization(t)
+	g.ledger(t, id, ledgerCall{"groq", "ok", 0, 0, false, "now() - interval '50 minutes'"})
+	fill := func(from, to int) {
+		g.execute(t, `INSERT INTO ai_calls (organization_id, id, job_id, attempt, kind, provider, model, outcome, prompt_tokens, started_at)
+			SELECT $1, (lpad(to_hex((1000 * extract(epoch FROM now()))::bigint), 12, '0') || '70008000' || lpad(to_hex(n), 12, '0'))::uuid,
+			       gen_random_uuid(), 1, 'ai.chat', 'ollama', 'm', 'ok', 1, now() FROM generate_series($2::int, $3::int) n`, id, from, to)
+	}
+	fill(1, 9_998)
+	if v := g.metrics(t); len(v.AtLeast) != 0 || len(v.AI.Providers) != 2 {
+		t.Errorf("of 9,999 calls there are at least %v, of %d providers", v.AtLeast, len(v.AI.Providers))
+	}
+	fill(9_999, 12_000)
+	v := g.metrics(t)
+	if want := []string{"ai.providers", "ai.tokens", "ai.cost", "ai.savedInr"}; !slices.Equal(v.AtLeast, want) {
+		t.Errorf("of 12,001 calls there are at least %v, want %v", v.AtLeast, want)
+	}
+	if len(v.AI.Providers) != 1 || v.AI.Providers[0].Attempts != 10_000 || v.AI.Tokens.Prompt != 10_000 {
+		t.Errorf("got %+v and %d tokens, want the 10,000 newest calls, which are Ollama's", v.AI.Providers, v.AI.Tokens.Prompt)
+	}
+}
+
 func TestMetricsOfModelsAreOverAllOrganizations(t *testing.T) {
 	t.Parallel()
 	in, out := 0.075, 0.3
