@@ -238,8 +238,8 @@ func behind(c *jetstream.ClusterInfo) (list []string) {
 	return list
 }
 
-// alone names the server that leads the stream when it knows of none of the other copies: it forgot its part
-// in the stream's group, and keeps what it acknowledges to itself.
+// alone names the server that leads the stream when it knows of none of the other copies. What it acknowledges may
+// then be on its own disk alone.
 func alone(i *jetstream.StreamInfo) string {
 	if i.Config.Replicas == 1 || i.Cluster == nil || len(i.Cluster.Replicas) > 0 {
 		return ""

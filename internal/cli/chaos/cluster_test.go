@@ -200,9 +200,9 @@ func (f *fleet) ready(t *testing.T) {
 	f.complete(t)
 }
 
-// complete waits until all copies of the stream are up to date. One in some hundred times a server of NATS 2.15 that
-// came back leads the stream for good as if it had the only copy: then it is restarted, as `payaid doctor` advises,
-// and what it acknowledged is judged like all else.
+// complete waits until all copies of the stream are up to date. A server of NATS 2.15 that came back has been seen to
+// lead the stream for a minute as if it had the only copy: then it is restarted, as `payaid doctor` advises, and what
+// it acknowledged is judged like all else.
 func (f *fleet) complete(t *testing.T) {
 	t.Helper()
 	err := eventually(within(t, 30*time.Second), f.whole)
