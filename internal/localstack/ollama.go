@@ -114,7 +114,14 @@ func (l *Ollama) WaitReady(ctx context.Context) error { return l.process().WaitR
 func (l *Ollama) Stop(ctx context.Context) error { return l.process().Stop(ctx) }
 
 func (l *Ollama) answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
 	return l.call(ctx, http.MethodGet, "/api/version", nil)
+}
+
+// Load has a model in memory, so that the next answer doesn't wait for that.
+func (l *Ollama) Load(ctx context.Context, model string) error {
+	return l.call(ctx, http.MethodPost, "/api/generate", map[string]any{"model": model, "stream": false})
 }
 
 // Create makes a model of a GGUF file; the modelfile is what Ollama's own has,
@@ -152,8 +159,6 @@ func (l *Ollama) Copy(ctx context.Context, name, to string) error {
 }
 
 func (l *Ollama) call(ctx context.Context, method, path string, body any) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
 	raw, err := json.Marshal(body)
 	if err != nil {
 		return err

@@ -39,12 +39,21 @@ func offices(ollama, groq *localstack.Ollama) []string {
 	return env
 }
 
+// warm has models in memory before they are asked: who waits for an answer gives them seconds for the first word.
+func warm(t *testing.T, at ...*localstack.Ollama) {
+	t.Helper()
+	for _, o := range at {
+		must(t, "load the model", o.Load(within(t, time.Minute), "tiny"))
+	}
+}
+
 // thanks asks each time anew, as the tests are about who answers.
 const thanks = `{"prompt":"Thank a customer for paying.","max_tokens":40,"cache":"no-store"}`
 
 func TestTheModelFailsOver(t *testing.T) {
 	t.Parallel()
 	ollama, groq := localstack.NewOllama(t), localstack.NewOllama(t)
+	warm(t, ollama, groq)
 	s := newStack(t)
 	_, admin := s.api("api")
 	_, own := admin.organization(t, "Answered")

@@ -78,7 +78,9 @@ var private = []string{"Lakshmi", "Venkataraman", "lakshmi.v@customer.example", 
 // answers, through all processes.
 func TestATraceLeadsFromTheRequestToTheModel(t *testing.T) {
 	t.Parallel()
-	groq := faults.New(t, localstack.TestOllama(t).URL())
+	model := localstack.TestOllama(t)
+	warm(t, model)
+	groq := faults.New(t, model.URL())
 	s, c := newTraced(t)
 	_, admin := s.api("api")
 	_, own := admin.organization(t, "Venkataraman and Sons")
@@ -87,7 +89,7 @@ func TestATraceLeadsFromTheRequestToTheModel(t *testing.T) {
 
 	const client = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	r, err := own.call(t.Context(), http.MethodPost, "/api/jobs",
-		`{"kind":"ai.completion","input":{"prompt":"Thank Lakshmi Venkataraman, +91 98450 12345, for paying.","max_tokens":20,"cache":"no-store"}}`,
+		`{"kind":"ai.completion","input":{"prompt":"Thank Lakshmi Venkataraman, +91 98450 12345, for paying.","mode":"relaxed","max_tokens":20,"cache":"no-store"}}`,
 		"Traceparent", client, "X-Request-ID", "trace-me")
 	must(t, "submit", err)
 	var j job
