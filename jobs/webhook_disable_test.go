@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"context"
 	"net/http"
 	"testing"
 
@@ -48,7 +49,7 @@ func TestWebhookIsNotDisabledByAnotherReceiver(t *testing.T) {
 	endpoint := s.endpoint(left.URL)
 	s.work(4)
 	id := s.tell(1, endpoint)[0]
-	<-arrived
+	s.reached(arrived)
 	s.exec(`UPDATE webhook_endpoints SET url = $1, version = version + 1`, to.URL)
 	close(proceed)
 	s.ends(id, store.DeliveryFailed)
@@ -57,4 +58,32 @@ func TestWebhookIsNotDisabledByAnotherReceiver(t *testing.T) {
 		t.Error("the endpoint is disabled by a receiver that it no longer has")
 	}
 	s.ends(s.tell(1, endpoint)[0], store.DeliverySucceeded)
+}
+
+// A receiver that wants no more is not sent what waits, however long it takes to disable its endpoint.
+func TestNothingFollowsGone(t *testing.T) {
+	t.Parallel()
+	s := newWebhookSite(t)
+	to := s.answers(status(410))
+	endpoint := s.endpoint(to.URL)
+	s.tell(50, endpoint)
+	begun := s.count(`SELECT count(*) FROM webhook_deliveries WHERE admitted`)
+	if begun == 0 || begun == 50 {
+		t.Fatalf("%d of 50 have a place, want some to wait", begun)
+	}
+	hold, err := s.deps.DB.Pool().Begin(t.Context())
+	s.must(err)
+	defer func() { _ = hold.Rollback(context.Background()) }()
+	_, err = hold.Exec(t.Context(), `SELECT FROM webhook_endpoints FOR NO KEY UPDATE`)
+	s.must(err)
+	s.work(4)
+	s.waits("all are asked that have a place", begun, `SELECT least($1, count(*)) FROM webhook_attempts`, begun)
+	if n := s.count(`SELECT count(*) FROM webhook_deliveries WHERE admitted`); n != 0 {
+		t.Errorf("%d deliveries came to have a place", n)
+	}
+	s.must(hold.Rollback(t.Context()))
+	s.waits("all end", 50, `SELECT count(*) FROM webhook_deliveries WHERE status = 'failed'`)
+	if n := len(to.got()); n != begun {
+		t.Errorf("the receiver got %d requests, want %d", n, begun)
+	}
 }

@@ -280,13 +280,13 @@ func TestWebhookIsDisabledOnce(t *testing.T) {
 			s.exec(`DELETE FROM river_job`)
 			s.exec(`UPDATE webhook_deliveries SET admitted = false`)
 			s.exec(c.change)
-			s.work(25)
-			s.work(25)
 			for _, id := range waiting[:20] {
 				s.asked(id)
 			}
+			s.work(25)
+			s.work(25)
 			for range 20 {
-				<-arrived
+				s.reached(arrived)
 			}
 			release()
 			s.waits("the endpoint is disabled", 1, `SELECT count(*) FROM webhook_endpoints WHERE status = 'disabled' AND disabled_code = $1`, c.code)

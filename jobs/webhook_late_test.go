@@ -38,7 +38,7 @@ func TestWebhookAttemptComesLate(t *testing.T) {
 			endpoint := s.endpoint(to.URL)
 			s.work(4)
 			id := s.tell(1, endpoint)[0]
-			<-arrived
+			s.reached(arrived)
 			s.must(s.deps.DB.Tx(t.Context(), func(tx pgx.Tx) error {
 				return s.insert(tx, insertTurns([]store.Turn{{OrganizationID: s.organization, DeliveryID: id, Run: 1}})...)
 			}))
@@ -74,7 +74,7 @@ func TestWebhookIsCutOff(t *testing.T) {
 	endpoint := s.endpoint(to.URL)
 	stop := s.work(4)
 	id := s.tell(1, endpoint)[0]
-	<-arrived
+	s.reached(arrived)
 	stop()
 	d := s.delivery(id)
 	if d.Status != store.DeliveryPending || d.Attempts != 1 || d.code() != "cancelled" || d.NextAttemptAt.Sub(d.UpdatedAt) > time.Second {

@@ -78,6 +78,16 @@ func status(code int, headers ...string) http.HandlerFunc {
 	}
 }
 
+// reached waits until a receiver has said that it was asked.
+func (s *webhookSite) reached(arrived <-chan struct{}) {
+	s.t.Helper()
+	select {
+	case <-arrived:
+	case <-time.After(webhookPatience):
+		s.t.Fatal("the receiver was not asked")
+	}
+}
+
 // hangs is a receiver that doesn't answer before the test ends, or whoever asks gives up.
 func hangs(_ http.ResponseWriter, q *http.Request) { <-q.Context().Done() }
 

@@ -82,13 +82,18 @@ func (w *webhookWorker) settleOnce(ctx context.Context, list []*webhookEnd, atte
 			return err
 		}
 		noteBroken(list, changes, failing)
-		lanes := make([]store.Lane, 0, len(list))
+		var lanes, gone []store.Lane
 		for _, e := range list {
 			lanes = append(lanes, e.turn.lane())
+			if e.decided && e.judgement.gone {
+				gone = append(gone, e.turn.lane())
+			}
 			if s, ok := failing[e.turn.lane()]; ok && e.judgement.lesson == receiverFailed {
 				e.failing = &s
 			}
 		}
+		// Where nothing more is wanted conclude ends what waits; where it can't, the sweep sees to the lane.
+		lanes = slices.DeleteFunc(lanes, func(l store.Lane) bool { return slices.Contains(gone, l) })
 		return admitNext(ctx, tx, lanes)
 	})
 }

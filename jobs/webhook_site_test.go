@@ -66,7 +66,7 @@ func newWebhookSite(t *testing.T, change ...func(*Deps, *webhook.Config)) *webho
 		return db
 	}
 	s.deps = Deps{DB: open(false), Relaxed: open(true), Hints: noHints{}, Log: slog.New(slog.NewTextHandler(s.logged, nil))}
-	config := webhook.Config{UserAgent: "PayAid-Webhooks/test",
+	config := webhook.Config{UserAgent: "PayAid-Webhooks/test", Timeout: webhookPatience,
 		Policy: webhook.Policy{AllowHTTP: true, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}
 	for _, change := range change {
 		change(&s.deps, &config)
