@@ -59,14 +59,15 @@ func (g *rig) chained(t *testing.T, name string) (s chained) {
 	g.execute(t, `UPDATE jobs SET status = 'succeeded', output = '{"secret":"hunter2"}', run = 1, attempt = 2, river_job_id = $2, started_at = now(),
 		finished_at = now() + interval '2 seconds' WHERE id = $1`, s.job, s.river)
 	g.execute(t, `INSERT INTO job_attempts (organization_id, job_id, river_job_id, kind, queue, run, attempt, outcome, code, error, fingerprint, started_at, ended_at, log)
-		VALUES ($1, $2, $3, 'mail.send', 'mail', 1, 1, 'retried', 'mail_deferred', $4, '0123456789abcdef', now() - interval '3 seconds', now() - interval '2 seconds',
+		VALUES ($1, $2, $3, 'mail.send', 'mail', 1, 1, 'retried', 'mail_deferred', $4, '0123456789abcdef', now() - interval '30 seconds', now() - interval '20 seconds',
 			jsonb_build_array(jsonb_build_object('at', now(), 'level', 'WARN', 'message', $4::text, 'attrs', jsonb_build_object('code', 451))))`,
 		s.organization, s.job, s.river, hostile)
 	g.execute(t, `INSERT INTO mail_messages (organization_id, id, stream) VALUES ($1, $2, 'transactional') ON CONFLICT DO NOTHING`, s.organization, s.job)
 	g.execute(t, `INSERT INTO mail_recipients (organization_id, message_id, position, field, address, state, queue_id, code, sending_at, accepted_at)
-		VALUES ($1, $2, 1, 'to', 'asha@rao.example.com', 'accepted', $3, 250, now() + interval '1 second', now() + interval '1100 milliseconds')`, s.organization, s.job, s.queue)
+		SELECT $1, id, 1, 'to', 'asha@rao.example.com', 'accepted', $3, 250, started_at + interval '1 second', started_at + interval '1100 milliseconds'
+		FROM jobs WHERE id = $2`, s.organization, s.job, s.queue)
 	one(&s.ended, `INSERT INTO outbox (event_id, organization_id, type, subject, aggregate_version, causation_id, correlation_id, data, created_at)
-		VALUES (gen_random_uuid(), $1, 'job.completed', $2, 3, $3, $4, '{}', now() + interval '2 seconds') RETURNING event_id::text`, s.organization, s.job, s.asked, s.request)
+		SELECT gen_random_uuid(), $1, 'job.completed', id, 3, $3, $4, '{}', finished_at FROM jobs WHERE id = $2 RETURNING event_id::text`, s.organization, s.job, s.asked, s.request)
 	g.execute(t, `INSERT INTO river_job (args, kind, max_attempts, queue, state, metadata) VALUES
 		(jsonb_build_object('organization_id', $1::text, 'tags', ARRAY['invoices', 'contact:1']), 'cache.invalidate', 25, 'cache', 'available', jsonb_build_object('event_id', $2::text))`,
 		s.organization, s.ended)
