@@ -82,30 +82,43 @@ due() {
 	[ -z "$newest" ] || [ $(($(date +%s) - $(stat -c %Y "$newest/backup_label"))) -ge "$every" ]
 }
 
+# Copies the files when it is time, for as long as the log is received by the process of the given number.
+copy_when_due() {
+	# A new slot keeps nothing until its receiver has begun: a copy of the files would let go of the very segment it wants.
+	while kill -0 "$1" 2>/dev/null && [ -z "$(find "$dir/wal" -type f -print -quit)" ]; do sleep 0.2; done
+	while kill -0 "$1" 2>/dev/null; do
+		if due; then
+			copy_files "$1"
+			remove_old
+		fi
+		sleep "${PITR_LOOK_SECONDS:-60}"
+	done
+}
+
 receive() {
 	mkdir -p "$dir/wal" "$dir/base"
 	PGPASSWORD=$(cat "$PITR_PASSWORD_FILE")
 	export PGPASSWORD
 	rm -f "$dir/receiving"
 	pg_receivewal --no-password --directory="$dir/wal" --slot="$slot" --create-slot --if-not-exists
+	# Each in a group of its own: it isn't made to ignore SIGINT, and ends with what it runs.
+	set -m
 	# --synchronous: what was received is on the disk before it is said to be.
 	pg_receivewal --no-password --directory="$dir/wal" --slot="$slot" --synchronous --no-loop &
 	local receiver=$!
-	# shellcheck disable=SC2064 # the process that there is now
-	trap "kill -INT $receiver 2>/dev/null; wait $receiver || true; exit 0" TERM INT
+	copy_when_due "$receiver" &
+	local copier=$!
+	set +m
+	# From here on this shell only waits: a trap that Bash 5.2 runs amid a $(...) is taken for a part of it, and fails.
+	# shellcheck disable=SC2064 # the processes that there are now
+	trap "kill -INT $receiver 2>/dev/null; kill -TERM -$copier 2>/dev/null; wait; rm -f '$dir/receiving'; exit 0" TERM INT
 	echo "$receiver" >"$dir/receiving"
-	# A new slot keeps nothing until its receiver has begun: a copy of the files would let go of the very segment it wants.
-	while kill -0 "$receiver" 2>/dev/null && [ -z "$(find "$dir/wal" -type f -print -quit)" ]; do sleep 0.2; done
-	while kill -0 "$receiver" 2>/dev/null; do
-		if due; then
-			copy_files "$receiver"
-			remove_old
-		fi
-		sleep "${PITR_LOOK_SECONDS:-60}" &
-		wait -n "$receiver" $! || true
-	done
+	wait -n "$receiver" "$copier" || true
+	kill -INT "$receiver" 2>/dev/null || true
+	kill -TERM "-$copier" 2>/dev/null || true
+	wait || true
 	rm -f "$dir/receiving"
-	give_up "the log is received no more; its last words are above"
+	give_up "nothing is received or copied any more; the last words are above"
 }
 
 healthy() {

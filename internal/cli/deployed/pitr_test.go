@@ -314,3 +314,42 @@ func TestACopyWaitsForItsLog(t *testing.T) {
 	conn := p.goBack(t, "lost")
 	execute(t, conn, `CREATE TABLE notes (note text)`)
 }
+
+// It ends when it is told to, and what it runs with it, also amid a copy, which may take longer than a container is given
+// to end.
+func TestItEndsAmidACopy(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	p := newPITR(t, s)
+	slow := t.TempDir()
+	double := "#!/bin/sh\n[ -e " + slow + "/now ] || { PATH=${PATH#*:} exec pg_basebackup \"$@\"; }\necho $$ >" + slow + "/pid.new\nmv " + slow + "/pid.new " + slow + "/pid\nexec sleep 600\n"
+	if err := os.WriteFile(slow+"/pg_basebackup", []byte(double), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i, one := range p.env {
+		if path, ok := strings.CutPrefix(one, "PATH="); ok {
+			p.env[i] = "PATH=" + slow + ":" + path
+		}
+	}
+	p.env = append(p.env, "PITR_BASE_DAYS=0")
+	end := p.receive(t)
+	if err := os.WriteFile(slow+"/now", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var pid []byte
+	until(t, "a slow copy is made", func() (err error) {
+		pid, err = os.ReadFile(slow + "/pid")
+		return err
+	})
+	end()
+	until(t, "the copying has ended", func() error {
+		// Of a process that nobody has waited for yet, this is empty.
+		if line, _ := os.ReadFile("/proc/" + strings.TrimSpace(string(pid)) + "/cmdline"); len(line) > 0 {
+			return fmt.Errorf("process %s runs %q", pid, line)
+		}
+		return nil
+	})
+	if out, err := p.run(t, "healthy"); err == nil {
+		t.Errorf("it has ended, and is healthy: %s", out)
+	}
+}
