@@ -25,6 +25,7 @@ dir=${PITR_DIR:-/pitr}
 slot=payaid_pitr
 every=$((${PITR_BASE_DAYS:-7} * 86400))
 keep=${PITR_KEEP_BASES:-2}
+segment=$((16 << 20)) # bytes
 
 give_up() {
 	echo "pitr.sh: $1" >&2
@@ -54,7 +55,7 @@ copy_files() {
 	echo "copied the files: base/$name"
 }
 
-# The segment (of 16 MB) in which a copy of the files ends.
+# The segment in which a copy of the files ends.
 last_segment() {
 	local timeline high low end
 	read -r timeline high low < <(sed -n 's|.*"Timeline": \([0-9]*\),.*"End-LSN": "\([0-9A-F]*\)/\([0-9A-F]*\)".*|\1 \2 \3|p' "$1") ||
@@ -101,6 +102,10 @@ receive() {
 	export PGPASSWORD
 	rm -f "$dir/receiving"
 	pg_receivewal --no-password --directory="$dir/wal" --slot="$slot" --create-slot --if-not-exists
+	# What a receiver leaves that is killed while it makes the next segment's file: nothing was received into it yet, and
+	# the next receiver would not go on with it.
+	find "$dir/wal" -name '*.partial' ! -size "${segment}c" -delete \
+		-printf 'removed wal/%f, which was being made when a receiver was killed\n'
 	# Each in a group of its own: it isn't made to ignore SIGINT, and ends with what it runs.
 	set -m
 	# --synchronous: what was received is on the disk before it is said to be.
@@ -169,9 +174,10 @@ restore() {
 	cp -a "$base/." "$to/"
 	chmod 0700 "$to"
 	# It lets nobody in before it is there (hot_standby): what looks ready then is, and can be written to.
-	# The segment that was being written when the server was lost is there as far as it was received.
+	# The segment that was being written when the server was lost is there as far as it was received, in a file of the
+	# whole size; a shorter one was just being made, and no server takes it.
 	cat >>"$to/postgresql.auto.conf" <<CONF
-restore_command = 'cp "$dir/wal/%f" "%p" || cp "$dir/wal/%f.partial" "%p"'
+restore_command = 'cp "$dir/wal/%f" "%p" || { [ "\$(stat -c %%s "$dir/wal/%f.partial")" = $segment ] && cp "$dir/wal/%f.partial" "%p"; }'
 hot_standby = off
 recovery_target_timeline = 'latest'
 recovery_target_action = 'promote'

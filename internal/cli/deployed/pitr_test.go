@@ -353,3 +353,42 @@ func TestItEndsAmidACopy(t *testing.T) {
 		t.Errorf("it has ended, and is healthy: %s", out)
 	}
 }
+
+// A receiver that is killed while it makes the file of the next segment leaves a part of it: the next one goes on, and a
+// restored server reads all that came before.
+func TestAPartOfASegment(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	p := newPITR(t, s)
+	conn := connect(t, s.SuperURL("payaid"))
+	execute(t, conn, `CREATE TABLE notes (note text)`)
+	// part ends a receiver when the notes so far are received, and puts a part of a file where the next segment goes.
+	part := func(note string) {
+		t.Helper()
+		end := p.receive(t)
+		execute(t, conn, `INSERT INTO notes VALUES ($1)`, note)
+		var last string
+		if err := conn.QueryRow(t.Context(), `SELECT pg_walfile_name(pg_switch_wal())`).Scan(&last); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the segment was received", func() error {
+			_, err := os.Stat(filepath.Join(p.dir, "wal", last))
+			return err
+		})
+		end()
+		number, err := strconv.ParseUint(last[16:], 16, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := filepath.Join(p.dir, "wal", fmt.Sprintf("%s%08X.partial", last[:16], number+1))
+		if err := os.WriteFile(next, make([]byte, 8192*579), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	part("the first")
+	part("the second")
+	back := p.goBack(t, "lost")
+	if got, want := notes(t, back), []string{"the first", "the second"}; !slices.Equal(got, want) {
+		t.Errorf("there are %q, want %q", got, want)
+	}
+}
