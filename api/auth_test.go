@@ -172,7 +172,7 @@ func TestRevocationInAnotherProcessIsSeenSoon(t *testing.T) {
 	}
 	start := time.Now()
 	eventually(t, func() bool { return g.call(t, key, "GET", "/api/organization", "").status == 401 })
-	if took := time.Since(start); took > keyCacheTTL+time.Second {
+	if took := time.Since(start); took > keyCacheTTL+10*time.Second {
 		t.Errorf("it took %s", took)
 	}
 }

@@ -54,7 +54,8 @@ func TestRedisAway(t *testing.T) {
 			for range 1000 {
 				reads(t, c, e, constant(1), "1", Bypass)
 			}
-			if took := time.Since(began); took > time.Second || c.Stats().Errors > calls+20 {
+			took := time.Since(began) // if each had to wait, 50 s
+			if took > 20*time.Second || c.Stats().Errors > calls+20+int64(took/time.Second) {
 				t.Errorf("1000 reads took %s and %d calls to Redis", took, c.Stats().Errors-calls)
 			}
 			gate.Open()
@@ -78,7 +79,7 @@ func TestABumpThatIsOwed(t *testing.T) {
 	if err := c.Bump(t.Context(), e.Organization, Contacts); err == nil {
 		t.Fatal("a bump was acknowledged by nobody")
 	}
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > patience/2 {
 		t.Errorf("it took %s", took)
 	}
 	reads(t, c, e, constant(2), "2", Bypass)

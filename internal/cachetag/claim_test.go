@@ -108,10 +108,10 @@ func TestAMakerThatDies(t *testing.T) {
 		t.Fatal("no look")
 	}
 	const left = 2 * time.Second
+	began := time.Now()
 	if err := client.Set(t.Context(), seen.leaseKey(""), "of one who's dead"[:16]+"0", left).Err(); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
 	// It has been at it since 1970, so nobody waits for it who need not.
 	if claim := c.Claim(t.Context(), e, "", time.Second); claim.Outcome != Busy || claim.Age < time.Hour {
 		t.Errorf("a %s by somebody at it for %s, want busy", claim.Outcome, claim.Age)

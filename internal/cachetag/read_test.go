@@ -131,7 +131,7 @@ func TestWhatIsLargeIsNotKept(t *testing.T) {
 func TestErrorsAndPanicsAreNotKept(t *testing.T) {
 	t.Parallel()
 	c, e := open(t, redisURL(t)), anEntry(t)
-	e.Lease = time.Second
+	e.Lease = patience
 	broken := errors.New("broken")
 	if _, _, err := c.Read(t.Context(), e, func(context.Context) ([]byte, error) { return nil, broken }); !errors.Is(err, broken) {
 		t.Errorf("got %v, want the error of the load", err)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"github.com/jackc/pgx/v5"
@@ -70,7 +71,7 @@ func TestBackupRestore(t *testing.T) {
 	}
 	ask(t, url, `UPDATE organizations SET name = 'Later' RETURNING name`)
 	redis := localstack.NewRedis(t)
-	cache, err := cachetag.Open(cachetag.Options{URL: redis.URL()})
+	cache, err := cachetag.Open(cachetag.Options{URL: redis.URL(), ReadTimeout: 20 * time.Second, WriteTimeout: 20 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func TestBothAreSilent(t *testing.T) {
 	r.groq.Every(faults.Hang)
 	begun := time.Now()
 	e := r.mustFail(t, score())
-	if took := time.Since(begun); !e.Wait() || took < 3*time.Second || took > 8*time.Second {
+	if took := time.Since(begun); !e.Wait() || took < 3*time.Second || took > 30*time.Second {
 		t.Errorf("%v after %v, want to wait after the budget of 3s and Ollama's patience", e, took)
 	}
 	if got := outcomes(e.Attempts); got != "ollama:timeout groq:timeout ollama:timeout" {

@@ -116,7 +116,7 @@ func TestRedisGoesInTheMiddle(t *testing.T) {
 	}
 	began := time.Now()
 	take(1000)
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 10*time.Second { // asked each time, it would be 50
 		t.Errorf("1000 requests without Redis took %s", took)
 	}
 	if s := log.String(); strings.Count(s, "redis is away") != 1 {
@@ -147,18 +147,18 @@ func TestRedisComesBackEmpty(t *testing.T) {
 func TestRedisHangs(t *testing.T) {
 	t.Parallel()
 	r := localstack.NewRedis(t)
-	l := New(Config{Window: time.Hour, Redis: redisOptions(t, r), Log: slog.New(slog.DiscardHandler)})
+	l := New(Config{Window: time.Hour, Redis: redisOptions(t, r), Timeout: time.Second, Log: slog.New(slog.DiscardHandler)})
 	defer l.Close()
 	l.Take(t.Context(), "c", 1000)
 	pause := patient(t, r, time.Hour).shared.client
-	if err := pause.Do(t.Context(), "CLIENT", "PAUSE", "2500", "ALL").Err(); err != nil {
+	if err := pause.Do(t.Context(), "CLIENT", "PAUSE", "15000", "ALL").Err(); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
 	for range 500 {
 		l.Take(t.Context(), "c", 1000)
 	}
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 12*time.Second { // asked each time, it would be 500
 		t.Errorf("500 requests with a hanging Redis took %s", took)
 	}
 	if l.State() != Away {

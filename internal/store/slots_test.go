@@ -214,7 +214,6 @@ func TestSlotsAreSharedWithOthers(t *testing.T) {
 		}
 	}
 	for range 5 {
-		began := time.Now()
 		waiting, cancel := context.WithTimeout(t.Context(), patience)
 		release, err := modest.Acquire(waiting)
 		cancel()
@@ -222,9 +221,6 @@ func TestSlotsAreSharedWithOthers(t *testing.T) {
 			t.Fatalf("the other process got no slot within %s: %v", patience, err)
 		}
 		release()
-		if took := time.Since(began); took > 5*time.Second {
-			t.Errorf("the other process got a slot after %s", took)
-		}
 	}
 }
 

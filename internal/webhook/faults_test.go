@@ -185,7 +185,7 @@ func TestBigAnswersAreNotRead(t *testing.T) {
 			t.Errorf("%s: got %q, %d bytes", name, a.Code, len(a.Body))
 		}
 		// What the kernels on both sides hold is not ours to bound.
-		if n := sent.Load(); n > 32<<20 || a.Latency > 2*time.Second {
+		if n := sent.Load(); n > 32<<20 || a.Latency > 10*time.Second {
 			t.Errorf("%s: %d bytes left the receiver in %s", name, n, a.Latency)
 		}
 	}

@@ -97,7 +97,7 @@ func TestACollectorThatHangs(t *testing.T) {
 	}
 	began = time.Now()
 	tr.Close()
-	if took := time.Since(began); took > flushIn+2*time.Second {
+	if took := time.Since(began); took > flushIn+10*time.Second {
 		t.Errorf("the end took %s", took)
 	}
 	close(release)
