@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -91,18 +93,15 @@ func (l *life) turn(ctx context.Context) error {
 	}
 	settled := l.beat * missedBeats
 	mine := l.hand.lately(3 * settled)
-	return l.db.Tx(ctx, func(tx pgx.Tx) error {
-		stray, err := store.GiveBackStray(ctx, tx, l.id, settled, mine)
-		if err != nil {
-			return err
-		}
-		if len(stray) > 0 {
-			l.log.Warn("work that this process knows nothing of is given back", "worker_id", l.id, "count", len(stray))
-		}
-		if err := l.settle(ctx, tx, nil, stray); err != nil {
-			return err
-		}
-		return l.rescue(ctx, tx)
+	err = l.giveBack(ctx, astray, func(tx pgx.Tx) ([]store.Orphan, map[string]time.Time, error) {
+		stray, err := store.GiveBackStray(ctx, tx, giveBackBatch, l.id, settled, mine)
+		return stray, nil, err
+	})
+	if err != nil {
+		return err
+	}
+	return l.giveBack(ctx, ofTheDead, func(tx pgx.Tx) ([]store.Orphan, map[string]time.Time, error) {
+		return rescue(ctx, tx, settled)
 	})
 }
 
@@ -118,29 +117,81 @@ func (l *life) news() []store.ProviderState {
 	return now
 }
 
-func (l *life) rescue(ctx context.Context, tx pgx.Tx) error {
-	dead, err := store.RemoveSilentWorkers(ctx, tx, l.beat*missedBeats)
-	if err != nil {
-		return err
+// giveBackBatch is how many jobs are given back in one transaction: a turn gets some of many done, however slow the
+// database is.
+const giveBackBatch = 5
+
+const (
+	ofTheDead = "job of a dead worker is given back"
+	astray    = "work that this process knows nothing of is given back"
+	unended   = "work that this process could not bring to an end is given back"
+)
+
+// giveBack takes jobs from those that have them, a batch at a time, until there are none left or the turn is over. take
+// gives them with the last signs of life of processes that are dead when it gives less than a batch.
+func (l *life) giveBack(ctx context.Context, what string, take func(pgx.Tx) ([]store.Orphan, map[string]time.Time, error)) error {
+	for batch := 0; ; batch++ {
+		var orphans []store.Orphan
+		var dead map[string]time.Time
+		err := l.db.Tx(ctx, func(tx pgx.Tx) (err error) {
+			if orphans, dead, err = take(tx); err != nil {
+				return err
+			}
+			return l.settle(ctx, tx, dead, orphans)
+		})
+		switch {
+		case err != nil && batch > 0 && ctx.Err() != nil:
+			return nil // the next turn goes on
+		case err != nil:
+			return err
+		}
+		l.tell(what, orphans)
+		if len(orphans) < giveBackBatch {
+			l.mourn(dead)
+			return nil
+		}
 	}
-	orphans, err := store.GiveBackOrphans(ctx, tx, l.beat*missedBeats)
-	if err != nil {
-		return err
-	}
-	return l.settle(ctx, tx, dead, orphans)
 }
 
-// settle writes down what died with its process, fails the jobs whose last attempt did, and tells of all.
-func (l *life) settle(ctx context.Context, tx pgx.Tx, dead map[string]time.Time, orphans []store.Orphan) error {
+// rescue takes the jobs of processes that were silent for so long. Those that have none left are dead; one that comes
+// back before works on with what was not taken.
+func rescue(ctx context.Context, tx pgx.Tx, silence time.Duration) ([]store.Orphan, map[string]time.Time, error) {
+	silent, err := store.LockSilentWorkers(ctx, tx, silence)
+	if err != nil {
+		return nil, nil, err
+	}
+	ids := slices.AppendSeq([]string{}, maps.Keys(silent))
+	orphans, err := store.GiveBackOrphans(ctx, tx, giveBackBatch, silence, ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(orphans) == giveBackBatch || len(ids) == 0 {
+		return orphans, silent, nil
+	}
+	return orphans, silent, store.RemoveWorkers(ctx, tx, ids)
+}
+
+// tell says what was given back, once it is.
+func (l *life) tell(what string, orphans []store.Orphan) {
 	if l.lost != nil {
 		l.lost(orphans)
 	}
+	for _, o := range orphans {
+		l.log.Warn(what, "worker_id", o.Worker, "river_job_id", o.RiverJobID, "kind", o.Kind,
+			"job_id", o.JobID, "attempt", o.Attempt, "last_attempt", o.Discarded)
+	}
+}
+
+func (l *life) mourn(dead map[string]time.Time) {
 	for id := range dead {
 		l.log.Warn("worker is dead", "worker_id", id)
 	}
+}
+
+// settle writes down what died with its process, where dead holds the last signs of life, and fails the jobs whose last
+// attempt did.
+func (l *life) settle(ctx context.Context, tx pgx.Tx, dead map[string]time.Time, orphans []store.Orphan) error {
 	for _, o := range orphans {
-		l.log.Warn("job of a dead worker is given back", "river_job_id", o.RiverJobID, "kind", o.Kind,
-			"job_id", o.JobID, "attempt", o.Attempt, "last_attempt", o.Discarded)
 		if err := loseCalls(ctx, tx, o, dead); err != nil {
 			return err
 		}
@@ -188,14 +239,12 @@ var errWorkerLost = &jobs.Failure{
 func (l *life) end(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.beat*missedBeats)
 	defer cancel()
-	return l.db.Tx(ctx, func(tx pgx.Tx) error {
-		if err := store.UnregisterWorker(ctx, tx, l.id); err != nil {
-			return err
-		}
-		orphans, err := store.GiveBackOrphansOf(ctx, tx, l.id)
-		if err != nil {
-			return err
-		}
-		return l.settle(ctx, tx, nil, orphans)
+	err := l.giveBack(ctx, unended, func(tx pgx.Tx) ([]store.Orphan, map[string]time.Time, error) {
+		orphans, err := store.GiveBackOrphansOf(ctx, tx, giveBackBatch, l.id)
+		return orphans, nil, err
 	})
+	if err != nil {
+		return err
+	}
+	return store.UnregisterWorker(ctx, l.db.Pool(), l.id)
 }

@@ -324,6 +324,58 @@ func TestStrayWorkIsGivenBack(t *testing.T) {
 	}
 }
 
+// A process dies with more in hands than can be given back in one turn, as the database is slow: each turn does a part.
+func TestADeadProcessHadMuchInHands(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.relay()
+	_, stop := s.worker()
+	var all []store.Job
+	for range 60 {
+		all = append(all, s.submit(func(context.Context, *jobs.Task) (jobs.Result, error) { return jobs.Result{Output: 1}, nil },
+			func(j *store.Job) { j.RunAt = time.Now().Add(time.Hour) }))
+	}
+	owner := connect(t, s.url)
+	// A turn has three quarters of a second in these tests; all of the notes would take twice as long.
+	for _, sql := range []string{
+		`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.025); RETURN NEW; END'`,
+		`CREATE TRIGGER slow BEFORE INSERT ON job_attempts FOR EACH ROW EXECUTE FUNCTION slow()`,
+	} {
+		if _, err := owner.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "River has the jobs", func() error {
+		var n int
+		if s.scan(&n, `SELECT count(*) FROM river_job WHERE state = 'scheduled' AND args ? 'job_id'`); n != len(all) {
+			return fmt.Errorf("it has %d", n)
+		}
+		return nil
+	})
+	stop()
+	for _, sql := range []string{
+		`INSERT INTO worker_processes (id, host, pid, queues, version, heartbeat_at) VALUES ('dead', '', 1, '{}', '', now() - interval '1 minute')`,
+		`UPDATE river_job SET state = 'running', attempt = 1, attempted_at = now() - interval '1 minute', attempted_by = '{dead}' WHERE args ? 'job_id'`,
+	} {
+		if _, err := owner.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.worker()
+	for _, j := range all {
+		if got := s.ends(j.ID, store.Succeeded); got.Attempt != 2 {
+			t.Errorf("attempt %d, want the one after the lost one", got.Attempt)
+		}
+	}
+	eventually(t, "it is no more", func() error {
+		var n int
+		if s.scan(&n, `SELECT count(*) FROM worker_processes WHERE id = 'dead'`); n != 0 {
+			return errors.New("it is there")
+		}
+		return nil
+	})
+}
+
 // Work that an operator cancels or deletes by River's own means leaves no job behind that waits for ever.
 func TestJobsAdriftComeToAnEnd(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -62,7 +63,7 @@ func (r *Revived) giveBack(ctx context.Context, tx pgx.Tx, log *slog.Logger) err
 	if err != nil {
 		return err
 	}
-	orphans, err := store.GiveBackOrphans(ctx, tx, 0)
+	orphans, err := store.GiveBackOrphans(ctx, tx, math.MaxInt32, 0, []string{})
 	if err != nil {
 		return err
 	}
@@ -73,7 +74,13 @@ func (r *Revived) giveBack(ctx context.Context, tx pgx.Tx, log *slog.Logger) err
 			r.GivenBack++
 		}
 	}
-	return (&life{log: log}).settle(ctx, tx, dead, orphans)
+	l := &life{log: log}
+	if err := l.settle(ctx, tx, dead, orphans); err != nil {
+		return err
+	}
+	l.tell(ofTheDead, orphans)
+	l.mourn(dead)
+	return nil
 }
 
 // skipTicks has each schedule go on with its next tick from now.

@@ -68,14 +68,24 @@ func UnregisterWorker(ctx context.Context, db Execer, id string) error {
 	return nil
 }
 
-const removeSilentWorkers = `
-DELETE FROM worker_processes WHERE heartbeat_at < clock_timestamp() - $1::interval RETURNING id, heartbeat_at`
+const lockSilentWorkers = `
+SELECT id, heartbeat_at FROM worker_processes WHERE heartbeat_at < clock_timestamp() - $1::interval FOR UPDATE SKIP LOCKED`
 
-// RemoveSilentWorkers declares dead whoever has not shown a sign of life for so long, and gives the last sign of
-// each by its id.
-func RemoveSilentWorkers(ctx context.Context, tx pgx.Tx, silence time.Duration) (map[string]time.Time, error) {
-	rows, err := tx.Query(ctx, removeSilentWorkers, silence)
+// LockSilentWorkers finds whoever has not shown a sign of life for so long, and gives the last sign of each by its id.
+// They can show none before the end of the transaction; those that another transaction has locked are left to it.
+func LockSilentWorkers(ctx context.Context, tx pgx.Tx, silence time.Duration) (map[string]time.Time, error) {
+	rows, err := tx.Query(ctx, lockSilentWorkers, silence)
 	return collectDead(rows, err, "look for silent workers")
+}
+
+const removeWorkers = `DELETE FROM worker_processes WHERE id = ANY($1)`
+
+// RemoveWorkers declares processes dead.
+func RemoveWorkers(ctx context.Context, tx pgx.Tx, ids []string) error {
+	if _, err := tx.Exec(ctx, removeWorkers, ids); err != nil {
+		return fmt.Errorf("remove silent workers: %w", err)
+	}
+	return nil
 }
 
 func collectDead(rows pgx.Rows, err error, doing string) (map[string]time.Time, error) {
@@ -134,15 +144,18 @@ type Orphan struct {
 // those that it was given to. The attempt that died stays counted: a job that kills its worker must come
 // to an end.
 const giveBack = `
-WITH dead AS (
-    UPDATE river_job j
+WITH taken AS (
+    SELECT id FROM river_job j WHERE state = 'running' AND `
+
+const giveBackReturning = `
+    LIMIT $1 FOR UPDATE SKIP LOCKED
+), dead AS (
+    UPDATE river_job
     SET state = CASE WHEN attempt >= max_attempts THEN 'discarded' ELSE 'cancelled' END::river_job_state,
         finalized_at = now(),
         errors = array_append(errors, jsonb_build_object('at', now(), 'attempt', attempt,
             'error', 'the worker process died or lost it: ' || coalesce(attempted_by[array_upper(attempted_by, 1)], 'unknown'), 'trace', ''))
-    WHERE state = 'running' AND `
-
-const giveBackReturning = `
+    WHERE id IN (SELECT id FROM taken)
     RETURNING *
 ), again AS (
     INSERT INTO river_job (args, attempt, attempted_at, attempted_by, errors, kind, max_attempts, metadata, priority,
@@ -158,30 +171,31 @@ FROM dead`
 
 // A job that was only just taken may belong to a process that this snapshot doesn't show yet.
 const giveBackOrphans = giveBack + `
-    attempted_at < clock_timestamp() - $1::interval
-    AND NOT EXISTS (SELECT FROM worker_processes p WHERE p.id = j.attempted_by[array_upper(j.attempted_by, 1)])` + giveBackReturning
+        attempted_at < clock_timestamp() - $2::interval
+        AND NOT EXISTS (SELECT FROM worker_processes p
+            WHERE p.id = j.attempted_by[array_upper(j.attempted_by, 1)] AND NOT (p.id = ANY($3)))` + giveBackReturning
 
-// GiveBackOrphans makes jobs due again whose process is not among the living, or ends those that have
-// no attempt left.
-func GiveBackOrphans(ctx context.Context, tx pgx.Tx, settled time.Duration) ([]Orphan, error) {
-	return collectOrphans(tx.Query(ctx, giveBackOrphans, settled))
+// GiveBackOrphans makes up to limit jobs due again whose process is not among the living, where those of the ids in
+// silent are not either, or ends those that have no attempt left.
+func GiveBackOrphans(ctx context.Context, tx pgx.Tx, limit int, settled time.Duration, silent []string) ([]Orphan, error) {
+	return collectOrphans(tx.Query(ctx, giveBackOrphans, limit, settled, silent))
 }
 
-const giveBackOrphansOf = giveBack + `attempted_by[array_upper(attempted_by, 1)] = $1` + giveBackReturning
+const giveBackOrphansOf = giveBack + `attempted_by[array_upper(attempted_by, 1)] = $2` + giveBackReturning
 
 // GiveBackOrphansOf is GiveBackOrphans for one process that signs off.
-func GiveBackOrphansOf(ctx context.Context, tx pgx.Tx, id string) ([]Orphan, error) {
-	return collectOrphans(tx.Query(ctx, giveBackOrphansOf, id))
+func GiveBackOrphansOf(ctx context.Context, tx pgx.Tx, limit int, id string) ([]Orphan, error) {
+	return collectOrphans(tx.Query(ctx, giveBackOrphansOf, limit, id))
 }
 
 const giveBackStray = giveBack + `
-    attempted_by[array_upper(attempted_by, 1)] = $1 AND attempted_at < clock_timestamp() - $2::interval
-    AND NOT (id = ANY($3))` + giveBackReturning
+        attempted_by[array_upper(attempted_by, 1)] = $2 AND attempted_at < clock_timestamp() - $3::interval
+        AND NOT (id = ANY($4))` + giveBackReturning
 
 // GiveBackStray is GiveBackOrphans for what is said to be worked by a living process that knows nothing
 // of it.
-func GiveBackStray(ctx context.Context, tx pgx.Tx, id string, settled time.Duration, inHand []int64) ([]Orphan, error) {
-	return collectOrphans(tx.Query(ctx, giveBackStray, id, settled, inHand))
+func GiveBackStray(ctx context.Context, tx pgx.Tx, limit int, id string, settled time.Duration, inHand []int64) ([]Orphan, error) {
+	return collectOrphans(tx.Query(ctx, giveBackStray, limit, id, settled, inHand))
 }
 
 func collectOrphans(rows pgx.Rows, err error) ([]Orphan, error) {
