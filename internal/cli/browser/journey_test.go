@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"context"
 	"net/http"
 	"testing"
 
@@ -44,9 +45,9 @@ type jobView struct {
 func submit(t *testing.T, own operator.Client, url string) string {
 	t.Helper()
 	var j jobView
-	if err := own.Do(t.Context(), http.MethodPost, "/api/jobs", map[string]any{"kind": "browser.door", "input": map[string]any{"url": url}}, &j); err != nil {
-		t.Fatal(err)
-	}
+	insist(t, func(ctx context.Context) error {
+		return own.Do(ctx, http.MethodPost, "/api/jobs", map[string]any{"kind": "browser.door", "input": map[string]any{"url": url}}, &j)
+	})
 	return j.ID
 }
 
@@ -54,9 +55,7 @@ func submit(t *testing.T, own operator.Client, url string) string {
 func statusOf(t *testing.T, own operator.Client, id string) string {
 	t.Helper()
 	var j jobView
-	if err := own.Get(t.Context(), "/api/jobs/"+id, nil, &j); err != nil {
-		t.Fatal(err)
-	}
+	insist(t, func(ctx context.Context) error { return own.Get(ctx, "/api/jobs/"+id, nil, &j) })
 	return j.Status
 }
 

@@ -165,7 +165,7 @@ func (a *arena) strike(ctx context.Context, blows []blow) error {
 }
 
 // settleTime is for the last worker's death to be noticed, its jobs to run again, and a busy machine.
-const settleTime = 90 * time.Second
+const settleTime = 3 * time.Minute
 
 // settle waits until every job has ended and every fact is published and routed.
 func (a *arena) settle(t *testing.T) {

@@ -79,7 +79,7 @@ func TestUpIsKilledAndStartsAgain(t *testing.T) {
 	must(t, "start again", p.start())
 	_, err = p.says(within(t, time.Minute), "PayAid is ready")
 	must(t, "the second start", err)
-	took(t, "ready again", began, 15*time.Second)
+	took(t, "ready again", began, 45*time.Second)
 	own.done(t, accepted, 30*time.Second)
 	must(t, "the job that ran runs again", g.visits(within(t, time.Minute), 1))
 	took(t, "the job that ran was run again", began, 30*time.Second)
@@ -103,7 +103,7 @@ func TestUpIsKilledAndStartsAgain(t *testing.T) {
 	must(t, "start for a third time", p.start())
 	_, err = p.says(within(t, time.Minute), "PayAid is ready")
 	must(t, "the third start", err)
-	took(t, "ready after a clean end", began, 10*time.Second)
+	took(t, "ready after a clean end", began, 30*time.Second)
 	own.done(t, own.submit(t, "bench.noop", `{"effect":true}`).ID, 20*time.Second)
 	s := &stack{t: t}
 	status, output := s.once("doctor", "--data", data)
@@ -143,7 +143,7 @@ func TestTheDemo(t *testing.T) {
 		return status, output
 	}
 	t.Run("without a model", func(t *testing.T) {
-		status, output := demo(t, 2*time.Minute)
+		status, output := demo(t, 5*time.Minute)
 		if want := []string{"ollama pull mistral:7b", "GROQ_API_KEY_FALLBACK", "AI jobs wait", "refuses connections",
 			"run by themselves when it is there", "made sample data: 300 contacts", "won, ₹1,75,000", "paid by UPI, ₹39,314.26",
 			"301 contacts", "contact.*, deal.*, invoice.* to http://127.0.0.1:", "each signature verified: contact.created, deal.created,",
@@ -154,7 +154,7 @@ func TestTheDemo(t *testing.T) {
 	})
 	t.Run("with a model", func(t *testing.T) {
 		ollama := localstack.TestOllama(t)
-		status, output := demo(t, 2*time.Minute, "OLLAMA_URL="+ollama.URL())
+		status, output := demo(t, 5*time.Minute, "OLLAMA_URL="+ollama.URL())
 		if want := []string{"by ollama (mistral:7b)", "accepted in", "streamed in", "all of it worked", "302 contacts",
 			"enabled again with a new secret", "each signature verified: contact.created, deal.created,",
 			"7 kinds, ", "answers from the cache, saved ₹0."}; status != 0 || !containsAll(output, want) {
@@ -170,19 +170,19 @@ func TestTheDemo(t *testing.T) {
 		}
 	})
 	t.Run("without a mail server", func(t *testing.T) {
-		status, output := demo(t, 2*time.Minute, "SMTP_HOST=127.0.0.1", "SMTP_PORT=9", "SMTP_FROM=noreply@example.com")
+		status, output := demo(t, 5*time.Minute, "SMTP_HOST=127.0.0.1", "SMTP_PORT=9", "SMTP_FROM=noreply@example.com")
 		if status != 1 || !strings.Contains(output, "the demo did not work: a mail, the invoice by mail") {
 			t.Errorf("status %d, want 1", status)
 		}
 	})
 	t.Run("with a model that talks nonsense", func(t *testing.T) {
-		status, output := demo(t, 2*time.Minute, "OLLAMA_URL="+nonsense(t, http.StatusOK))
+		status, output := demo(t, 5*time.Minute, "OLLAMA_URL="+nonsense(t, http.StatusOK))
 		if status != 1 || !strings.Contains(output, "the demo did not work") {
 			t.Errorf("status %d, want 1", status)
 		}
 	})
 	t.Run("with a model that fails", func(t *testing.T) {
-		status, output := demo(t, 2*time.Minute, "OLLAMA_URL="+nonsense(t, http.StatusInternalServerError))
+		status, output := demo(t, 5*time.Minute, "OLLAMA_URL="+nonsense(t, http.StatusInternalServerError))
 		if status != 1 || !strings.Contains(output, "the demo did not work") {
 			t.Errorf("status %d, want 1", status)
 		}
