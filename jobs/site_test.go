@@ -78,7 +78,7 @@ func newSite(t *testing.T, change ...func(*inference.Config, *jobs.Deps)) *site 
 	s.must(err)
 	t.Cleanup(func() { cache.Close() })
 	config := inference.Config{OllamaEnabled: true, OllamaURL: s.ollama.URL, GroqKey: "gsk_secret", GroqBaseURL: s.groq.URL + "/v1",
-		FastBudget: time.Minute, LargeBudget: time.Minute, Patience: time.Minute, GroqTimeout: time.Minute, Log: s.logged.log()}
+		FastBudget: 5 * patience, LargeBudget: 5 * patience, Patience: patience, GroqTimeout: patience, Log: s.logged.log()}
 	s.deps = jobs.Deps{DB: s.db, Relaxed: s.relaxed, Hints: hint.New(s.nc), Cache: cache, RupeesPerDollar: 90, Log: s.logged.log()}
 	for _, change := range change {
 		change(&config, &s.deps)
