@@ -37,7 +37,8 @@ func (u *upgrade) start(name, binary string) *crew {
 	}
 	c.relay = run("relay", nil, "relay")
 	c.worker = run("worker", nil, "worker", "--queue", "bench:8", "--queue", "maintenance", "--queue", "ai", "--queue", "cache", "--queue", "mail", "--queue", "webhook")
-	c.api = run("api", []string{"LISTEN=" + strings.TrimPrefix(c.client.base, "http://")}, "api")
+	// A request may be on its way to it that the balancer had given it before it was dismissed.
+	c.api = run("api", []string{"LISTEN=" + strings.TrimPrefix(c.client.base, "http://"), "DRAIN_PAUSE=2s"}, "api")
 	must(u.t, name+" is ready", c.client.ready(within(u.t, time.Minute)))
 	_, err := c.worker.says(within(u.t, time.Minute), "worker works")
 	must(u.t, name+" is ready", err)
